@@ -1,0 +1,1 @@
+//! Answers every request of producers, consumers and admins over one store.

@@ -1,0 +1,1 @@
+//! Producers, consumers and the admin API of RocketMQ, async.

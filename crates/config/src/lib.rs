@@ -1,0 +1,1 @@
+//! Declares configuration keys once; reads, prints, updates and documents them.

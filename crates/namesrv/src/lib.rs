@@ -1,0 +1,1 @@
+//! Knows which broker serves which topic.

@@ -1,0 +1,1 @@
+//! Turns bytes into RocketMQ commands and messages and back; no I/O.

@@ -1,0 +1,2 @@
+//! RocketMQ, rebuilt in Rust: one binary for every role.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Carries commands over TCP: server, client, calls in flight, limits.

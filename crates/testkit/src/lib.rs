@@ -1,0 +1,1 @@
+//! Clusters in one process, foreign clients, crash images, for tests only.
