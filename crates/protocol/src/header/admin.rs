@@ -1,0 +1,109 @@
+//! Topics and groups, as clients and `mqadmin` create and inspect them on a broker.
+
+use super::headers;
+
+headers! {
+    /// UPDATE_AND_CREATE_TOPIC (17).
+    struct CreateTopicRequestHeader<'a> {
+        /// Name of the topic.
+        topic: &'a str = "topic",
+        /// Topic whose settings are the pattern.
+        default_topic: &'a str = "defaultTopic",
+        /// Queues to read from.
+        read_queue_nums: i32 = "readQueueNums",
+        /// Queues to write to.
+        write_queue_nums: i32 = "writeQueueNums",
+        /// Bits of `PermName`.
+        perm: i32 = "perm",
+        /// SINGLE_TAG or MULTI_TAG.
+        topic_filter_type: &'a str = "topicFilterType",
+        /// Bits of `TopicSysFlag`.
+        topic_sys_flag: Option<i32> = "topicSysFlag",
+        /// Whether messages of the topic are ordered over all brokers.
+        order: bool = "order",
+        /// `+key=value,-key`.
+        attributes: Option<&'a str> = "attributes",
+        /// Whether an existing topic may be replaced.
+        force: Option<bool> = "force",
+    }
+
+    /// DELETE_TOPIC_IN_BROKER (215).
+    struct DeleteTopicRequestHeader<'a> {
+        /// Name of the topic.
+        topic: &'a str = "topic",
+    }
+
+    /// GET_ALL_TOPIC_CONFIG (21).
+    struct GetAllTopicConfigRequestHeader<'a> {
+        /// First topic of the page; missing from 4.x slaves, which want all.
+        topic_seq: Option<i32> = "topicSeq",
+        /// Version of the table that the earlier pages came from.
+        data_version: Option<&'a str> = "dataVersion",
+        /// Topics in a page.
+        max_topic_num: Option<i32> = "maxTopicNum",
+    }
+
+    /// Answer to GET_ALL_TOPIC_CONFIG.
+    struct GetAllTopicConfigResponseHeader {
+        /// Topics in the whole table.
+        total_topic_num: Option<i32> = "totalTopicNum",
+    }
+
+    /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201).
+    struct GetAllSubscriptionGroupRequestHeader<'a> {
+        /// First group of the page; missing from 4.x slaves, which want all.
+        group_seq: Option<i32> = "groupSeq",
+        /// Version of the table that the earlier pages came from.
+        data_version: Option<&'a str> = "dataVersion",
+        /// Groups in a page.
+        max_group_num: Option<i32> = "maxGroupNum",
+    }
+
+    /// Answer to GET_ALL_SUBSCRIPTIONGROUP_CONFIG.
+    struct GetAllSubscriptionGroupResponseHeader {
+        /// Groups in the whole table.
+        total_group_num: Option<i32> = "totalGroupNum",
+    }
+
+    /// DELETE_SUBSCRIPTIONGROUP (207).
+    struct DeleteSubscriptionGroupRequestHeader<'a> {
+        /// Name of the group.
+        group_name: &'a str = "groupName",
+        /// Whether its offsets go, too.
+        clean_offset: bool = "cleanOffset",
+    }
+
+    /// GET_TOPIC_STATS_INFO (202).
+    struct GetTopicStatsInfoRequestHeader<'a> {
+        /// Name of the topic.
+        topic: &'a str = "topic",
+    }
+
+    /// GET_CONSUME_STATS (208).
+    struct GetConsumeStatsRequestHeader<'a> {
+        /// The group.
+        consumer_group: &'a str = "consumerGroup",
+        /// Only this topic.
+        topic: Option<&'a str> = "topic",
+        /// Only these topics, with commas between.
+        topic_list: Option<&'a str> = "topicList",
+    }
+
+    /// GET_TOPIC_CONFIG (351).
+    struct GetTopicConfigRequestHeader<'a> {
+        /// Name of the topic.
+        topic: &'a str = "topic",
+    }
+
+    /// GET_SUBSCRIPTIONGROUP_CONFIG (352).
+    struct GetSubscriptionGroupConfigRequestHeader<'a> {
+        /// Name of the group.
+        group: &'a str = "group",
+    }
+
+    /// Answer to GET_BROKER_CONFIG (26).
+    struct GetBrokerConfigResponseHeader<'a> {
+        /// Data version of the broker's configuration, as JSON.
+        version: &'a str = "version",
+    }
+}
