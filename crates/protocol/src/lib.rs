@@ -7,6 +7,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod code;
 pub mod command;
 pub mod frame;
+pub mod hash;
 pub mod header;
+pub mod json;
