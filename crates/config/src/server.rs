@@ -1,0 +1,57 @@
+//! Keys of [`ServerConfig`]: how a role listens and what it grants its connections.
+//!
+//! Java: `remoting/…/remoting/netty/NettyServerConfig.java`.
+
+use crate::macros::config;
+
+config! {
+    /// How a role listens and what it grants its connections.
+    pub struct ServerConfig {
+        /// Address to listen on; 0.0.0.0 means every address, also those of IPv6 where the machine has it.
+        pub bind_address: String = "bindAddress" => "0.0.0.0", address;
+        /// Port to listen on. A broker also opens this port less 2 (the VIP port) and, for slaves, this port plus 1.
+        pub listen_port: u16 = "listenPort" => 10_911;
+        /// Threads of Netty's workers; see ioThreads.
+        pub server_worker_threads: u32 = "serverWorkerThreads" => 8, no_effect;
+        /// Threads for callbacks; 0 means four.
+        pub server_callback_executor_threads: u32 = "serverCallbackExecutorThreads" => 0, no_effect;
+        /// Threads of Netty's selectors; see ioThreads.
+        pub server_selector_threads: u32 = "serverSelectorThreads" => 3, no_effect;
+        /// One-way requests to clients on their way.
+        pub server_oneway_semaphore_value: u32 = "serverOnewaySemaphoreValue" => 256, no_effect;
+        /// Requests to clients on their way.
+        pub server_async_semaphore_value: u32 = "serverAsyncSemaphoreValue" => 64, no_effect;
+        /// Seconds after which a silent connection is closed.
+        pub server_channel_max_idle_time_seconds: u32 = "serverChannelMaxIdleTimeSeconds" [1..=2147483647] => 120;
+        /// Bytes of a connection's send buffer; 0 leaves it to the system.
+        pub server_socket_snd_buf_size: u32 = "serverSocketSndBufSize" => 0;
+        /// Bytes of a connection's receive buffer; 0 leaves it to the system.
+        pub server_socket_rcv_buf_size: u32 = "serverSocketRcvBufSize" => 0;
+        /// Unsent bytes above which Netty calls a connection not writable; see connectionBufferBytesMax.
+        pub write_buffer_high_water_mark: u32 = "writeBufferHighWaterMark" => 0, no_effect;
+        /// Unsent bytes below which Netty calls it writable again.
+        pub write_buffer_low_water_mark: u32 = "writeBufferLowWaterMark" => 0, no_effect;
+        /// Connections that may wait to be accepted.
+        pub server_socket_backlog: u32 = "serverSocketBacklog" [1..=65535] => 1024;
+        /// Decode on threads of their own.
+        pub server_netty_worker_group_enable: bool = "serverNettyWorkerGroupEnable" => true, no_effect;
+        /// Pool Netty's buffers.
+        pub server_pooled_byte_buf_allocator_enable: bool = "serverPooledByteBufAllocatorEnable" => true, no_effect;
+        /// At the end, tell clients to go elsewhere and let requests finish.
+        pub enable_shutdown_gracefully: bool = "enableShutdownGracefully" => false;
+        /// Seconds that an orderly end may take.
+        pub shutdown_wait_time_seconds: u32 = "shutdownWaitTimeSeconds" => 30;
+        /// Netty's native epoll; RaptorMQ always uses epoll on Linux.
+        pub use_epoll_native_selector: bool = "useEpollNativeSelector" => false, no_effect;
+        /// I/O threads: each owns its connections from read to write, appends included.
+        pub io_threads: u32 = "ioThreads" [1..=1024] (env) => (env.cores / 2).clamp(1, 8), own;
+        /// Bytes of the largest frame that is read; a longer one closes its connection.
+        pub frame_bytes_max: u32 = "frameBytesMax" [1024..=1073741824] => 16 * 1024 * 1024, own;
+        /// Connections open at once; more are closed as soon as they are accepted.
+        pub connections_max: u32 = "connectionsMax" [1..=10000000] => 100_000, own;
+        /// Bytes read or to be written that one connection may keep in memory; one that does not read its answers is not read from either.
+        pub connection_buffer_bytes_max: u64 = "connectionBufferBytesMax" [65536..=17179869184] => 64 * 1024 * 1024, own;
+        /// Requests of one connection that may wait for an answer, held pulls among them.
+        pub requests_in_flight_max: u32 = "requestsInFlightMax" [1..=10000000] => 65_536, own;
+    }
+}

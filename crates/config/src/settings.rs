@@ -1,0 +1,454 @@
+//! What a process reads its properties into: all families of its role, fed by one file.
+
+use std::fmt::Write as _;
+
+use crate::error::ConfigError;
+use crate::key::{AnyFamily, Family, Key};
+use crate::properties::{Entry, Properties};
+use crate::store::BrokerRole;
+use crate::{AuthConfig, BrokerConfig, ClientNetConfig, Environment, NamesrvConfig, ServerConfig, StoreConfig};
+
+/// Spellings that are still found in files, and what they are called now.
+const RENAMED: &[(&str, &str)] = &[
+    ("mapedFileSizeCommitLog", "mappedFileSizeCommitLog"),
+    ("mapedFileSizeConsumeQueue", "mappedFileSizeConsumeQueue"),
+];
+
+/// Keys that guides name and RocketMQ itself ignores, and why.
+const WITHOUT_MEANING: &[(&str, &str)] = &[
+    ("storePathConsumeQueue", "always consumequeue in storePathRootDir"),
+    ("storePathIndex", "always index in storePathRootDir"),
+    ("storeCheckpoint", "always checkpoint in storePathRootDir"),
+    ("abortFile", "always abort in storePathRootDir"),
+    ("checkTransactionMessageEnable", "no key of RocketMQ"),
+    ("rmqAddressServerDomain", "there is no address server client"),
+    ("rmqAddressServerSubGroup", "there is no address server client"),
+];
+
+/// Everything that a broker can be configured with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BrokerSettings {
+    /// What the broker does.
+    pub broker: BrokerConfig,
+    /// How it listens.
+    pub server: ServerConfig,
+    /// How it connects to name servers.
+    pub client: ClientNetConfig,
+    /// How it keeps messages.
+    pub store: StoreConfig,
+    /// Who may do what.
+    pub auth: AuthConfig,
+    environment: Environment,
+}
+
+impl BrokerSettings {
+    /// The defaults on this machine: port 10911.
+    pub fn new(environment: &Environment) -> BrokerSettings {
+        BrokerSettings {
+            broker: BrokerConfig::new(environment),
+            server: ServerConfig::new(environment),
+            client: ClientNetConfig::new(environment),
+            store: StoreConfig::new(environment),
+            auth: AuthConfig::new(environment),
+            environment: environment.clone(),
+        }
+    }
+
+    /// Takes every key of the file; keys of no family are named in the remarks.
+    ///
+    /// # Errors
+    /// The first value that its key does not take, with file and line; nothing has changed then.
+    pub fn load(&mut self, properties: &Properties) -> Result<Remarks, ConfigError> {
+        let mut loaded = self.clone();
+        let environment = self.environment.clone();
+        let remarks = load(&mut loaded.families_mut(), properties, &environment)?;
+        *self = loaded;
+        Ok(remarks)
+    }
+
+    /// What follows from the keys together, after the last of them was set: masters have id 0, `haListenPort` is the
+    /// port after `listenPort`, the name server addresses are addresses.
+    ///
+    /// # Errors
+    /// Settings that cannot go together, or that this version must not ignore.
+    pub fn settle(&mut self) -> Result<(), ConfigError> {
+        check_namesrv_addr(&self.broker.namesrv_addr)?;
+        if self.broker.enable_controller_mode && self.store.enable_dleger_commit_log {
+            return Err(ConfigError::ControllerAndDledger);
+        }
+        let unsupported = |setting: &str, cannot| Err(ConfigError::Unsupported { setting: setting.into(), cannot });
+        if self.broker.enable_controller_mode {
+            return unsupported("enableControllerMode=true", "has no controller mode yet");
+        }
+        if self.store.enable_dleger_commit_log {
+            return unsupported("enableDLegerCommitLog=true", "has no DLedger mode yet");
+        }
+        match self.store.broker_role {
+            BrokerRole::AsyncMaster | BrokerRole::SyncMaster => self.broker.broker_id = 0,
+            BrokerRole::Slave if self.broker.broker_id <= 0 => return Err(ConfigError::SlaveId),
+            BrokerRole::Slave => return unsupported("brokerRole=SLAVE", "cannot replicate yet"),
+        }
+        if self.store.ha_listen_port == 0 {
+            self.store.ha_listen_port = self.server.listen_port.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// The lines of `-p`, or those of `-m` when only important keys are wanted.
+    pub fn printed(&self, only_important: bool) -> Vec<(&'static str, String)> {
+        print(&[&self.broker, &self.server, &self.client, &self.store], only_important)
+    }
+
+    /// Key and value of everything, as the request GET_BROKER_CONFIG answers it: hidden keys too, but keys of
+    /// [`AuthConfig`] only where they differ from their defaults. A key of two families comes twice, the later counts.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let defaults = AuthConfig::new(&self.environment);
+        let mut pairs = Vec::new();
+        for family in [&self.broker as &dyn AnyFamily, &self.server, &self.client, &self.store] {
+            pairs.extend(family.keys().iter().filter_map(|key| Some((key.name, family.text_of(key.name)?))));
+        }
+        pairs.extend(
+            self.auth.pairs(|_| true).into_iter().filter(|(key, value)| defaults.get(key).as_ref() != Some(value)),
+        );
+        pairs
+    }
+
+    /// Changes keys while the broker runs: all of them, or none. Returns the keys whose value is another now.
+    ///
+    /// # Errors
+    /// A key that is unknown or may not be changed, or a value that its key does not take; nothing has changed then.
+    pub fn update(&mut self, changes: &Properties) -> Result<Vec<&'static Key>, ConfigError> {
+        let mut updated = self.clone();
+        let black_list = self.broker.config_black_list.clone();
+        let changed = update(&mut updated.families_mut(), changes, &black_list, &self.environment)?;
+        *self = updated;
+        Ok(changed)
+    }
+
+    fn families_mut(&mut self) -> [&mut dyn AnyFamily; 5] {
+        [&mut self.broker, &mut self.server, &mut self.client, &mut self.store, &mut self.auth]
+    }
+}
+
+/// Everything that a name server can be configured with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamesrvSettings {
+    /// What the name server does.
+    pub namesrv: NamesrvConfig,
+    /// How it listens.
+    pub server: ServerConfig,
+    /// How it connects to brokers.
+    pub client: ClientNetConfig,
+    environment: Environment,
+}
+
+impl NamesrvSettings {
+    /// The defaults on this machine: port 9876.
+    pub fn new(environment: &Environment) -> NamesrvSettings {
+        NamesrvSettings {
+            namesrv: NamesrvConfig::new(environment),
+            server: ServerConfig { listen_port: 9876, ..ServerConfig::new(environment) },
+            client: ClientNetConfig::new(environment),
+            environment: environment.clone(),
+        }
+    }
+
+    /// Takes every key of the file; keys of no family are named in the remarks.
+    ///
+    /// # Errors
+    /// The first value that its key does not take, with file and line; nothing has changed then.
+    pub fn load(&mut self, properties: &Properties) -> Result<Remarks, ConfigError> {
+        let mut loaded = self.clone();
+        let environment = self.environment.clone();
+        let remarks = load(&mut loaded.families_mut(), properties, &environment)?;
+        *self = loaded;
+        Ok(remarks)
+    }
+
+    /// The lines of `-p`.
+    pub fn printed(&self) -> Vec<(&'static str, String)> {
+        print(&[&self.namesrv, &self.server, &self.client], false)
+    }
+
+    /// Key and value of everything, as the request GET_NAMESRV_CONFIG answers it.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        self.printed()
+    }
+
+    /// Changes keys while the name server runs: all of them, or none. Returns the keys whose value is another now.
+    ///
+    /// # Errors
+    /// A key that is unknown or may not be changed, or a value that its key does not take; nothing has changed then.
+    pub fn update(&mut self, changes: &Properties) -> Result<Vec<&'static Key>, ConfigError> {
+        let mut updated = self.clone();
+        let black_list = self.namesrv.config_black_list.clone();
+        let changed = update(&mut updated.families_mut(), changes, &black_list, &self.environment)?;
+        *self = updated;
+        Ok(changed)
+    }
+
+    fn families_mut(&mut self) -> [&mut dyn AnyFamily; 3] {
+        [&mut self.namesrv, &mut self.server, &mut self.client]
+    }
+}
+
+/// What is worth a warning in a file that was taken all the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// One sentence about all unknown keys, with the nearest real one; empty when all are known.
+    pub unknown: String,
+    /// One sentence about all keys that are set to something and have no effect here; empty when there are none.
+    pub no_effect: String,
+}
+
+impl Remarks {
+    /// The sentences, each of them one warning.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        [self.unknown.as_str(), self.no_effect.as_str()].into_iter().filter(|line| !line.is_empty())
+    }
+}
+
+/// Whether the text is empty or a list of host:port, separated by semicolons.
+///
+/// # Errors
+/// RocketMQ's sentence about it.
+fn check_namesrv_addr(text: &str) -> Result<(), ConfigError> {
+    let is_address = |one: &str| match one.rsplit_once(':') {
+        Some((host, port)) => !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok(),
+        None => false,
+    };
+    let illegal = !text.is_empty() && !text.split(';').filter(|one| !one.is_empty()).all(is_address);
+    if illegal { Err(ConfigError::NamesrvAddr(text.into())) } else { Ok(()) }
+}
+
+fn load(
+    families: &mut [&mut dyn AnyFamily],
+    properties: &Properties,
+    environment: &Environment,
+) -> Result<Remarks, ConfigError> {
+    let mut unknown = Vec::new();
+    let mut no_effect = Vec::new();
+    for entry in &properties.entries {
+        let key = match RENAMED.iter().find(|(old, _)| *old == entry.key) {
+            Some((_, new)) if properties.get(new).is_some() => continue,
+            Some((_, new)) => new,
+            None => entry.key.as_str(),
+        };
+        let mut is_known = false;
+        for family in families.iter_mut() {
+            let set = family.set_text(key, &entry.value).map_err(|value| ConfigError::Value {
+                origin: properties.origin(entry),
+                default: family.default_of(key, environment).unwrap_or_default(),
+                value,
+            })?;
+            is_known |= set;
+            if set && is_without_effect(&**family, key, environment) && !no_effect.contains(&key.to_owned()) {
+                no_effect.push(key.to_owned());
+            }
+        }
+        if !is_known {
+            unknown.push(entry);
+        }
+    }
+    Ok(Remarks {
+        unknown: describe_unknown(&unknown, families, properties),
+        no_effect: match no_effect.as_slice() {
+            [] => String::new(),
+            keys => format!("{}: accepted, has no effect here: {}", properties.source.display(), keys.join(", ")),
+        },
+    })
+}
+
+/// Whether a key has no effect here and was set to something else than its default, so that its user should know.
+fn is_without_effect(family: &dyn AnyFamily, key: &str, environment: &Environment) -> bool {
+    let flagged = family.keys().iter().any(|known| known.name == key && known.flags.is_no_effect);
+    flagged && family.text_of(key) != family.default_of(key, environment)
+}
+
+fn describe_unknown(unknown: &[&Entry], families: &[&mut dyn AnyFamily], properties: &Properties) -> String {
+    if unknown.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("{}: unknown keys, ignored:", properties.source.display());
+    for (at, entry) in unknown.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        let _ = write!(text, "{comma} {}", entry.key); // writing to a String cannot fail
+        if entry.line > 0 {
+            let _ = write!(text, " in line {}", entry.line);
+        }
+        if let Some((_, why)) = WITHOUT_MEANING.iter().find(|(key, _)| *key == entry.key) {
+            let _ = write!(text, " ({why})");
+        } else if let Some(nearest) = nearest(&entry.key, families) {
+            let _ = write!(text, " (did you mean {nearest}?)");
+        }
+    }
+    text
+}
+
+/// The known key that is most like `key`, if one is like it at all.
+fn nearest(key: &str, families: &[&mut dyn AnyFamily]) -> Option<&'static str> {
+    let wanted = key.to_lowercase();
+    let names = families.iter().flat_map(|family| family.keys()).map(|known| known.name);
+    let (distance, name) =
+        names.map(|name| (strsim::damerau_levenshtein(&wanted, &name.to_lowercase()), name)).min()?;
+    (distance <= 2.max(key.len() / 4)).then_some(name)
+}
+
+fn update(
+    families: &mut [&mut dyn AnyFamily],
+    changes: &Properties,
+    black_list: &str,
+    environment: &Environment,
+) -> Result<Vec<&'static Key>, ConfigError> {
+    let mut changed: Vec<&'static Key> = Vec::new();
+    for entry in &changes.entries {
+        let refused = |reason| Err(ConfigError::Refused { key: entry.key.clone(), reason });
+        if black_list.split(';').any(|listed| listed.trim() == entry.key) {
+            return refused("this key is in configBlackList, which keeps it from being changed over the wire");
+        }
+        let mut is_known = false;
+        for family in families.iter_mut() {
+            let Some(key) = family.keys().iter().find(|known| known.name == entry.key) else { continue };
+            if key.flags.is_fixed {
+                return refused("this key can only be set in the config file");
+            }
+            is_known = true;
+            let before = family.text_of(key.name);
+            family.set_text(key.name, &entry.value).map_err(|value| ConfigError::Value {
+                origin: changes.origin(entry),
+                default: family.default_of(key.name, environment).unwrap_or_default(),
+                value,
+            })?;
+            if family.text_of(key.name) != before && !changed.iter().any(|known| known.name == key.name) {
+                changed.push(key);
+            }
+        }
+        if !is_known {
+            return refused("there is no such key; getBrokerConfig or getNamesrvConfig lists all of them");
+        }
+    }
+    Ok(changed)
+}
+
+fn print(families: &[&dyn AnyFamily], only_important: bool) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    for family in families {
+        let keys = family.keys().iter().filter(|key| !key.flags.is_hidden);
+        let keys = keys.filter(|key| key.flags.is_important || !only_important);
+        lines.extend(keys.filter_map(|key| Some((key.name, family.text_of(key.name)?))));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn load_broker(text: &str) -> Result<(BrokerSettings, Remarks), ConfigError> {
+        let mut settings = BrokerSettings::new(&Environment::default());
+        let remarks = settings.load(&Properties::parse(Path::new("broker.conf"), text.as_bytes())?)?;
+        settings.settle()?;
+        Ok((settings, remarks))
+    }
+
+    fn refusal(text: &str) -> String {
+        load_broker(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn one_file_feeds_all_families() {
+        let text = "brokerName=broker-a\nlistenPort=20911\nfileReservedTime=48\nbrokerRole=sync_master\nbrokerId=7\n";
+        let (settings, _) = load_broker(text).unwrap();
+        assert_eq!(settings.broker.broker_name, "broker-a");
+        assert_eq!((settings.broker.listen_port, settings.server.listen_port), (20911, 20911));
+        assert_eq!(settings.store.file_reserved_time, 48);
+        assert_eq!(settings.store.broker_role, BrokerRole::SyncMaster);
+        assert_eq!(settings.store.ha_listen_port, 20912, "the port after listenPort");
+        assert_eq!(settings.broker.broker_id, 0, "masters have id 0");
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_with_file_line_key_and_remedy() {
+        assert_eq!(
+            refusal("\nbrokerName=a\nbrokerId=abc\n"),
+            "broker.conf line 3: brokerId=abc: expected a whole number from -1 to 9223372036854775807; \
+             correct the value, or remove the line to use the default 0"
+        );
+        assert_eq!(
+            refusal("autoCreateTopicEnable=yes"),
+            "broker.conf line 1: autoCreateTopicEnable=yes: expected true or false; \
+             correct the value, or remove the line to use the default true"
+        );
+        assert_eq!(
+            refusal("flushDiskType=SOMETIMES"),
+            "broker.conf line 1: flushDiskType=SOMETIMES: expected one of SYNC_FLUSH ASYNC_FLUSH; \
+             correct the value, or remove the line to use the default ASYNC_FLUSH"
+        );
+        assert!(refusal("listenPort=70000").contains("expected a whole number from 0 to 65535"));
+        assert!(refusal("brokerIP1=1.2.3.4 # mine").contains("an address without blanks"));
+        assert!(refusal("fileReservedTime=48 # hours").contains("a comment needs a line of its own"));
+    }
+
+    #[test]
+    fn unknown_keys_are_named_once_with_the_nearest_real_key() {
+        let (_, remarks) = load_broker("brokerNmae=a\nnoSuchThing=1\nstorePathIndex=/x\nlistenPort=1\n").unwrap();
+        assert_eq!(
+            remarks.unknown,
+            "broker.conf: unknown keys, ignored: brokerNmae in line 1 (did you mean brokerName?), \
+             noSuchThing in line 2, storePathIndex in line 3 (always index in storePathRootDir)"
+        );
+    }
+
+    #[test]
+    fn keys_without_effect_are_named_only_where_they_differ_from_their_default() {
+        let (_, remarks) =
+            load_broker("useEpollNativeSelector=true\ntransferMsgByHeap=true\nuseABSLock=true\n").unwrap();
+        assert_eq!(remarks.no_effect, "broker.conf: accepted, has no effect here: useEpollNativeSelector, useABSLock");
+        assert_eq!(remarks.lines().count(), 1);
+    }
+
+    #[test]
+    fn the_old_spelling_is_taken_unless_the_new_one_is_there_too() {
+        let (settings, remarks) = load_broker("mapedFileSizeCommitLog=8192\nmapedFileSizeConsumeQueue=300000").unwrap();
+        assert_eq!(settings.store.mapped_file_size_commit_log, 8192);
+        assert_eq!(settings.store.mapped_file_size_consume_queue, 300_000);
+        assert_eq!(remarks, Remarks::default());
+        let (settings, _) = load_broker("mappedFileSizeCommitLog=16384\nmapedFileSizeCommitLog=8192\n").unwrap();
+        assert_eq!(settings.store.mapped_file_size_commit_log, 16384);
+    }
+
+    #[test]
+    fn settings_that_cannot_go_together_are_refused_in_the_words_of_rocketmq() {
+        assert_eq!(
+            refusal("namesrvAddr=noport"),
+            "The Name Server Address[noport] illegal, please set it as follows, \"127.0.0.1:9876;192.168.0.1:9876\""
+        );
+        assert_eq!(refusal("brokerRole=SLAVE\nbrokerId=0"), "Slave's brokerId must be > 0");
+        assert!(refusal("enableControllerMode=true\nenableDLegerCommitLog=true").contains("cannot both be true."));
+        assert!(refusal("enableDLegerCommitLog=true").contains("remove the setting"));
+        assert!(load_broker("namesrvAddr=a:1;[::1]:2;").is_ok());
+    }
+
+    #[test]
+    fn an_update_changes_all_or_nothing() {
+        let (mut settings, _) = load_broker("").unwrap();
+        let before = settings.clone();
+        let update = |settings: &mut BrokerSettings, pairs: &[(&str, &str)]| {
+            settings.update(&Properties::from_pairs("the request", pairs.iter().copied()))
+        };
+        for refused in [
+            &[("fileReservedTime", "1"), ("fileReservedTimes", "2")][..],
+            &[("fileReservedTime", "1"), ("deleteFileBatchMax", "x")],
+            &[("fileReservedTime", "1"), ("brokerConfigPath", "/etc/passwd")],
+            &[("fileReservedTime", "1"), ("storePathRootDir", "/etc")],
+        ] {
+            assert!(update(&mut settings, refused).is_err(), "{refused:?}");
+            assert_eq!(settings, before);
+        }
+        let changed = update(&mut settings, &[("fileReservedTime", "1"), ("deleteWhen", "04")]).unwrap();
+        assert_eq!(changed.iter().map(|key| key.name).collect::<Vec<_>>(), ["fileReservedTime"]);
+        assert!(changed[0].flags.is_dynamic);
+        assert_eq!(settings.store.file_reserved_time, 1);
+    }
+}
