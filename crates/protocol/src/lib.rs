@@ -13,3 +13,4 @@ pub mod frame;
 pub mod hash;
 pub mod header;
 pub mod json;
+pub mod message;
