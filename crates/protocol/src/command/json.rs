@@ -7,16 +7,19 @@ use smallvec::SmallVec;
 
 use super::{Command, CommandError, FIELDS_MAX, Fields, Language, Version};
 use crate::frame::Serialization;
+use crate::json;
 
 pub(super) fn decode<'a>(
     header: &'a mut [u8],
     body: &'a [u8],
     scratch: &'a mut Vec<u8>,
 ) -> Result<Command<'a>, CommandError> {
-    let usual = Scan::of(header).and_then(|scan| scan.unescape(header));
-    match usual {
-        Some(scan) => scan.command(header, body),
-        None => decode_unusual(header, body, scratch),
+    let mut scan = Scan::default();
+    if scan.read(header).is_some() && std::str::from_utf8(header).is_ok() {
+        scan.unescape(header);
+        scan.command(header, body)
+    } else {
+        decode_unusual(header, body, scratch)
     }
 }
 
@@ -33,8 +36,10 @@ impl Span {
         &header[self.start as usize..self.end as usize]
     }
 
-    fn text(self, header: &[u8]) -> Result<&str, CommandError> {
-        std::str::from_utf8(self.of(header)).map_err(|error| CommandError::Json(error.to_string()))
+    /// The text, of a header whose escapes are resolved.
+    fn text(self, header: &str) -> &str {
+        // A span begins and ends beside a quote or an escape, so never inside a character.
+        header.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
 
@@ -52,28 +57,27 @@ struct Scan {
 
 impl Scan {
     /// `None` when the header is not of the usual form: an object of the known keys, integers bare, texts in double
-    /// quotes, the fields an object of texts.
-    fn of(header: &[u8]) -> Option<Scan> {
-        let mut scan = Scan::default();
+    /// quotes with sound escapes, the fields an object of texts.
+    fn read(&mut self, header: &[u8]) -> Option<()> {
         let mut cursor = Cursor { bytes: header, at: 0 };
         cursor.take(b'{')?;
         loop {
             let key = cursor.string()?;
             cursor.take(b':')?;
             match key.of(header) {
-                b"code" => scan.code = cursor.integer()?,
-                b"flag" => scan.flag = cursor.integer()?,
-                b"opaque" => scan.opaque = cursor.integer()?,
-                b"version" => scan.version = cursor.integer()?,
-                b"language" => scan.language = cursor.string_or_null()?,
-                b"remark" => scan.remark = cursor.string_or_null()?,
+                b"code" => self.code = cursor.integer()?,
+                b"flag" => self.flag = cursor.integer()?,
+                b"opaque" => self.opaque = cursor.integer()?,
+                b"version" => self.version = cursor.integer()?,
+                b"language" => self.language = cursor.string_or_null()?,
+                b"remark" => self.remark = cursor.string_or_null()?,
                 b"serializeTypeCurrentRPC" => drop(cursor.string_or_null()?),
-                b"extFields" => scan.read_fields(&mut cursor)?,
+                b"extFields" => self.read_fields(&mut cursor)?,
                 _ => return None,
             }
             match cursor.next()? {
                 b',' => {}
-                b'}' => return cursor.at_end().then_some(scan),
+                b'}' => return cursor.at_end().then_some(()),
                 _ => return None,
             }
         }
@@ -104,39 +108,32 @@ impl Scan {
         }
     }
 
-    /// Resolves the escapes of every text in place; `None`, and nothing changed, when the header is not UTF-8 or an
-    /// escape is none.
-    fn unescape(mut self, header: &mut [u8]) -> Option<Scan> {
-        std::str::from_utf8(header).ok()?;
+    /// Resolves the escapes of every text in place.
+    fn unescape(&mut self, header: &mut [u8]) {
         let spans = self.fields.iter_mut().flat_map(|(key, value)| [key, value]);
-        let escaped: SmallVec<[&mut Span; 8]> =
-            spans.chain(&mut self.language).chain(&mut self.remark).filter(|span| span.escaped).collect();
-        if !escaped.iter().all(|span| escapes_are_sound(span.of(header))) {
-            return None;
-        }
-        for span in escaped {
-            let length = unescape_in_place(&mut header[span.start as usize..span.end as usize]);
+        for span in spans.chain(&mut self.language).chain(&mut self.remark).filter(|span| span.escaped) {
+            let text = &mut header[span.start as usize..span.end as usize];
+            let length = unescape_in_place(text);
+            // What is left over would otherwise be pieces of characters.
+            text[length..].fill(b' ');
             span.end = span.start + length as u32;
         }
-        Some(self)
     }
 
     fn command<'a>(&self, header: &'a [u8], body: &'a [u8]) -> Result<Command<'a>, CommandError> {
+        let header = std::str::from_utf8(header).map_err(|error| CommandError::Json(error.to_string()))?;
         let mut fields = Fields::default();
         for (key, value) in &self.fields {
-            fields.push(key.text(header)?, value.text(header)?)?;
+            fields.push(key.text(header), value.text(header))?;
         }
-        let language = match self.language {
-            Some(span) => Language::from_name(span.text(header)?),
-            None => Language::JAVA,
-        };
+        let language = self.language.map_or(Language::JAVA, |span| Language::from_name(span.text(header)));
         Ok(Command {
             code: self.code,
             flag: self.flag,
             language,
             opaque: self.opaque,
             version: Version(self.version),
-            remark: self.remark.map(|span| span.text(header)).transpose()?,
+            remark: self.remark.map(|span| span.text(header)),
             serialization: Serialization::Json,
             fields,
             body,
@@ -187,20 +184,18 @@ impl Cursor<'_> {
         if self.null() { Some(None) } else { self.string().map(Some) }
     }
 
-    /// A text in double quotes; the span is what stands between them.
+    /// A text in double quotes, its escapes sound; the span is what stands between them.
     fn string(&mut self) -> Option<Span> {
         self.take(b'"')?;
         let start = self.at;
         let mut escaped = false;
         loop {
-            match *self.bytes.get(self.at)? {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    self.at += 2;
-                }
-                _ => self.at += 1,
+            self.at += quote_or_backslash(self.bytes.get(self.at..)?)?;
+            if self.bytes[self.at] == b'"' {
+                break;
             }
+            escaped = true;
+            self.at += escape(&self.bytes[self.at..])?.1;
         }
         let end = self.at;
         self.at += 1;
@@ -215,6 +210,24 @@ impl Cursor<'_> {
         }
         std::str::from_utf8(&self.bytes[start..self.at]).ok()?.parse().ok()
     }
+}
+
+/// Where the first `"` or `\` stands. Eight bytes at a time: most texts of a header end within the first or second eight.
+fn quote_or_backslash(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    // The top bit of the lowest byte that is zero is set; bits above it may be wrong, so only the first counts.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    let (chunks, rest) = text.as_chunks::<8>();
+    for (number, chunk) in chunks.iter().enumerate() {
+        let word = u64::from_le_bytes(*chunk);
+        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return Some(number * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(chunks.len() * 8 + at)
 }
 
 /// The value of the four hexadecimal digits behind `\u`, if `text` begins with such an escape.
@@ -250,49 +263,29 @@ fn escape(text: &[u8]) -> Option<(char, usize)> {
     Some((plain, 2))
 }
 
-fn escapes_are_sound(text: &[u8]) -> bool {
-    let mut at = 0;
-    while at < text.len() {
-        if text[at] != b'\\' {
-            at += 1;
-        } else if let Some((_, length)) = escape(&text[at..]) {
-            at += length;
-        } else {
-            return false;
-        }
-    }
-    true
-}
-
 /// Resolves the escapes, which are sound, and returns the new length. A character never takes more bytes than its
 /// escape did, so the text shrinks where it stands.
 fn unescape_in_place(text: &mut [u8]) -> usize {
     let (mut read, mut written) = (0, 0);
-    while read < text.len() {
-        let escaped = if text[read] == b'\\' { escape(&text[read..]) } else { None };
-        match escaped {
-            Some((character, length)) => {
-                let mut utf8 = [0; 4];
-                let encoded = character.encode_utf8(&mut utf8).as_bytes();
-                text[written..written + encoded.len()].copy_from_slice(encoded);
-                written += encoded.len();
-                read += length;
-            }
-            None => {
-                text[written] = text[read];
-                written += 1;
-                read += 1;
-            }
-        }
+    while let Some(run) = text[read..].iter().position(|byte| *byte == b'\\') {
+        text.copy_within(read..read + run, written);
+        read += run;
+        written += run;
+        let Some((character, length)) = escape(&text[read..]) else { break };
+        let mut utf8 = [0; 4];
+        let encoded = character.encode_utf8(&mut utf8).as_bytes();
+        text[written..written + encoded.len()].copy_from_slice(encoded);
+        read += length;
+        written += encoded.len();
     }
-    written
+    text.copy_within(read.., written);
+    written + text.len() - read
 }
 
 /// Reads a header that Java's lenient reader takes and the pass above does not: numbers as texts or texts as numbers,
 /// unknown keys, enum ordinals, bytes that are not UTF-8. The texts are laid out in `scratch` and borrowed from it.
 fn decode_unusual<'a>(header: &[u8], body: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Command<'a>, CommandError> {
-    let value =
-        serde_json::from_slice::<serde_json::Value>(header).map_err(|error| CommandError::Json(error.to_string()))?;
+    let value = json::parse_value(header).map_err(|error| CommandError::Json(error.to_string()))?;
     let object = value.as_object().ok_or_else(|| CommandError::Json("it is not an object".into()))?;
     let integer = |key| lenient_integer(object.get(key));
     let language = match object.get("language") {
@@ -371,7 +364,7 @@ mod tests {
 
     #[test]
     fn the_usual_form_is_read_without_the_tolerant_reader() {
-        assert!(Scan::of(SEND.as_bytes()).is_some());
+        assert!(Scan::default().read(SEND.as_bytes()).is_some());
         with(SEND, |command| {
             let command = command.unwrap();
             assert_eq!((command.code, command.opaque, command.language.0), (310, 7, 9));
@@ -385,7 +378,7 @@ mod tests {
     fn unusual_forms_are_read_by_the_tolerant_reader() {
         let odd = "{\"code\":\"11\",\"language\":3,\"flag\":null,\"unknown\":[1],\"opaque\":5,\
                    \"extFields\":{\"queueId\":4,\"order\":true,\"none\":null},\"remark\":\"r\"}";
-        assert!(Scan::of(odd.as_bytes()).is_none());
+        assert!(Scan::default().read(odd.as_bytes()).is_none());
         with(odd, |command| {
             let command = command.unwrap();
             assert_eq!((command.code, command.opaque, command.language.0), (11, 5, 3));
