@@ -1,0 +1,96 @@
+//! `mqbroker`: a broker as a process.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use raptormq_config::{BrokerSettings, ConfigError, Properties, Remarks};
+
+use crate::argv::Invocation;
+use crate::logging::{self, Destination};
+use crate::pending::raptormq_broker;
+use crate::stop::Stop;
+
+/// What the command line can say.
+#[derive(clap::Parser)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+struct Options {
+    /// Broker config properties file
+    #[arg(short = 'c', long = "configFile")]
+    config_file: Option<PathBuf>,
+    /// Name servers as host:port;host:port
+    #[arg(short = 'n', long = "namesrvAddr")]
+    namesrv_addr: Option<String>,
+    /// Print all config items
+    #[arg(short = 'p', long = "printConfigItem")]
+    print_config: bool,
+    /// Print important config items
+    #[arg(short = 'm', long = "printImportantConfig")]
+    print_important: bool,
+    /// Print help
+    #[arg(short = 'h', long = "help")]
+    _help: bool,
+}
+
+/// Runs a broker until it is told to stop.
+pub(crate) fn run(invocation: Invocation) -> ExitCode {
+    let options: Options = match super::options(&invocation) {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    let program = invocation.program.as_str();
+    let environment = super::environment(&invocation);
+    let mut settings = BrokerSettings::new(&environment);
+    let remarks = match load(&mut settings, &options) {
+        Ok(remarks) => remarks,
+        Err(refusal) => return super::refuse(program, &refusal),
+    };
+    if options.print_config || options.print_important {
+        super::say_pairs(&settings.printed(!options.print_config));
+        return ExitCode::SUCCESS;
+    }
+    let served = logging::start(&Destination::of_role("broker", &environment.home), "info").and_then(|_logging| {
+        super::warn(&remarks);
+        serve(settings)
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => super::fail(program, &format_args!("{reason:#}")),
+    }
+}
+
+fn load(settings: &mut BrokerSettings, options: &Options) -> Result<Remarks, ConfigError> {
+    let mut remarks = Remarks::default();
+    if let Some(file) = &options.config_file {
+        remarks = settings.load(&Properties::load(file)?)?;
+        settings.broker.broker_config_path = file.to_string_lossy().into_owned();
+    }
+    if let Some(namesrv_addr) = &options.namesrv_addr {
+        settings.broker.namesrv_addr.clone_from(namesrv_addr);
+    }
+    settings.settle()?;
+    Ok(remarks)
+}
+
+/// The line that tells scripts that the broker is up.
+pub(crate) fn boot_line(settings: &BrokerSettings) -> String {
+    let broker = &settings.broker;
+    let address = format!("{}:{}", broker.broker_ip1, settings.server.listen_port);
+    let line = format!("The broker[{}, {address}] boot success. serializeType=JSON", broker.broker_name);
+    match broker.namesrv_addr.as_str() {
+        "" => line,
+        namesrv_addr => format!("{line} and name server is {namesrv_addr}"),
+    }
+}
+
+fn serve(settings: BrokerSettings) -> anyhow::Result<()> {
+    let stop = Stop::catch()?;
+    let line = boot_line(&settings);
+    let running = raptormq_broker::start(settings)?;
+    tracing::info!("{line}");
+    super::say(&format!("{line}\n"));
+    let signal = stop.wait();
+    tracing::info!(signal, "stopping");
+    running.shutdown();
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! `mqnamesrv`: a name server as a process.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use raptormq_config::{NamesrvSettings, Properties, Remarks};
+
+use crate::argv::Invocation;
+use crate::logging::{self, Destination};
+use crate::pending::raptormq_namesrv;
+use crate::stop::Stop;
+
+/// What the command line can say.
+#[derive(clap::Parser)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+struct Options {
+    /// Name server config properties file
+    #[arg(short = 'c', long = "configFile")]
+    config_file: Option<PathBuf>,
+    /// Name servers, accepted for RocketMQ's sake
+    #[arg(short = 'n', long = "namesrvAddr")]
+    _namesrv_addr: Option<String>,
+    /// Print all config items
+    #[arg(short = 'p', long = "printConfigItem")]
+    print_config: bool,
+    /// Print help
+    #[arg(short = 'h', long = "help")]
+    _help: bool,
+}
+
+/// Runs a name server until it is told to stop.
+pub(crate) fn run(invocation: Invocation) -> ExitCode {
+    let options: Options = match super::options(&invocation) {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    let program = invocation.program.as_str();
+    let environment = super::environment(&invocation);
+    let mut settings = NamesrvSettings::new(&environment);
+    let remarks = match load(&mut settings, &options) {
+        Ok(remarks) => remarks,
+        Err(refusal) => return super::refuse(program, &refusal),
+    };
+    if options.print_config {
+        super::say_pairs(&settings.printed());
+        return ExitCode::SUCCESS;
+    }
+    let served = logging::start(&Destination::of_role("namesrv", &environment.home), "info").and_then(|_logging| {
+        super::warn(&remarks);
+        serve(settings)
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => super::fail(program, &format_args!("{reason:#}")),
+    }
+}
+
+fn load(settings: &mut NamesrvSettings, options: &Options) -> Result<Remarks, raptormq_config::ConfigError> {
+    let Some(file) = &options.config_file else { return Ok(Remarks::default()) };
+    let remarks = settings.load(&Properties::load(file)?)?;
+    settings.namesrv.config_store_path = file.to_string_lossy().into_owned();
+    super::say(&format!("load config properties file OK, {}\n", file.display()));
+    Ok(remarks)
+}
+
+/// The line that tells scripts that the name server is up.
+pub(crate) fn boot_line(settings: &NamesrvSettings) -> String {
+    let address = format!("{}:{}", settings.server.bind_address, settings.server.listen_port);
+    format!("The Name Server boot success. serializeType=JSON, address {address}")
+}
+
+fn serve(settings: NamesrvSettings) -> anyhow::Result<()> {
+    let stop = Stop::catch()?;
+    let line = boot_line(&settings);
+    let running = raptormq_namesrv::start(settings)?;
+    tracing::info!("{line}");
+    super::say(&format!("{line}\n"));
+    let signal = stop.wait();
+    tracing::info!(signal, "stopping");
+    running.shutdown();
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! `raptormq standalone`: name server and broker in one process, on loopback, with their data in one folder.
+//!
+//! It is the same code as the roles, with settings for a first try: nothing leaves the machine, a trial never mixes
+//! with a real broker's `~/store`, and commit log files are small.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use raptormq_config::{BrokerSettings, Environment, NamesrvSettings, Properties, Remarks};
+
+use crate::argv::Invocation;
+use crate::logging::{self, Destination};
+use crate::pending::{raptormq_broker, raptormq_namesrv};
+use crate::stop::Stop;
+
+/// Only this machine reaches it.
+const LOOPBACK: &str = "127.0.0.1";
+
+/// Bytes of a commit log file: a trial needs no files of 1 GiB.
+const COMMIT_LOG_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What the command line can say.
+#[derive(clap::Parser)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+struct Options {
+    /// Broker config properties file, applied over the settings of standalone
+    #[arg(short = 'c', long = "configFile")]
+    config_file: Option<PathBuf>,
+    /// Folder of the data (default: raptormq-data)
+    #[arg(short = 'd', long = "data")]
+    data: Option<PathBuf>,
+    /// Added to the ports 9876 and 10911
+    #[arg(short = 'o', long = "portOffset")]
+    port_offset: Option<u16>,
+    /// Print help
+    #[arg(short = 'h', long = "help")]
+    _help: bool,
+}
+
+/// Settings of both halves.
+pub(crate) struct Standalone {
+    /// Of the name server.
+    pub(crate) namesrv: NamesrvSettings,
+    /// Of the broker.
+    pub(crate) broker: BrokerSettings,
+}
+
+impl Standalone {
+    /// Settings with all data in `data`, the name server on port 9876 and the broker on 10911, each plus `port_offset`.
+    pub(crate) fn new(environment: &Environment, data: &Path, port_offset: u16) -> Standalone {
+        let environment = Environment {
+            home: data.to_string_lossy().into_owned(),
+            ip: LOOPBACK.into(),
+            host_name: "broker-a".into(),
+            namesrv_addr: String::new(),
+            ..environment.clone()
+        };
+        let mut namesrv = NamesrvSettings::new(&environment);
+        namesrv.server.bind_address = LOOPBACK.into();
+        namesrv.server.listen_port = namesrv.server.listen_port.saturating_add(port_offset);
+        let mut broker = BrokerSettings::new(&environment);
+        broker.server.bind_address = LOOPBACK.into();
+        broker.server.listen_port = broker.server.listen_port.saturating_add(port_offset);
+        broker.broker.listen_port = broker.server.listen_port;
+        broker.broker.namesrv_addr = format!("{LOOPBACK}:{}", namesrv.server.listen_port);
+        broker.store.mapped_file_size_commit_log = COMMIT_LOG_FILE_BYTES;
+        Standalone { namesrv, broker }
+    }
+
+    /// Starts the name server, then the broker. When the broker cannot start, the name server is stopped again.
+    ///
+    /// # Errors
+    /// What keeps one of them from starting.
+    pub(crate) fn start(self) -> anyhow::Result<Running> {
+        let data = PathBuf::from(&self.broker.store.store_path_root_dir);
+        std::fs::create_dir_all(&data).with_context(|| {
+            format!("cannot make the folder {}; choose another with --data, or change its owner", data.display())
+        })?;
+        let namesrv_addr = self.broker.broker.namesrv_addr.clone();
+        let namesrv = raptormq_namesrv::start(self.namesrv)?;
+        match raptormq_broker::start(self.broker) {
+            Ok(broker) => Ok(Running { namesrv_addr, namesrv, broker }),
+            Err(reason) => {
+                namesrv.shutdown();
+                Err(reason.into())
+            }
+        }
+    }
+}
+
+/// A standalone that serves.
+pub(crate) struct Running {
+    /// Where clients find it.
+    pub(crate) namesrv_addr: String,
+    namesrv: raptormq_namesrv::RunningNamesrv,
+    broker: raptormq_broker::RunningBroker,
+}
+
+impl Running {
+    /// Stops the broker, which leaves its data as after a clean end, then the name server.
+    pub(crate) fn shutdown(self) {
+        self.broker.shutdown();
+        self.namesrv.shutdown();
+    }
+}
+
+/// Runs both until they are told to stop.
+pub(crate) fn run(invocation: Invocation) -> ExitCode {
+    let options: Options = match super::options(&invocation) {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    let program = invocation.program.as_str();
+    let data = options.data.clone().unwrap_or_else(|| PathBuf::from("raptormq-data"));
+    let mut settings =
+        Standalone::new(&super::environment(&invocation), &data, options.port_offset.unwrap_or_default());
+    let mut remarks = Remarks::default();
+    if let Some(file) = &options.config_file {
+        match Properties::load(file).and_then(|properties| settings.broker.load(&properties)) {
+            Ok(found) => remarks = found,
+            Err(refusal) => return super::refuse(program, &refusal),
+        }
+    }
+    if let Err(refusal) = settings.broker.settle() {
+        return super::refuse(program, &refusal);
+    }
+    let served = logging::start(&Destination::Stdout, "info").and_then(|_logging| {
+        super::warn(&remarks);
+        serve(settings)
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => super::fail(program, &format_args!("{reason:#}")),
+    }
+}
+
+fn serve(settings: Standalone) -> anyhow::Result<()> {
+    let stop = Stop::catch()?;
+    let begun = std::time::Instant::now();
+    let lines = [super::namesrv::boot_line(&settings.namesrv), super::broker::boot_line(&settings.broker)];
+    let store = settings.broker.store.store_path_root_dir.clone();
+    let running = settings.start()?;
+    super::say(&format!(
+        "RaptorMQ {} ready in {} ms; data in {store}; clients: namesrvAddr={}\n{}\n{}\n",
+        env!("CARGO_PKG_VERSION"),
+        begun.elapsed().as_millis(),
+        running.namesrv_addr,
+        lines[0],
+        lines[1],
+    ));
+    let signal = stop.wait();
+    let begun = std::time::Instant::now();
+    running.shutdown();
+    super::say(&format!("stopped after {signal} in {} ms\n", begun.elapsed().as_millis()));
+    Ok(())
+}
