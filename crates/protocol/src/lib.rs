@@ -7,10 +7,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod body;
 pub mod code;
 pub mod command;
 pub mod frame;
 pub mod hash;
 pub mod header;
+pub mod heartbeat;
 pub mod json;
 pub mod message;
+pub mod route;
