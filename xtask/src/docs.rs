@@ -1,0 +1,105 @@
+//! Prints the pages that come from declarations: they are never edited by hand.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use raptormq_config::{
+    AuthConfig, BrokerConfig, ClientNetConfig, Environment, Family, Key, NamesrvConfig, ServerConfig, StoreConfig,
+};
+
+/// A generated page: where it lies, and what prints it.
+const PAGES: &[(&str, fn() -> String)] = &[("docs/config.md", config_page)];
+
+/// Writes every generated page below `root`.
+pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
+    for (path, print) in PAGES {
+        std::fs::write(root.join(path), print()).with_context(|| format!("cannot write {path}"))?;
+        println!("wrote {path}");
+    }
+    Ok(())
+}
+
+/// Fails when a page below `root` is not what would be printed.
+pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
+    for (path, print) in PAGES {
+        let there = std::fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))?;
+        anyhow::ensure!(there == print(), "{path} is not what the declarations say: run `cargo xtask docs`");
+    }
+    Ok(())
+}
+
+const CONFIG_INTRODUCTION: &str = "\
+# Configuration keys
+
+<!-- Printed by `cargo xtask docs` from crates/config: change it there. -->
+
+Files are in `java.util.Properties` syntax, as RocketMQ's: `key=value` lines, `#` and `!` comments on lines of their own,
+backslashes doubled. `mqbroker -c FILE` reads the keys of broker, server, client, store and auth from one file,
+`mqnamesrv -c FILE` those of name server, server and client. `-p` prints every key with its value, `-m` those marked
+**important**.
+
+- A key that is not here is ignored, and named in a warning with the nearest real one.
+- A value that its key does not take keeps the process from starting; the message names file, line and key.
+- **dynamic**: a change over the wire (`updateBrokerConfig`, `updateNamesrvConfig`) takes effect at once; other keys
+  need a restart. **fixed**: never changed over the wire.
+- **no effect**: accepted so that files written for RocketMQ work, and without effect in this version.
+- **own**: a key of RaptorMQ that RocketMQ does not know.
+
+Defaults that depend on the machine are shown for two processors, `${user.home}` is the user's home folder, `${host}` the
+host name, `${ip}` the first address that is not loopback. A name server's `listenPort` is 9876.
+
+| Setting outside of files | Meaning |
+|---|---|
+| `NAMESRV_ADDR`, `-Drocketmq.namesrv.addr=` | default of `namesrvAddr` |
+| `ROCKETMQ_HOME`, `-Drocketmq.home.dir=` | default of `rocketmqHome`; never required |
+| `-Duser.home=` | the folder that `${user.home}` stands for, instead of the user's |
+| `ROCKETMQ_LOG_LEVEL` | `error`, `warn`, `info`, `debug`, or by crate: `raptormq_store=debug,info` |
+| `ROCKETMQ_LOG_STDOUT=true` | log to stdout instead of `~/logs/rocketmqlogs/ROLE.log` |
+
+A role ends with status 0 after SIGTERM or Ctrl-C (RocketMQ's JVM ends with 143), so that service managers see a clean
+end.
+";
+
+fn config_page() -> String {
+    let environment = Environment::example();
+    let mut page = CONFIG_INTRODUCTION.to_owned();
+    family(&mut page, "Broker", &BrokerConfig::new(&environment));
+    family(&mut page, "Server: listening and connections", &ServerConfig::new(&environment));
+    family(&mut page, "Client: connections to others", &ClientNetConfig::new(&environment));
+    family(&mut page, "Store", &StoreConfig::new(&environment));
+    family(&mut page, "Name server", &NamesrvConfig::new(&environment));
+    family(&mut page, "Users and rights", &AuthConfig::new(&environment));
+    page
+}
+
+fn family<F: Family>(page: &mut String, title: &str, defaults: &F) {
+    page.push_str(&format!("\n## {title}\n\n`{}`\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n", F::NAME));
+    let (working, idle): (Vec<&Key>, Vec<&Key>) = F::KEYS.iter().partition(|key| !key.flags.is_no_effect);
+    for key in working.into_iter().chain(idle) {
+        let default = match defaults.get(key.name).unwrap_or_default() {
+            empty if empty.is_empty() => String::new(),
+            text => format!("`{text}`"),
+        };
+        let marks: String = marks(key).into_iter().map(|mark| format!(" **{mark}**")).collect();
+        page.push_str(&format!("| `{}` | {} | {default} | {}{marks} |\n", key.name, key.kind, key.doc.trim()));
+    }
+}
+
+fn marks(key: &Key) -> Vec<&'static str> {
+    let all = [
+        (key.flags.is_own, "own"),
+        (key.flags.is_important, "important"),
+        (key.flags.is_dynamic && !key.flags.is_no_effect, "dynamic"),
+        (key.flags.is_fixed, "fixed"),
+        (key.flags.is_no_effect, "no effect"),
+    ];
+    all.into_iter().filter_map(|(is_set, mark)| is_set.then_some(mark)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_generated_pages_are_fresh() {
+        super::check(crate::root()).unwrap();
+    }
+}
