@@ -1,0 +1,3 @@
+#!/bin/sh
+# runbroker.sh CLASS [options]: what RocketMQ runs in a JVM.
+exec sh "$(dirname "$0")/run.sh" "$@"
