@@ -148,21 +148,29 @@ struct Cursor<'a> {
 
 impl Cursor<'_> {
     /// The next byte that is not white space, without going past it.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
-        loop {
-            match *self.bytes.get(self.at)? {
-                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
-                byte => return Some(byte),
-            }
-        }
+        let byte = *self.bytes.get(self.at)?;
+        // Machines write no white space; only its absence is worth being quick about.
+        if byte > b' ' { Some(byte) } else { self.peek_behind_space() }
     }
 
+    #[cold]
+    fn peek_behind_space(&mut self) -> Option<u8> {
+        while matches!(*self.bytes.get(self.at)?, b' ' | b'\t' | b'\n' | b'\r') {
+            self.at += 1;
+        }
+        self.bytes.get(self.at).copied()
+    }
+
+    #[inline]
     fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
         Some(byte)
     }
 
+    #[inline]
     fn take(&mut self, wanted: u8) -> Option<()> {
         (self.next()? == wanted).then_some(())
     }
@@ -185,17 +193,20 @@ impl Cursor<'_> {
     }
 
     /// A text in double quotes, its escapes sound; the span is what stands between them.
+    #[inline]
     fn string(&mut self) -> Option<Span> {
         self.take(b'"')?;
         let start = self.at;
         let mut escaped = false;
         loop {
-            self.at += quote_or_backslash(self.bytes.get(self.at..)?)?;
-            if self.bytes[self.at] == b'"' {
+            let text = self.bytes.get(self.at..)?;
+            let run = text.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            self.at += run;
+            if text[run] == b'"' {
                 break;
             }
             escaped = true;
-            self.at += escape(&self.bytes[self.at..])?.1;
+            self.at += escape(&text[run..])?.1;
         }
         let end = self.at;
         self.at += 1;
@@ -210,24 +221,6 @@ impl Cursor<'_> {
         }
         std::str::from_utf8(&self.bytes[start..self.at]).ok()?.parse().ok()
     }
-}
-
-/// Where the first `"` or `\` stands. Eight bytes at a time: most texts of a header end within the first or second eight.
-fn quote_or_backslash(text: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The top bit of the lowest byte that is zero is set; bits above it may be wrong, so only the first counts.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
-    let (chunks, rest) = text.as_chunks::<8>();
-    for (number, chunk) in chunks.iter().enumerate() {
-        let word = u64::from_le_bytes(*chunk);
-        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
-        if found != 0 {
-            return Some(number * 8 + found.trailing_zeros() as usize / 8);
-        }
-    }
-    let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-    Some(chunks.len() * 8 + at)
 }
 
 /// The value of the four hexadecimal digits behind `\u`, if `text` begins with such an escape.
