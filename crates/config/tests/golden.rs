@@ -1,6 +1,9 @@
 //! Keys, defaults and their order against what `mqbroker -p`, `mqbroker -m` and `mqnamesrv -p` of Java 5.3.3 print.
 
-use raptormq_config::{AuthConfig, BrokerSettings, Environment, Family, NamesrvSettings};
+use raptormq_config::{
+    AuthConfig, BrokerConfig, BrokerSettings, ClientNetConfig, Environment, Family, NamesrvConfig, NamesrvSettings,
+    ServerConfig, StoreConfig,
+};
 
 const BROKER: &str = include_str!("golden/broker.properties");
 const IMPORTANT: &str = include_str!("golden/broker-m.keys");
@@ -10,15 +13,18 @@ const NAMESRV: &str = include_str!("golden/namesrv.properties");
 fn recorded<'a>(text: &'a str, from: &str, to: &str) -> Vec<&'a str> {
     let lines = text.lines().skip_while(|line| !line.starts_with(from)).skip(1);
     let lines = lines.take_while(|line| to.is_empty() || !line.starts_with(to)).filter(|line| !line.starts_with('#'));
-    lines.map(|line| line.split("   #").next().unwrap()).collect()
+    lines.map(|line| line.split("   #").next().unwrap_or(line)).collect()
 }
 
 fn lines(pairs: Vec<(&'static str, String)>, own: &[&str]) -> Vec<String> {
     pairs.into_iter().filter(|(key, _)| !own.contains(key)).map(|(key, value)| format!("{key}={value}")).collect()
 }
 
+/// Keys that only RaptorMQ has.
 fn own_keys() -> Vec<&'static str> {
-    raptormq_config::ServerConfig::KEYS.iter().filter(|key| key.flags.is_own).map(|key| key.name).collect()
+    let families =
+        [BrokerConfig::KEYS, ServerConfig::KEYS, ClientNetConfig::KEYS, StoreConfig::KEYS, NamesrvConfig::KEYS];
+    families.into_iter().flatten().filter(|key| key.flags.is_own).map(|key| key.name).collect()
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => super::fail(program, &format_args!("{reason:#}")),
+        Err(reason) => super::fail(program, &reason),
     }
 }
 

@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use raptormq_config::{BrokerSettings, Environment, NamesrvSettings, Properties, Remarks};
 
 use crate::argv::Invocation;
@@ -74,8 +73,8 @@ impl Standalone {
     /// What keeps one of them from starting.
     pub(crate) fn start(self) -> anyhow::Result<Running> {
         let data = PathBuf::from(&self.broker.store.store_path_root_dir);
-        std::fs::create_dir_all(&data).with_context(|| {
-            format!("cannot make the folder {}; choose another with --data, or change its owner", data.display())
+        std::fs::create_dir_all(&data).map_err(|reason| {
+            anyhow::anyhow!("cannot make the folder {}: {reason}; choose another with --data", data.display())
         })?;
         let namesrv_addr = self.broker.broker.namesrv_addr.clone();
         let namesrv = raptormq_namesrv::start(self.namesrv)?;
@@ -131,7 +130,7 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => super::fail(program, &format_args!("{reason:#}")),
+        Err(reason) => super::fail(program, &reason),
     }
 }
 

@@ -1,0 +1,44 @@
+//! The shell scripts of `distribution/bin`: they find the binary, hand words on, and stop what they started.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::common::{Ended, ended};
+
+fn script(home: &Path, name: &str) -> Command {
+    let scripts: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../../distribution/bin"].iter().collect();
+    let mut command = Command::new("sh");
+    command.arg(scripts.join(name)).env_clear().env("HOME", home).env("RAPTORMQ_BIN", env!("CARGO_BIN_EXE_raptormq"));
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(home);
+    command
+}
+
+fn run(mut command: Command) -> Ended {
+    ended(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
+#[test]
+fn jvm_flags_are_ignored_and_system_properties_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = script(home.path(), "mqnamesrv");
+    command.args(["-Xms4g", "-p"]).env("JAVA_OPT_EXT", "-Xmx8g -Duser.home=/elsewhere");
+    let ended = run(command);
+    assert!(ended.stdout.contains("kvConfigPath=/elsewhere/namesrv/kvConfig.json\n"), "{ended:?}");
+    assert_eq!(ended.status, Some(0));
+}
+
+#[test]
+fn class_names_become_commands() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = script(home.path(), "runbroker.sh");
+    let ended = run({
+        command.args(["org.apache.rocketmq.broker.BrokerStartup", "-c", "a file with blanks.conf"]);
+        command
+    });
+    assert!(ended.stderr.contains("a file with blanks.conf"), "{ended:?}");
+    let mut command = script(home.path(), "tools.sh");
+    command.arg("org.apache.rocketmq.example.NoSuch");
+    let ended = run(command);
+    assert!(ended.stderr.contains("RaptorMQ has no such class"), "{ended:?}");
+    assert_eq!(ended.status, Some(1));
+}
