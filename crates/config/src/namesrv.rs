@@ -13,10 +13,10 @@ config! {
         pub kv_config_path: String = "kvConfigPath" (env) => format!("{}/namesrv/kvConfig.json", env.home), fixed;
         /// File that keeps changed keys; the file of -c when there is one.
         pub config_store_path: String = "configStorePath" (env) => format!("{}/namesrv/namesrv.properties", env.home), fixed;
-        /// Name of the environment, told to clients of cluster tests.
-        pub product_env_name: String = "productEnvName" => "center", dynamic;
+        /// Name of the environment that clusterTest asks.
+        pub product_env_name: String = "productEnvName" => "center", no_effect;
         /// Ask the address server's cluster for topics that are not known here.
-        pub cluster_test: bool = "clusterTest" => false, dynamic;
+        pub cluster_test: bool = "clusterTest" => false, no_effect;
         /// Add the order configuration of a topic to its route.
         pub order_message_enable: bool = "orderMessageEnable" => false, dynamic;
         /// Tell registering brokers which topics are ordered.
@@ -31,8 +31,8 @@ config! {
         pub default_thread_pool_queue_capacity: u32 = "defaultThreadPoolQueueCapacity" => 10_000, no_effect;
         /// Milliseconds between two searches for brokers that are silent.
         pub scan_not_active_broker_interval: u64 = "scanNotActiveBrokerInterval" [1..=9223372036854775807] => 5000;
-        /// Brokers that wait to be removed.
-        pub unregister_broker_queue_capacity: u32 = "unRegisterBrokerQueueCapacity" [1..=2147483647] => 3000;
+        /// Brokers that wait to be removed; RaptorMQ removes them at once.
+        pub unregister_broker_queue_capacity: u32 = "unRegisterBrokerQueueCapacity" [1..=2147483647] => 3000, no_effect;
         /// Tell clients of a slave that acts as master.
         pub support_acting_master: bool = "supportActingMaster" => false, dynamic;
         /// Answer requests for the list of all topics.
@@ -51,5 +51,11 @@ config! {
         pub delete_topic_with_broker_registration: bool = "deleteTopicWithBrokerRegistration" => false, dynamic;
         /// Keys that are never changed over the wire, separated by semicolons.
         pub config_black_list: String = "configBlackList" => "configBlackList;configStorePath;kvConfigPath", fixed;
+        /// Brokers that may be registered at once; more are refused.
+        pub brokers_max: u32 = "brokersMax" [1..=2147483647] => 10_000, dynamic, own;
+        /// Topics that may be known at once; registrations with more are refused.
+        pub topics_max: u32 = "topicsMax" [1..=2147483647] => 1_000_000, dynamic, own;
+        /// Keys that the KV configuration may hold; more are refused.
+        pub kv_config_entries_max: u32 = "kvConfigEntriesMax" [1..=2147483647] => 100_000, dynamic, own;
     }
 }
