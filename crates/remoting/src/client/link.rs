@@ -1,0 +1,186 @@
+//! One connection of a client: the task that reads and writes it.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use raptormq_protocol::command::Command;
+use raptormq_protocol::frame::Frame;
+use tokio::time::{Instant, Sleep};
+
+use super::pool::Pool;
+use crate::inbox::{Flow, Inbox};
+use crate::socket::Socket;
+use crate::{Connection, Output, Response};
+
+/// Bytes read at once.
+const INPUT_BYTES: usize = 64 << 10;
+/// Reads before other tasks of the runtime have their turn.
+const READS_MAX: usize = 16;
+
+/// Carries one connection to its end.
+pub(super) async fn drive(connection: Connection, socket: Socket, address: Box<str>, pool: Arc<Pool>) {
+    let idle = pool.options.idle_timeout;
+    // Dropped in any case, also with the runtime.
+    let mut link = Link {
+        output: connection.new_output(),
+        connection,
+        socket,
+        inbox: Inbox::default(),
+        input: Vec::new(),
+        address,
+        pool,
+        active: true,
+        idle_at: Instant::now() + idle,
+        closing: None,
+        end: None,
+    };
+    let mut timer = Box::pin(tokio::time::sleep(idle));
+    let reason = poll_fn(|context| link.poll(timer.as_mut(), context)).await;
+    link.end = Some(reason);
+}
+
+struct Link {
+    connection: Connection,
+    socket: Socket,
+    inbox: Inbox,
+    input: Vec<u8>,
+    output: Output,
+    address: Box<str>,
+    pool: Arc<Pool>,
+    /// Something was read or written since the idle time began.
+    active: bool,
+    idle_at: Instant,
+    /// Why it shall end when everything is sent.
+    closing: Option<String>,
+    /// Why it ended.
+    end: Option<String>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let reason = self.end.as_deref().unwrap_or("the runtime that carried it has ended");
+        // First out of the pool, so that nobody is handed what takes no calls.
+        self.pool.forget(&self.address, &self.connection);
+        self.connection.ended(reason);
+        self.pool.inbound.closed(&self.address, reason);
+    }
+}
+
+impl Link {
+    /// One pass; why the connection ends, when it does.
+    fn poll(&mut self, timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> Poll<String> {
+        self.connection.listen(context.waker());
+        if let Poll::Ready(reason) = self.read(context) {
+            return Poll::Ready(reason);
+        }
+        if let Some(reason) = self.connection.collect(&mut self.output) {
+            self.closing.get_or_insert(reason);
+        }
+        if let Poll::Ready(reason) = self.send(context) {
+            return Poll::Ready(reason);
+        }
+        if self.closing.is_none() {
+            self.closing = self.connection.close_if_quiet();
+        }
+        if let Some(reason) = self.closing.take_if(|_| self.output.is_empty()) {
+            // The peer may be gone already.
+            let _ = self.socket.finish(context);
+            return Poll::Ready(reason);
+        }
+        self.watch(timer, context)
+    }
+
+    fn read(&mut self, context: &mut Context<'_>) -> Poll<String> {
+        if self.input.is_empty() {
+            self.input = vec![0; INPUT_BYTES];
+        }
+        for _ in 0..READS_MAX {
+            match self.socket.poll_read(context, &mut self.input) {
+                Poll::Ready(Ok(0)) => return Poll::Ready("closed by the server".to_owned()),
+                Poll::Ready(Ok(count)) => {
+                    self.active = true;
+                    if let Err(reason) = self.handle(count) {
+                        tracing::warn!(address = %self.address, reason, "connection closed: the server sent what is no command");
+                        return Poll::Ready(reason);
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(error.to_string()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn handle(&mut self, count: usize) -> Result<(), String> {
+        let Link { connection, inbox, input, output, pool, .. } = self;
+        let mut bad = None;
+        let mut scratch = Vec::new();
+        let max = pool.options.frame_bytes_max;
+        let found = inbox.drain(&mut input[..count], max, &mut |bytes: &mut [u8], frame: &Frame| {
+            match Command::decode(bytes, frame, &mut scratch) {
+                Ok(command) if command.is_response() => {
+                    if !connection.answered(command.opaque, || Response::of(&command)) {
+                        tracing::debug!(server = %connection.peer_addr(), opaque = command.opaque, "an answer too late");
+                    }
+                }
+                Ok(request) => pool.inbound.handle(connection, &request, output),
+                Err(error) => {
+                    bad = Some(error.to_string());
+                    return Flow::Stop;
+                }
+            }
+            Flow::Continue
+        });
+        match (found, bad) {
+            (Ok(_), None) => Ok(()),
+            (Ok(_), Some(error)) => Err(error),
+            (Err(error), _) => Err(error.to_string()),
+        }
+    }
+
+    fn send(&mut self, context: &mut Context<'_>) -> Poll<String> {
+        while !self.output.is_empty() {
+            match self.socket.send(&mut self.output) {
+                Ok(sent) => {
+                    self.active = true;
+                    if sent {
+                        break;
+                    }
+                }
+                Err(error) => return Poll::Ready(error.to_string()),
+            }
+            match self.socket.poll_write_ready(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(error.to_string()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Keeps the times: of the calls, and of the connection when nothing happens on it.
+    fn watch(&mut self, mut timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> Poll<String> {
+        loop {
+            let next_call = self.connection.next_deadline();
+            let wake_at = next_call.map_or(self.idle_at, |call| call.min(self.idle_at));
+            if timer.deadline() != wake_at {
+                timer.as_mut().reset(wake_at);
+            }
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            self.connection.expire(now);
+            if now >= self.idle_at {
+                if !std::mem::take(&mut self.active) && !self.connection.has_calls() {
+                    return Poll::Ready(format!("idle for {} s", self.pool.options.idle_timeout.as_secs()));
+                }
+                self.idle_at = now + self.pool.options.idle_timeout.max(Duration::from_millis(1));
+            }
+        }
+    }
+}

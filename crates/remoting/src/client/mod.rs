@@ -1,0 +1,189 @@
+//! The client: one connection an address, shared by all who call.
+//!
+//! [`pool`] opens connections and keeps them; [`link`] is the task that reads and writes one.
+
+mod link;
+mod pool;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::command::{Command, Language};
+use raptormq_protocol::frame::{FRAME_BYTES_MAX, Serialization};
+use tokio::time::Instant;
+
+use self::pool::Pool;
+use crate::connection::Settings;
+use crate::{CallError, Connection, Output, Request, Response};
+
+/// Takes what servers send of their own accord.
+pub trait Inbound: Send + Sync + 'static {
+    /// Handles a request of the server: answers into `out` or keeps a [`Responder`](crate::Responder). Must not block.
+    fn handle(&self, server: &Connection, request: &Command<'_>, out: &mut Output) {
+        let _ = server;
+        let remark = format!(" request type {} not supported", request.code);
+        out.respond(request, ResponseCode::REQUEST_CODE_NOT_SUPPORTED, Some(&remark));
+    }
+
+    /// A connection has ended; `address` is what the caller named it by. The next call opens another.
+    fn closed(&self, address: &str, reason: &str) {
+        tracing::debug!(address, reason, "connection ended");
+    }
+}
+
+/// Supports no request of a server.
+impl Inbound for () {}
+
+/// How a client is set up.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// The form of header that is written.
+    pub serialization: Serialization,
+    /// The language that requests name.
+    pub language: Language,
+    /// How long a connection may take to come about; by default 3 s, as Java's.
+    pub connect_timeout: Duration,
+    /// A connection on which nothing was read or written for so long is closed; by default 120 s, as Java's.
+    pub idle_timeout: Duration,
+    /// After a failed attempt, an address is not tried again for this time, twice as long after each further one …
+    pub retry_min: Duration,
+    /// … and no longer than this. By default 50 ms and 1 s.
+    pub retry_max: Duration,
+    /// The longest frame taken and sent, its length word included; by default 16 MiB, as Java's.
+    pub frame_bytes_max: usize,
+    /// Unsent bytes for one address above which calls are refused; by default 64 MiB.
+    pub outbox_bytes_max: usize,
+    /// Calls to one address that wait for an answer; more are refused. By default 65,535, as Java's.
+    pub calls_max: usize,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        ClientOptions {
+            serialization: Serialization::Json,
+            language: Language::RUST,
+            connect_timeout: Duration::from_secs(3),
+            idle_timeout: Duration::from_secs(120),
+            retry_min: Duration::from_millis(50),
+            retry_max: Duration::from_secs(1),
+            frame_bytes_max: FRAME_BYTES_MAX,
+            outbox_bytes_max: 64 << 20,
+            calls_max: 65_535,
+        }
+    }
+}
+
+impl ClientOptions {
+    fn settings(&self) -> Settings {
+        Settings {
+            serialization: self.serialization,
+            language: self.language,
+            frame_bytes_max: self.frame_bytes_max,
+            outbox_bytes_max: self.outbox_bytes_max,
+            calls_max: self.calls_max,
+        }
+    }
+}
+
+/// Calls servers by their address. Cheap to clone; the last clone closes the connections. Usable from any tokio runtime
+/// with I/O and time; a connection lives on the runtime of the call that opened it.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: Arc<Pool>,
+}
+
+impl Client {
+    /// A client that hands the servers' requests to `inbound`. Connections are opened when they are needed.
+    pub fn new(options: ClientOptions, inbound: Arc<dyn Inbound>) -> Client {
+        Client { shared: Arc::new(Shared { pool: Arc::new(Pool::new(options, inbound)) }) }
+    }
+
+    /// Sends a request to `address` (`host:port`) and waits for the answer, at most for `timeout`, which includes the
+    /// time a connection takes. A server that tells us to go away, or whose connection ended just before the request was
+    /// sent, is asked again on a new connection, once.
+    pub async fn call(&self, address: &str, request: Request, timeout: Duration) -> Result<Response, CallError> {
+        let deadline = Instant::now() + timeout;
+        match self.attempt(address, &request, timeout, deadline).await {
+            Ok(response) if response.code == ResponseCode::GO_AWAY => {}
+            Err(CallError::Lost { sent: false, .. }) => {}
+            result => return result,
+        }
+        self.attempt(address, &request, timeout, deadline).await
+    }
+
+    async fn attempt(
+        &self,
+        address: &str,
+        request: &Request,
+        timeout: Duration,
+        deadline: Instant,
+    ) -> Result<Response, CallError> {
+        let link = self.link(address, request, timeout, deadline).await?;
+        let pool = &self.shared.pool;
+        let pending = link
+            .begin(request, deadline)
+            .map_err(|refusal| refusal.explain(address.to_owned(), request, pool.options.frame_bytes_max))?;
+        let response = pending.await.map_err(|failure| failure.explain(address.to_owned(), request, timeout))?;
+        if response.code == ResponseCode::GO_AWAY {
+            pool.retire(address, &link);
+        }
+        Ok(response)
+    }
+
+    /// Sends a request that wants no answer. An error says that it was not sent; nobody learns whether it arrives.
+    pub async fn oneway(&self, address: &str, request: &Request) -> Result<(), CallError> {
+        let pool = &self.shared.pool;
+        let timeout = pool.options.connect_timeout;
+        let link = self.link(address, request, timeout, Instant::now() + timeout).await?;
+        link.oneway(request)
+    }
+
+    async fn link(
+        &self,
+        address: &str,
+        request: &Request,
+        timeout: Duration,
+        deadline: Instant,
+    ) -> Result<Connection, CallError> {
+        let pool = &self.shared.pool;
+        if let Some(link) = pool.open_link(address) {
+            return Ok(link);
+        }
+        let late = |_| CallError::Timeout { address: address.to_owned(), code: request.code, timeout, sent: false };
+        tokio::time::timeout_at(deadline, pool.connect(address, request.code)).await.map_err(late)?
+    }
+
+    /// The connection to `address`, if one is open.
+    pub fn connection(&self, address: &str) -> Option<Connection> {
+        self.shared.pool.open_link(address)
+    }
+
+    /// This end of the connection to `address`, if one is open.
+    pub fn local_addr(&self, address: &str) -> Option<SocketAddr> {
+        self.connection(address).map(|link| link.local_addr())
+    }
+
+    /// Closes the connection to `address` after what was said on it is sent.
+    pub fn disconnect(&self, address: &str) {
+        if let Some(link) = self.connection(address) {
+            self.shared.pool.retire(address, &link);
+        }
+    }
+
+    /// Closes all connections after what was said on them is sent. Calls from now on fail.
+    pub fn close(&self) {
+        self.shared.pool.close();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.pool.close();
+    }
+}

@@ -1,0 +1,95 @@
+//! Takes connections and deals them to the I/O threads.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::Common;
+use super::thread::Control;
+use crate::connection::Ends;
+
+/// How long to wait when the system has no descriptor or memory for another connection.
+const REST: Duration = Duration::from_millis(200);
+
+/// Deals connections to the threads that have the fewest.
+#[derive(Clone)]
+pub(super) struct Dealer {
+    common: Arc<Common>,
+    threads: Arc<[(mpsc::UnboundedSender<Control>, Arc<AtomicUsize>)]>,
+}
+
+/// A connection on its way to its thread.
+pub(super) struct Dealt {
+    pub(super) stream: TcpStream,
+    pub(super) ends: Ends,
+    pub(super) seat: Seat,
+}
+
+/// As long as it is held, a connection counts.
+pub(super) struct Seat {
+    common: Arc<Common>,
+    load: Arc<AtomicUsize>,
+}
+
+impl Seat {
+    fn take(common: &Arc<Common>, load: &Arc<AtomicUsize>) -> Seat {
+        load.fetch_add(1, Ordering::Relaxed);
+        common.connections.fetch_add(1, Ordering::Relaxed);
+        Seat { common: common.clone(), load: load.clone() }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+        self.common.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Dealer {
+    pub(super) fn new(common: Arc<Common>, threads: impl Iterator<Item = mpsc::UnboundedSender<Control>>) -> Dealer {
+        Dealer { common, threads: threads.map(|control| (control, Arc::default())).collect() }
+    }
+
+    /// Accepts on one listener until its task is dropped.
+    pub(super) async fn accept(self, listener: TcpListener, index: usize) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, address)) => self.deal(stream, address, index),
+                // The peer has gone while it waited.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if let Some(suppressed) = self.common.warnings.allow() {
+                        tracing::warn!(%error, suppressed, "cannot accept a connection; trying again soon");
+                    }
+                    tokio::time::sleep(REST).await;
+                }
+            }
+        }
+    }
+
+    fn deal(&self, stream: tokio::net::TcpStream, address: SocketAddr, listener: usize) {
+        let max = self.common.options.connections_max;
+        if self.common.connections.load(Ordering::Relaxed) >= max {
+            if let Some(suppressed) = self.common.warnings.allow() {
+                tracing::warn!(peer = %address, connections_max = max, suppressed, "connection refused: too many");
+            }
+            return;
+        }
+        let Some((control, load)) = self.threads.iter().min_by_key(|(_, load)| load.load(Ordering::Relaxed)) else {
+            return;
+        };
+        // A connection that ends in between has nothing to be told.
+        let Ok(local) = stream.local_addr() else { return };
+        let Ok(stream) = stream.into_std() else { return };
+        let id = self.common.next_id.fetch_add(1, Ordering::Relaxed);
+        let ends = Ends { id, address, local, listener };
+        // Waiting orders are bounded by connections_max. A thread that takes none has ended, and so will this one.
+        let _ = control.send(Control::Serve(Dealt { stream, ends, seat: Seat::take(&self.common, load) }));
+    }
+}
