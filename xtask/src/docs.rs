@@ -7,12 +7,18 @@ use raptormq_config::{
     AuthConfig, BrokerConfig, ClientNetConfig, Environment, Family, Key, NamesrvConfig, ServerConfig, StoreConfig,
 };
 
-/// A generated page: where it lies, and what prints it.
-const PAGES: &[(&str, fn() -> String)] = &[("docs/config.md", config_page)];
+/// A generated page.
+struct Page {
+    /// Where it lies, from the workspace's folder.
+    path: &'static str,
+    print: fn() -> String,
+}
+
+const PAGES: &[Page] = &[Page { path: "docs/config.md", print: config_page }];
 
 /// Writes every generated page below `root`.
 pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
-    for (path, print) in PAGES {
+    for Page { path, print } in PAGES {
         std::fs::write(root.join(path), print()).with_context(|| format!("cannot write {path}"))?;
         println!("wrote {path}");
     }
@@ -21,7 +27,7 @@ pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
 
 /// Fails when a page below `root` is not what would be printed.
 pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
-    for (path, print) in PAGES {
+    for Page { path, print } in PAGES {
         let there = std::fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))?;
         anyhow::ensure!(there == print(), "{path} is not what the declarations say: run `cargo xtask docs`");
     }

@@ -416,26 +416,26 @@ config! {
         /// This broker runs with others in one process.
         pub is_in_broker_container: bool = "isInBrokerContainer" => false, hidden, no_effect;
         /// Seconds after which an idle entry of waiting pops is dropped (5.4).
-        pub pop_polling_map_expire_time_seconds: u32 = "popPollingMapExpireTimeSeconds" => 600, hidden, no_effect;
+        pub pop_polling_map_expire_time_seconds: u32 = "popPollingMapExpireTimeSeconds" => 600, later, no_effect;
         /// Keep metrics of the network (5.4).
-        pub enable_remoting_metrics: bool = "enableRemotingMetrics" => true, hidden, no_effect;
+        pub enable_remoting_metrics: bool = "enableRemotingMetrics" => true, later, no_effect;
         /// Keep metrics of the store (5.4).
-        pub enable_message_store_metrics: bool = "enableMessageStoreMetrics" => true, hidden, no_effect;
+        pub enable_message_store_metrics: bool = "enableMessageStoreMetrics" => true, later, no_effect;
         /// Keep metrics of pop (5.4).
-        pub enable_pop_metrics: bool = "enablePopMetrics" => true, hidden, no_effect;
+        pub enable_pop_metrics: bool = "enablePopMetrics" => true, later, no_effect;
         /// Keep metrics of connections (5.4).
-        pub enable_connection_metrics: bool = "enableConnectionMetrics" => true, hidden, no_effect;
+        pub enable_connection_metrics: bool = "enableConnectionMetrics" => true, later, no_effect;
         /// Keep metrics of transactions (5.4).
-        pub enable_transaction_metrics: bool = "enableTransactionMetrics" => true, hidden, no_effect;
+        pub enable_transaction_metrics: bool = "enableTransactionMetrics" => true, later, no_effect;
         /// Keep metrics of messages (5.4).
-        pub enable_stats_metrics: bool = "enableStatsMetrics" => true, hidden, no_effect;
+        pub enable_stats_metrics: bool = "enableStatsMetrics" => true, later, no_effect;
         /// Keep metrics of requests (5.4).
-        pub enable_request_metrics: bool = "enableRequestMetrics" => true, hidden, no_effect;
+        pub enable_request_metrics: bool = "enableRequestMetrics" => true, later, no_effect;
         /// Keep metrics of lag and dead letters (5.4).
-        pub enable_lag_and_dlq_metrics: bool = "enableLagAndDlqMetrics" => true, hidden, no_effect;
+        pub enable_lag_and_dlq_metrics: bool = "enableLagAndDlqMetrics" => true, later, no_effect;
         /// Send metadata to slaves in parts (5.4).
-        pub enable_split_metadata: bool = "enableSplitMetadata" => true, hidden, no_effect;
+        pub enable_split_metadata: bool = "enableSplitMetadata" => true, later, no_effect;
         /// Entries in one part of the metadata (5.4).
-        pub split_metadata_size: u32 = "splitMetadataSize" => 2000, hidden, no_effect;
+        pub split_metadata_size: u32 = "splitMetadataSize" => 2000, later, no_effect;
     }
 }

@@ -32,6 +32,8 @@ pub struct Flags {
     pub is_no_effect: bool,
     /// Not printed by `-p`: Java 5.3.3 does not print it either.
     pub is_hidden: bool,
+    /// A key of RocketMQ releases after 5.3.3: taken from files, and shown nowhere.
+    pub is_later: bool,
     /// A key of RaptorMQ: RocketMQ does not know it.
     pub is_own: bool,
     /// Holds a host name or an address, which has neither blanks nor `#`.
@@ -46,6 +48,7 @@ impl Flags {
         is_fixed: false,
         is_no_effect: false,
         is_hidden: false,
+        is_later: false,
         is_own: false,
         is_address: false,
     };
@@ -73,6 +76,11 @@ impl Flags {
     /// Not printed by `-p`.
     pub const fn hidden(self) -> Flags {
         Flags { is_hidden: true, ..self }
+    }
+
+    /// A key of later releases: shown nowhere.
+    pub const fn later(self) -> Flags {
+        Flags { is_later: true, ..self }
     }
 
     /// A key of RaptorMQ.

@@ -99,17 +99,19 @@ impl BrokerSettings {
         print(&[&self.broker, &self.server, &self.client, &self.store], only_important)
     }
 
-    /// Key and value of everything, as the request GET_BROKER_CONFIG answers it: hidden keys too, but keys of
-    /// [`AuthConfig`] only where they differ from their defaults. A key of two families comes twice, the later counts.
+    /// Key and value of everything, as the request GET_BROKER_CONFIG answers it: hidden keys too, but what is null in
+    /// Java only when it is set, and keys of [`AuthConfig`] only where they differ from their defaults. A key of two
+    /// families comes twice, the later counts.
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let defaults = AuthConfig::new(&self.environment);
-        let mut pairs = Vec::new();
-        for family in [&self.broker as &dyn AnyFamily, &self.server, &self.client, &self.store] {
-            pairs.extend(family.keys().iter().filter_map(|key| Some((key.name, family.text_of(key.name)?))));
-        }
-        pairs.extend(
-            self.auth.pairs(|_| true).into_iter().filter(|(key, value)| defaults.get(key).as_ref() != Some(value)),
-        );
+        let is_null = |key: &str, value: &str| value.is_empty() && key == "brokerConfigPath";
+        let broker = self.broker.pairs(|flags| !flags.is_later).into_iter();
+        let store = self.store.pairs(|flags| !flags.is_later).into_iter().filter(|(_, value)| !value.is_empty());
+        let defaults = AuthConfig::new(&self.environment).pairs(|_| true).into_iter();
+        let auth = self.auth.pairs(|_| true).into_iter().zip(defaults).filter(|(now, default)| now != default);
+        let mut pairs: Vec<_> = broker.filter(|(key, value)| !is_null(key, value)).collect();
+        pairs.extend(self.server.pairs(|_| true));
+        pairs.extend(self.client.pairs(|_| true));
+        pairs.extend(store.chain(auth.map(|(now, _)| now)));
         pairs
     }
 
@@ -333,7 +335,7 @@ fn update(
 fn print(families: &[&dyn AnyFamily], only_important: bool) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     for family in families {
-        let keys = family.keys().iter().filter(|key| !key.flags.is_hidden);
+        let keys = family.keys().iter().filter(|key| !key.flags.is_hidden && !key.flags.is_later);
         let keys = keys.filter(|key| key.flags.is_important || !only_important);
         lines.extend(keys.filter_map(|key| Some((key.name, family.text_of(key.name)?))));
     }

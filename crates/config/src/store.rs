@@ -394,22 +394,22 @@ config! {
         /// Use a lock that adapts.
         pub use_abs_lock: bool = "useABSLock" => false, no_effect;
         /// Write by system calls (5.4); RaptorMQ always does.
-        pub write_without_mmap: bool = "writeWithoutMmap" => false, hidden, no_effect;
+        pub write_without_mmap: bool = "writeWithoutMmap" => false, later, no_effect;
         /// Stop flushing after an error (5.4); RaptorMQ always does.
-        pub enable_running_flags_in_flush: bool = "enableRunningFlagsInFlush" => false, hidden, no_effect;
+        pub enable_running_flags_in_flush: bool = "enableRunningFlagsInFlush" => false, later, no_effect;
         /// Kinds of consume queues to load (5.4).
-        pub combine_cq_loading_cq_types: String = "combineCQLoadingCQTypes" => "default;defaultRocksDB", hidden, no_effect;
+        pub combine_cq_loading_cq_types: String = "combineCQLoadingCQTypes" => "default;defaultRocksDB", later, no_effect;
         /// Kind of consume queue to read from (5.4).
-        pub combine_cq_prefer_cq_type: String = "combineCQPreferCQType" => "default", hidden, no_effect;
+        pub combine_cq_prefer_cq_type: String = "combineCQPreferCQType" => "default", later, no_effect;
         /// Kind of consume queue that assigns offsets (5.4).
-        pub combine_assign_offset_cq_type: String = "combineAssignOffsetCQType" => "default", hidden, no_effect;
+        pub combine_assign_offset_cq_type: String = "combineAssignOffsetCQType" => "default", later, no_effect;
         /// Compare the kinds of consume queues (5.4).
-        pub combine_cq_enable_check_self: bool = "combineCQEnableCheckSelf" => false, hidden, no_effect;
+        pub combine_cq_enable_check_self: bool = "combineCQEnableCheckSelf" => false, later, no_effect;
         /// Commit log files that are searched more (5.4).
-        pub combine_cq_max_extra_search_commit_log_files: u32 = "combineCQMaxExtraSearchCommitLogFiles" => 3, hidden, no_effect;
+        pub combine_cq_max_extra_search_commit_log_files: u32 = "combineCQMaxExtraSearchCommitLogFiles" => 3, later, no_effect;
         /// Recover queues on several threads (5.4).
-        pub enable_accelerated_recovery: bool = "enableAcceleratedRecovery" => false, hidden, no_effect;
+        pub enable_accelerated_recovery: bool = "enableAcceleratedRecovery" => false, later, no_effect;
         /// Log entries built twice in a recovery (5.4).
-        pub enable_log_consume_queue_repeatedly_build_when_recover: bool = "enableLogConsumeQueueRepeatedlyBuildWhenRecover" => false, hidden, no_effect;
+        pub enable_log_consume_queue_repeatedly_build_when_recover: bool = "enableLogConsumeQueueRepeatedlyBuildWhenRecover" => false, later, no_effect;
     }
 }

@@ -2,11 +2,12 @@
 
 use raptormq_config::{
     AuthConfig, BrokerConfig, BrokerSettings, ClientNetConfig, Environment, Family, NamesrvConfig, NamesrvSettings,
-    ServerConfig, StoreConfig,
+    Properties, ServerConfig, StoreConfig,
 };
 
 const BROKER: &str = include_str!("golden/broker.properties");
 const IMPORTANT: &str = include_str!("golden/broker-m.keys");
+const GET_BROKER_CONFIG: &str = include_str!("golden/getBrokerConfig.keys");
 const NAMESRV: &str = include_str!("golden/namesrv.properties");
 
 /// The recorded lines between two comment lines that begin as given, as `key=value`.
@@ -47,6 +48,22 @@ fn the_broker_marks_the_same_keys_as_important() {
 fn the_name_server_prints_every_key_of_java_in_its_order() {
     let settings = NamesrvSettings::new(&Environment::example());
     assert_eq!(lines(settings.printed(), &own_keys()), recorded(NAMESRV, "# Every key", ""));
+}
+
+#[test]
+fn the_config_request_is_answered_with_the_same_keys() {
+    let mut settings = BrokerSettings::new(&Environment::example());
+    let set =
+        ["storePathCommitLog", "authConfigPath", "authenticationMetadataProvider", "authorizationMetadataProvider"];
+    settings.load(&Properties::from_pairs("the file", set.map(|key| (key, "set")))).unwrap();
+    let own = own_keys();
+    let mut answered: Vec<_> =
+        settings.pairs().into_iter().map(|(key, _)| key).filter(|key| !own.contains(key)).collect();
+    answered.sort_unstable();
+    answered.dedup();
+    let expected: Vec<_> = GET_BROKER_CONFIG.lines().skip(1).collect();
+    assert_eq!(expected.iter().find(|key| !answered.contains(key)), None);
+    assert_eq!(answered.iter().find(|key| !expected.contains(key)), None);
 }
 
 #[test]
