@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::command::{Head, Language};
 use raptormq_protocol::frame::Serialization;
 use tokio::sync::oneshot;
@@ -187,7 +187,7 @@ impl Connection {
         let deadline = Instant::now() + timeout;
         let pending = self.begin(&request, deadline).map_err(|refusal| self.refused(refusal, &request))?;
         let answer = tokio::time::timeout_at(deadline, pending).await.unwrap_or(Err(Failure::Timeout));
-        answer.map_err(|failure| failure.explain(self.peer.address.to_string(), &request, timeout))
+        answer.map_err(|failure| failure.explain(self.peer.address.to_string(), request.code, timeout))
     }
 
     /// Ends the connection as soon as no call waits for an answer.
@@ -384,8 +384,7 @@ impl Outbox {
 }
 
 impl Failure {
-    pub(crate) fn explain(self, address: String, request: &Request, timeout: Duration) -> CallError {
-        let code = request.code;
+    pub(crate) fn explain(self, address: String, code: RequestCode, timeout: Duration) -> CallError {
         match self {
             Failure::Timeout => CallError::Timeout { address, code, timeout, sent: true },
             Failure::Lost(reason) => CallError::Lost { address, code, reason, sent: true },

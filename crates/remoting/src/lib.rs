@@ -18,7 +18,7 @@ mod server;
 mod socket;
 mod warnings;
 
-pub use self::client::{Client, ClientOptions, Inbound};
+pub use self::client::{Client, ClientOptions, Inbound, PendingCall};
 pub use self::connection::{Connection, Responder};
 pub use self::error::{CallError, StartError};
 pub use self::message::{Exchange, OwnedFields, Request, Response};

@@ -6,16 +6,18 @@ mod link;
 mod pool;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::command::{Command, Language};
 use raptormq_protocol::frame::{FRAME_BYTES_MAX, Serialization};
 use tokio::time::Instant;
 
 use self::pool::Pool;
-use crate::connection::Settings;
+use crate::connection::{Pending, Settings};
 use crate::{CallError, Connection, Output, Request, Response};
 
 /// Takes what servers send of their own accord.
@@ -124,16 +126,34 @@ impl Client {
         timeout: Duration,
         deadline: Instant,
     ) -> Result<Response, CallError> {
+        self.begin_by(address, request, timeout, deadline).await?.await
+    }
+
+    /// Puts a request on its way to `address` and returns at once when a connection is open: requests that follow each
+    /// other travel together. The call waits for the answer, at most until `timeout` has passed from now on. A server
+    /// that tells us to go away gets no further request on that connection, and who called decides whether to ask again.
+    pub async fn begin(&self, address: &str, request: &Request, timeout: Duration) -> Result<PendingCall, CallError> {
+        let deadline = Instant::now() + timeout;
+        match self.begin_by(address, request, timeout, deadline).await {
+            Err(CallError::Lost { sent: false, .. }) => self.begin_by(address, request, timeout, deadline).await,
+            result => result,
+        }
+    }
+
+    async fn begin_by(
+        &self,
+        address: &str,
+        request: &Request,
+        timeout: Duration,
+        deadline: Instant,
+    ) -> Result<PendingCall, CallError> {
         let link = self.link(address, request, timeout, deadline).await?;
         let pool = &self.shared.pool;
         let pending = link
             .begin(request, deadline)
             .map_err(|refusal| refusal.explain(address.to_owned(), request, pool.options.frame_bytes_max))?;
-        let response = pending.await.map_err(|failure| failure.explain(address.to_owned(), request, timeout))?;
-        if response.code == ResponseCode::GO_AWAY {
-            pool.retire(address, &link);
-        }
-        Ok(response)
+        let address = Box::from(address);
+        Ok(PendingCall { pool: pool.clone(), link, address, code: request.code, timeout, pending })
     }
 
     /// Sends a request that wants no answer. An error says that it was not sent; nobody learns whether it arrives.
@@ -179,6 +199,29 @@ impl Client {
     /// Closes all connections after what was said on them is sent. Calls from now on fail.
     pub fn close(&self) {
         self.shared.pool.close();
+    }
+}
+
+/// A call on its way: a future of its answer. Dropping it forgets the call; the request goes its way.
+#[must_use = "the answer is known only here"]
+pub struct PendingCall {
+    pool: Arc<Pool>,
+    link: Connection,
+    address: Box<str>,
+    code: RequestCode,
+    timeout: Duration,
+    pending: Pending,
+}
+
+impl Future for PendingCall {
+    type Output = Result<Response, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.pending).poll(context));
+        if answer.as_ref().is_ok_and(|response| response.code == ResponseCode::GO_AWAY) {
+            self.pool.retire(&self.address, &self.link);
+        }
+        Poll::Ready(answer.map_err(|failure| failure.explain(self.address.to_string(), self.code, self.timeout)))
     }
 }
 
