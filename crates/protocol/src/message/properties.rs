@@ -11,68 +11,81 @@ pub const PROPERTY_SEPARATOR: char = '\u{2}';
 /// Longest property text, in bytes: its length is a 16-bit number on the wire and on disk.
 pub const BYTES_MAX: usize = i16::MAX as usize;
 
+/// Declares the names and the list of them.
+macro_rules! names {
+    ($($constant:ident = $name:literal,)*) => {
+        $(pub const $constant: &str = $name;)*
+
+        /// All of them: what a user may not call a property of his own.
+        pub const ALL: &[&str] = &[$($name),*];
+    };
+}
+
 /// Property names that brokers and clients give a meaning to (Java: `common/message/MessageConst.java`).
 #[allow(missing_docs, reason = "a table of Java's names")]
 pub mod name {
-    pub const KEYS: &str = "KEYS";
-    pub const TAGS: &str = "TAGS";
-    pub const WAIT: &str = "WAIT";
-    pub const DELAY: &str = "DELAY";
-    pub const RETRY_TOPIC: &str = "RETRY_TOPIC";
-    pub const REAL_TOPIC: &str = "REAL_TOPIC";
-    pub const REAL_QID: &str = "REAL_QID";
-    pub const TRAN_MSG: &str = "TRAN_MSG";
-    pub const PGROUP: &str = "PGROUP";
-    pub const MIN_OFFSET: &str = "MIN_OFFSET";
-    pub const MAX_OFFSET: &str = "MAX_OFFSET";
-    pub const BUYER_ID: &str = "BUYER_ID";
-    pub const ORIGIN_MESSAGE_ID: &str = "ORIGIN_MESSAGE_ID";
-    pub const TRANSFER_FLAG: &str = "TRANSFER_FLAG";
-    pub const CORRECTION_FLAG: &str = "CORRECTION_FLAG";
-    pub const MQ2_FLAG: &str = "MQ2_FLAG";
-    pub const RECONSUME_TIME: &str = "RECONSUME_TIME";
-    pub const MSG_REGION: &str = "MSG_REGION";
-    pub const TRACE_ON: &str = "TRACE_ON";
-    pub const UNIQ_KEY: &str = "UNIQ_KEY";
-    pub const EXTEND_UNIQ_INFO: &str = "EXTEND_UNIQ_INFO";
-    pub const MAX_RECONSUME_TIMES: &str = "MAX_RECONSUME_TIMES";
-    pub const CONSUME_START_TIME: &str = "CONSUME_START_TIME";
-    pub const INNER_NUM: &str = "INNER_NUM";
-    pub const INNER_BASE: &str = "INNER_BASE";
-    pub const DUP_INFO: &str = "DUP_INFO";
-    pub const CHECK_IMMUNITY_TIME_IN_SECONDS: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
-    pub const TRAN_PREPARED_QUEUE_OFFSET: &str = "TRAN_PREPARED_QUEUE_OFFSET";
-    pub const TRANSACTION_ID: &str = "__transactionId__";
-    pub const TRANSACTION_CHECK_TIMES: &str = "TRANSACTION_CHECK_TIMES";
-    pub const INSTANCE_ID: &str = "INSTANCE_ID";
-    pub const CORRELATION_ID: &str = "CORRELATION_ID";
-    pub const REPLY_TO_CLIENT: &str = "REPLY_TO_CLIENT";
-    pub const TTL: &str = "TTL";
-    pub const ARRIVE_TIME: &str = "ARRIVE_TIME";
-    pub const PUSH_REPLY_TIME: &str = "PUSH_REPLY_TIME";
-    pub const CLUSTER: &str = "CLUSTER";
-    pub const MSG_TYPE: &str = "MSG_TYPE";
-    pub const POP_CK: &str = "POP_CK";
-    pub const POP_CK_OFFSET: &str = "POP_CK_OFFSET";
-    pub const FIRST_POP_TIME: &str = "1ST_POP_TIME";
-    pub const SHARDING_KEY: &str = "__SHARDINGKEY";
-    pub const REDIRECT: &str = "REDIRECT";
-    pub const INNER_MULTI_DISPATCH: &str = "INNER_MULTI_DISPATCH";
-    pub const INNER_MULTI_QUEUE_OFFSET: &str = "INNER_MULTI_QUEUE_OFFSET";
-    pub const TRACE_CONTEXT: &str = "TRACE_CONTEXT";
-    pub const TIMER_DELAY_SEC: &str = "TIMER_DELAY_SEC";
-    pub const TIMER_DELIVER_MS: &str = "TIMER_DELIVER_MS";
-    pub const TIMER_DELAY_MS: &str = "TIMER_DELAY_MS";
-    pub const TIMER_OUT_MS: &str = "TIMER_OUT_MS";
-    pub const TIMER_ENQUEUE_MS: &str = "TIMER_ENQUEUE_MS";
-    pub const TIMER_DEQUEUE_MS: &str = "TIMER_DEQUEUE_MS";
-    pub const TIMER_ROLL_TIMES: &str = "TIMER_ROLL_TIMES";
-    pub const TIMER_DEL_UNIQKEY: &str = "TIMER_DEL_UNIQKEY";
-    pub const CRC32: &str = "__CRC32#";
-    pub const DLQ_ORIGIN_TOPIC: &str = "DLQ_ORIGIN_TOPIC";
-    pub const DLQ_ORIGIN_MESSAGE_ID: &str = "DLQ_ORIGIN_MESSAGE_ID";
-    pub const BORN_HOST: &str = "__BORNHOST";
-    pub const BORN_TIMESTAMP: &str = "BORN_TIMESTAMP";
+    names! {
+        KEYS = "KEYS",
+        TAGS = "TAGS",
+        WAIT = "WAIT",
+        DELAY = "DELAY",
+        RETRY_TOPIC = "RETRY_TOPIC",
+        REAL_TOPIC = "REAL_TOPIC",
+        REAL_QID = "REAL_QID",
+        TRAN_MSG = "TRAN_MSG",
+        PGROUP = "PGROUP",
+        MIN_OFFSET = "MIN_OFFSET",
+        MAX_OFFSET = "MAX_OFFSET",
+        BUYER_ID = "BUYER_ID",
+        ORIGIN_MESSAGE_ID = "ORIGIN_MESSAGE_ID",
+        TRANSFER_FLAG = "TRANSFER_FLAG",
+        CORRECTION_FLAG = "CORRECTION_FLAG",
+        MQ2_FLAG = "MQ2_FLAG",
+        RECONSUME_TIME = "RECONSUME_TIME",
+        MSG_REGION = "MSG_REGION",
+        TRACE_ON = "TRACE_ON",
+        UNIQ_KEY = "UNIQ_KEY",
+        EXTEND_UNIQ_INFO = "EXTEND_UNIQ_INFO",
+        MAX_RECONSUME_TIMES = "MAX_RECONSUME_TIMES",
+        CONSUME_START_TIME = "CONSUME_START_TIME",
+        INNER_NUM = "INNER_NUM",
+        INNER_BASE = "INNER_BASE",
+        DUP_INFO = "DUP_INFO",
+        CHECK_IMMUNITY_TIME_IN_SECONDS = "CHECK_IMMUNITY_TIME_IN_SECONDS",
+        TRAN_PREPARED_QUEUE_OFFSET = "TRAN_PREPARED_QUEUE_OFFSET",
+        TRANSACTION_ID = "__transactionId__",
+        TRANSACTION_CHECK_TIMES = "TRANSACTION_CHECK_TIMES",
+        INSTANCE_ID = "INSTANCE_ID",
+        CORRELATION_ID = "CORRELATION_ID",
+        REPLY_TO_CLIENT = "REPLY_TO_CLIENT",
+        TTL = "TTL",
+        ARRIVE_TIME = "ARRIVE_TIME",
+        PUSH_REPLY_TIME = "PUSH_REPLY_TIME",
+        CLUSTER = "CLUSTER",
+        MSG_TYPE = "MSG_TYPE",
+        POP_CK = "POP_CK",
+        POP_CK_OFFSET = "POP_CK_OFFSET",
+        FIRST_POP_TIME = "1ST_POP_TIME",
+        SHARDING_KEY = "__SHARDINGKEY",
+        REDIRECT = "REDIRECT",
+        INNER_MULTI_DISPATCH = "INNER_MULTI_DISPATCH",
+        INNER_MULTI_QUEUE_OFFSET = "INNER_MULTI_QUEUE_OFFSET",
+        TRACE_CONTEXT = "TRACE_CONTEXT",
+        TIMER_DELAY_SEC = "TIMER_DELAY_SEC",
+        TIMER_DELIVER_MS = "TIMER_DELIVER_MS",
+        TIMER_DELAY_MS = "TIMER_DELAY_MS",
+        TIMER_OUT_MS = "TIMER_OUT_MS",
+        TIMER_ENQUEUE_MS = "TIMER_ENQUEUE_MS",
+        TIMER_DEQUEUE_MS = "TIMER_DEQUEUE_MS",
+        TIMER_ROLL_TIMES = "TIMER_ROLL_TIMES",
+        TIMER_DEL_UNIQKEY = "TIMER_DEL_UNIQKEY",
+        CRC32 = "__CRC32#",
+        DLQ_ORIGIN_TOPIC = "DLQ_ORIGIN_TOPIC",
+        DLQ_ORIGIN_MESSAGE_ID = "DLQ_ORIGIN_MESSAGE_ID",
+        BORN_HOST = "__BORNHOST",
+        BORN_TIMESTAMP = "BORN_TIMESTAMP",
+    }
+
     /// Properties whose names start so are dropped before storing.
     pub const TRANSIENT_PREFIX: &str = "__RMQ.TRANSIENT.";
 }
