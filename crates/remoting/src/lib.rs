@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod configured;
 mod connection;
 mod error;
 mod inbox;
