@@ -134,14 +134,68 @@ pub struct TopicConfigAndMappingSerializeWrapper {
 
 /// A topic and its static mapping: answer to GET_TOPIC_CONFIG (351). Without a mapping it equals [`TopicConfig`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(from = "TopicConfigAndQueueMappingForm", into = "TopicConfigAndQueueMappingForm")]
 pub struct TopicConfigAndQueueMapping {
     /// The mapping of a static topic.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub mapping_detail: Option<TopicQueueMappingDetail>,
-    /// The topic; its fields stand beside the mapping.
-    #[serde(flatten)]
+    /// The topic; in JSON its fields stand beside the mapping.
     pub topic: TopicConfig,
+}
+
+/// [`TopicConfigAndQueueMapping`] as it stands in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct TopicConfigAndQueueMappingForm {
+    attributes: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mapping_detail: Option<TopicQueueMappingDetail>,
+    order: bool,
+    perm: i32,
+    read_queue_nums: i32,
+    topic_filter_type: TopicFilterType,
+    topic_name: String,
+    topic_sys_flag: i32,
+    write_queue_nums: i32,
+}
+
+impl Default for TopicConfigAndQueueMappingForm {
+    fn default() -> Self {
+        TopicConfigAndQueueMapping::default().into()
+    }
+}
+
+impl From<TopicConfigAndQueueMappingForm> for TopicConfigAndQueueMapping {
+    fn from(form: TopicConfigAndQueueMappingForm) -> Self {
+        TopicConfigAndQueueMapping {
+            mapping_detail: form.mapping_detail,
+            topic: TopicConfig {
+                attributes: form.attributes,
+                order: form.order,
+                perm: form.perm,
+                read_queue_nums: form.read_queue_nums,
+                topic_filter_type: form.topic_filter_type,
+                topic_name: form.topic_name,
+                topic_sys_flag: form.topic_sys_flag,
+                write_queue_nums: form.write_queue_nums,
+            },
+        }
+    }
+}
+
+impl From<TopicConfigAndQueueMapping> for TopicConfigAndQueueMappingForm {
+    fn from(both: TopicConfigAndQueueMapping) -> Self {
+        TopicConfigAndQueueMappingForm {
+            attributes: both.topic.attributes,
+            mapping_detail: both.mapping_detail,
+            order: both.topic.order,
+            perm: both.topic.perm,
+            read_queue_nums: both.topic.read_queue_nums,
+            topic_filter_type: both.topic.topic_filter_type,
+            topic_name: both.topic.topic_name,
+            topic_sys_flag: both.topic.topic_sys_flag,
+            write_queue_nums: both.topic.write_queue_nums,
+        }
+    }
 }
 
 /// Several topics to create: UPDATE_AND_CREATE_TOPIC_LIST (18).

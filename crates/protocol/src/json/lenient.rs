@@ -243,6 +243,10 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Asked<V> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
+        // Derived types would take a list of their fields' values.
+        if matches!(self.wanted, Wanted::Table) {
+            return Err(A::Error::invalid_type(de::Unexpected::Seq, &self));
+        }
         self.visitor.visit_seq(Lenient(access))
     }
 

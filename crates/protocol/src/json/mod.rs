@@ -5,8 +5,7 @@
 //!
 //! * reading is `serde_json` on the text as it came; only when that fails for its syntax, `normalize` turns the dialect
 //!   into standard JSON in one pass and `serde_json` gets a second chance. In both cases `lenient` stands between
-//!   `serde_json` and the type, and takes `"1"` for 1, `null` for an empty list, an ordinal for an enum name, and a
-//!   struct as the key of a map. Types therefore derive `Deserialize` with `#[serde(default)]` and nothing else;
+//!   `serde_json` and the type, and takes `"1"` for 1, an ordinal for an enum name, and a struct as the key of a map. Types therefore derive `Deserialize` with `#[serde(default)]` and nothing else;
 //! * writing is one `serde` serializer, `write`, in three styles: [`to_vec`] as Java writes, [`to_vec_strict`] for peers
 //!   that want standard JSON, [`to_pretty`] for configuration files. Fields are written as declared (bodies declare them
 //!   alphabetically, because fastjson sorts), and a field that is `None` is left out, as fastjson leaves out nulls.
@@ -63,13 +62,17 @@ pub fn from_slice<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
     })
 }
 
-/// Reads any JSON text into a tree; object keys become strings that hold their JSON.
+/// Reads any JSON text into a tree; object keys become strings that hold their JSON, members that are null are left out.
 pub fn parse_value(text: &[u8]) -> Result<serde_json::Value, JsonError> {
     parse(text, |standard| serde_json::from_slice(standard))
 }
 
-/// Reads standard JSON directly, and the dialect after normalizing it.
+/// Reads standard JSON directly. The dialect is normalized first, and so is what speaks of null anywhere: Java gives a
+/// field that is null its default, as if it were not there.
 fn parse<T>(text: &[u8], read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> Result<T, JsonError> {
+    if text.windows(4).any(|word| word == b"null") {
+        return Ok(read(&normalize::normalize(text)?)?);
+    }
     match read(text) {
         Err(error) if error.is_syntax() || error.is_eof() => Ok(read(&normalize::normalize(text)?)?),
         read => Ok(read?),

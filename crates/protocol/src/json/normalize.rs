@@ -1,6 +1,6 @@
 //! The dialect's syntax into standard JSON, in one pass without recursion.
 //!
-//! The stack holds one byte-sized entry a level and is bounded by [`DEPTH_MAX`]. A character of the input becomes at
+//! The stack has an entry for each open level and is bounded by [`DEPTH_MAX`]. A character of the input becomes at
 //! most seven of the output (a raw control character in an object key), so memory is linear. An object may stand as a
 //! key, but not inside another key: that is what keeps escapes from doubling at each level.
 
@@ -27,6 +27,9 @@ struct Level {
     is_object: bool,
     /// Something stands in it already, so the next element needs a comma. Trailing commas vanish by this.
     is_filled: bool,
+    /// Where the output stood before the newest member, and whether there were others: a member whose value is null is
+    /// taken back.
+    member: (usize, bool),
 }
 
 /// What may come next.
@@ -135,7 +138,7 @@ impl Pass<'_> {
             return Err(JsonError::TooDeep);
         }
         self.at += 1;
-        self.stack.push(Level { is_object, is_filled: false });
+        self.stack.push(Level { is_object, is_filled: false, member: (0, false) });
         self.out.push(if is_object { b'{' } else { b'[' });
         Ok(if is_object { Expect::Key } else { Expect::Element })
     }
@@ -165,6 +168,7 @@ impl Pass<'_> {
     /// Writes the comma before an element that is not the first of its level.
     fn separate(&mut self) {
         if let Some(level) = self.stack.last_mut() {
+            level.member = (self.out.len(), level.is_filled);
             if level.is_filled {
                 self.out.push(b',');
             }
@@ -179,8 +183,11 @@ impl Pass<'_> {
         let word = &self.text[start..start + len];
         let standard: &[u8] = match word {
             b"" => return Err(self.error("a value was expected")),
-            b"true" | b"false" | b"null" => word,
-            b"NaN" | b"undefined" | b"Infinity" | b"-Infinity" => b"null",
+            b"true" | b"false" => word,
+            b"null" | b"NaN" | b"undefined" | b"Infinity" | b"-Infinity" => {
+                self.null();
+                return Ok(());
+            }
             _ => {
                 let number = word.strip_prefix(b"+").unwrap_or(word);
                 // fastjson may mark the type of a number: 1L, 2S, 3B, 0.5F, 0.5D.
@@ -199,6 +206,18 @@ impl Pass<'_> {
         };
         self.out.extend_from_slice(standard);
         Ok(())
+    }
+
+    /// Takes a member back whose value is nothing: Java leaves such a field at its default. In a list it stays.
+    fn null(&mut self) {
+        match self.stack.last_mut() {
+            Some(level) if level.is_object => {
+                let (start, was_filled) = level.member;
+                level.is_filled = was_filled;
+                self.out.truncate(start);
+            }
+            _ => self.out.extend_from_slice(b"null"),
+        }
     }
 
     /// Steps over a bare name or number and says how long it was; nothing in it needs an escape.
@@ -392,6 +411,12 @@ mod tests {
         for wrong in ["[x]", "[L]", "[1,,2]", "[,]", "{:1}", "{a}", "[1}", "{a:1]", "", "1 2", "/*", "'a", "]"] {
             assert!(normalize(wrong.as_bytes()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn members_that_are_null_vanish() {
+        assert_eq!(standard("{a:null,b:[null,1],c:null}"), r#"{"b":[null,1]}"#);
+        assert_eq!(standard(r#"{{"x":null}:null,{"y":null,z:1}:2,d:NaN}"#), r#"{"{\"z\":1}":2}"#);
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Style {
 
 /// Writes a value in a style.
 pub(super) fn write<T: Serialize + ?Sized>(value: &T, style: Style) -> Result<Vec<u8>, JsonError> {
-    let mut writer = Writer { out: Vec::with_capacity(256), style, depth: 0 };
+    let mut writer = Writer { out: Vec::with_capacity(256), style, depth: 0, tabs: 0 };
     value.serialize(&mut writer)?;
     Ok(writer.out)
 }
@@ -31,23 +31,17 @@ pub(super) fn write<T: Serialize + ?Sized>(value: &T, style: Style) -> Result<Ve
 struct Writer {
     out: Vec<u8>,
     style: Style,
+    /// Open objects and lists.
     depth: usize,
+    /// Open objects: how far the next line is indented.
+    tabs: usize,
 }
 
 impl Writer {
-    fn open(&mut self, bracket: u8) -> Result<(), JsonError> {
-        if self.depth == DEPTH_MAX {
-            return Err(JsonError::TooDeep);
-        }
-        self.depth += 1;
-        self.out.push(bracket);
-        Ok(())
-    }
-
     fn line(&mut self) {
         if self.style.is_pretty {
             self.out.push(b'\n');
-            self.out.extend(std::iter::repeat_n(b'\t', self.depth));
+            self.out.extend(std::iter::repeat_n(b'\t', self.tabs));
         }
     }
 
@@ -105,17 +99,23 @@ impl Writer {
     }
 }
 
-/// An open list, object or table.
+/// An open list or object.
 struct Open<'a> {
     writer: &'a mut Writer,
     is_filled: bool,
-    end: u8,
+    /// An object, which has a line of its own for each member; Java's sets and arrays stay on one.
+    is_object: bool,
 }
 
 impl<'a> Open<'a> {
-    fn new(writer: &'a mut Writer, brackets: &[u8; 2]) -> Result<Open<'a>, JsonError> {
-        writer.open(brackets[0])?;
-        Ok(Open { writer, is_filled: false, end: brackets[1] })
+    fn new(writer: &'a mut Writer, is_object: bool) -> Result<Open<'a>, JsonError> {
+        if writer.depth == DEPTH_MAX {
+            return Err(JsonError::TooDeep);
+        }
+        writer.depth += 1;
+        writer.tabs += usize::from(is_object);
+        writer.out.push(if is_object { b'{' } else { b'[' });
+        Ok(Open { writer, is_filled: false, is_object })
     }
 
     fn separate(&mut self) {
@@ -127,29 +127,28 @@ impl<'a> Open<'a> {
 
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), JsonError> {
         self.separate();
-        self.writer.line();
         value.serialize(&mut *self.writer)
     }
 
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), JsonError> {
         self.separate();
         let start = self.writer.out.len();
-        let style = self.writer.style;
-        self.writer.style.is_pretty = false;
-        let written = key.serialize(&mut *self.writer);
-        self.writer.style = style;
-        written?;
+        key.serialize(&mut *self.writer)?;
         let is_text = self.writer.out.get(start) == Some(&b'"');
-        if is_text && style.is_pretty {
+        if self.writer.style.is_strict && !is_text {
+            // An integer or an object as a key: its loose form becomes the text of a string.
+            self.writer.out.truncate(start);
+            self.writer.style.is_strict = false;
+            let written = key.serialize(&mut *self.writer);
+            self.writer.style.is_strict = true;
+            written?;
+            let key = String::from_utf8(self.writer.out.split_off(start)).map_err(JsonError::custom)?;
+            self.writer.text(&key);
+        } else if self.writer.style.is_pretty && is_text {
             // fastjson breaks no line before a key that is not a string.
             let key = self.writer.out.split_off(start);
             self.writer.line();
             self.writer.out.extend_from_slice(&key);
-        } else if !is_text && style.is_strict {
-            let key = self.writer.out.split_off(start);
-            let key = String::from_utf8(key).map_err(JsonError::custom)?;
-            // The key's own text was escaped when it was written; as a string it is escaped once more.
-            self.writer.text(&key);
         }
         self.writer.out.push(b':');
         Ok(())
@@ -157,10 +156,13 @@ impl<'a> Open<'a> {
 
     fn close(self) -> Result<(), JsonError> {
         self.writer.depth -= 1;
-        if self.is_filled {
-            self.writer.line();
+        if self.is_object {
+            self.writer.tabs -= 1;
+            if self.is_filled {
+                self.writer.line();
+            }
         }
-        self.writer.out.push(self.end);
+        self.writer.out.push(if self.is_object { b'}' } else { b']' });
         Ok(())
     }
 }
@@ -262,15 +264,15 @@ impl<'a> ser::Serializer for &'a mut Writer {
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Open<'a>, JsonError> {
-        Open::new(self, b"[]")
+        Open::new(self, false)
     }
 
     fn serialize_tuple(self, _: usize) -> Result<Open<'a>, JsonError> {
-        Open::new(self, b"[]")
+        Open::new(self, false)
     }
 
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Open<'a>, JsonError> {
-        Open::new(self, b"[]")
+        Open::new(self, false)
     }
 
     fn serialize_tuple_variant(
@@ -284,11 +286,11 @@ impl<'a> ser::Serializer for &'a mut Writer {
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Open<'a>, JsonError> {
-        Open::new(self, b"{}")
+        Open::new(self, true)
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Open<'a>, JsonError> {
-        Open::new(self, b"{}")
+        Open::new(self, true)
     }
 
     fn serialize_struct_variant(

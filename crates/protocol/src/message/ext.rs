@@ -170,30 +170,50 @@ impl fmt::Display for MessageExt {
         let MessageExt { broker_name, queue_id, store_size, queue_offset, sys_flag, msg_id, .. } = self;
         write!(f, "MessageExt [brokerName={broker_name}, queueId={queue_id}, storeSize={store_size}, ")?;
         write!(f, "queueOffset={queue_offset}, sysFlag={sys_flag}, bornTimestamp={}, ", self.born_timestamp_ms)?;
-        write!(f, "bornHost=/{}, storeTimestamp={}, ", self.born_host, self.store_timestamp_ms)?;
-        write!(f, "storeHost=/{}, msgId={msg_id}, commitLogOffset={}, ", self.store_host, self.commit_log_offset)?;
+        write!(f, "bornHost=/{}, storeTimestamp={}, ", JavaHost(self.born_host), self.store_timestamp_ms)?;
+        write!(
+            f,
+            "storeHost=/{}, msgId={msg_id}, commitLogOffset={}, ",
+            JavaHost(self.store_host),
+            self.commit_log_offset
+        )?;
         write!(f, "bodyCRC={}, reconsumeTimes={}, ", self.body_crc, self.reconsume_times)?;
         write!(f, "preparedTransactionOffset={}, ", self.prepared_transaction_offset)?;
-        write!(f, "toString()=Message{{topic='{}', flag={}, properties={{", self.topic, self.flag)?;
-        for (position, (name, value)) in in_java_order(&self.properties).into_iter().enumerate() {
-            let comma = if position == 0 { "" } else { ", " };
-            write!(f, "{comma}{name}={value}")?;
+        write!(f, "toString()=Message{{topic='{}', flag={}, properties=", self.topic, self.flag)?;
+        if self.properties.is_empty() {
+            f.write_str("null")?;
+        } else {
+            for (position, (name, value)) in in_java_order(&self.properties).into_iter().enumerate() {
+                write!(f, "{}{name}={value}", if position == 0 { "{" } else { ", " })?;
+            }
+            f.write_str("}")?;
         }
-        // Java's broker hands a zero-length body to the client as an empty array.
-        write!(f, "}}, body={:?}, ", JavaBytes(&self.body))?;
+        write!(f, ", body={}, ", JavaBytes(&self.body))?;
         write!(f, "transactionId='{}'}}]", self.transaction_id.as_deref().unwrap_or("null"))
     }
 }
 
-/// Bytes as Java prints them: signed.
+/// An address as Java prints it: all eight groups of IPv6, where Rust leaves zeros out.
+struct JavaHost(SocketAddr);
+
+impl fmt::Display for JavaHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SocketAddr::V6(host) = self.0 else { return write!(f, "{}", self.0) };
+        let [a, b, c, d, e, g, h, i] = host.ip().segments();
+        write!(f, "[{a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{g:x}:{h:x}:{i:x}]:{}", host.port())
+    }
+}
+
+/// Bytes as Java prints them: signed; a record without a body has none at all.
 struct JavaBytes<'a>(&'a [u8]);
 
-impl fmt::Debug for JavaBytes<'_> {
+impl fmt::Display for JavaBytes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
+        if self.0.is_empty() {
+            return f.write_str("null");
+        }
         for (position, byte) in self.0.iter().enumerate() {
-            let comma = if position == 0 { "" } else { ", " };
-            write!(f, "{comma}{}", byte.cast_signed())?;
+            write!(f, "{}{}", if position == 0 { "[" } else { ", " }, byte.cast_signed())?;
         }
         f.write_str("]")
     }
