@@ -1,0 +1,216 @@
+//! The store's own work: flushing the log, writing out queues and index, the checkpoint, the next log file.
+//!
+//! All of it is in two steps, [`Shared::flush_step`] and [`Shared::keep_step`], that look at the time, do what is due and
+//! return. A thread each calls them in a loop; tests call [`Store::step`].
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::commit_log::LogEnd;
+use crate::open::{DirtyQueue, Shared, Store};
+
+/// Bytes that the configuration counts as a page.
+const PAGE_BYTES: u64 = 4096;
+/// Queues that one step writes; the others come in the next. The log rebuilds what is not written, so being late costs
+/// only recovery time.
+const QUEUES_A_STEP: usize = 4096;
+
+/// Wakes a thread before its time.
+#[derive(Default)]
+pub(crate) struct Signal {
+    is_set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Signal {
+    pub(crate) fn wake(&self) {
+        let mut is_set = self.is_set.lock();
+        if !*is_set {
+            *is_set = true;
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until woken, at most so long.
+    fn wait(&self, timeout: Duration) {
+        let mut is_set = self.is_set.lock();
+        if !*is_set {
+            self.changed.wait_for(&mut is_set, timeout);
+        }
+        *is_set = false;
+    }
+}
+
+/// One for each thread.
+#[derive(Default)]
+pub(crate) struct Signals {
+    pub(crate) flusher: Signal,
+    pub(crate) keeper: Signal,
+}
+
+/// The two threads.
+pub(crate) struct Background {
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// When the steps last did what.
+#[derive(Default)]
+pub(crate) struct Pace {
+    log_flushed_at_ms: i64,
+    queues_written_at_ms: i64,
+    queues_flushed_at_ms: i64,
+    /// Store timestamp of the last record that is on disk.
+    log_timestamp_ms: i64,
+}
+
+impl Background {
+    pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Background> {
+        let spawn = |name: &str, run: fn(&Shared)| {
+            let shared = shared.clone();
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+                while !shared.is_closed.load(Ordering::Acquire) {
+                    run(&shared);
+                }
+            })
+        };
+        let flusher = spawn("store-flush", |shared| {
+            let interval = shared.options.flush_log_interval_ms.max(1);
+            shared.signals.flusher.wait(Duration::from_millis(interval as u64));
+            shared.flush_step(shared.clock.now_ms());
+        })?;
+        let keeper = spawn("store-keep", |shared| {
+            shared.keep_step(shared.clock.now_ms());
+            let interval = shared.options.flush_queues_interval_ms.max(1);
+            shared.signals.keeper.wait(Duration::from_millis(interval as u64));
+        })?;
+        Ok(Background { threads: vec![flusher, keeper] })
+    }
+
+    /// Ends the threads; the caller has set `is_closed`.
+    pub(crate) fn stop(self, signals: &Signals) {
+        signals.flusher.wake();
+        signals.keeper.wake();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a background thread of the store panicked");
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Does whatever is due at this time, once. For stores opened with [`Store::open_still`].
+    pub fn step(&self, now_ms: i64) {
+        self.shared.flush_step(now_ms);
+        self.shared.keep_step(now_ms);
+    }
+}
+
+impl Shared {
+    /// Flushes the log when it is due: under sync flush whenever there is something, and as one commit for all of it.
+    pub(crate) fn flush_step(&self, now_ms: i64) {
+        let dirty_bytes = (self.log.appended.value() - self.log.flushed.value()) as u64;
+        let options = &self.options;
+        let thorough = now_ms - self.pace.lock().log_flushed_at_ms >= options.flush_log_thorough_interval_ms;
+        let enough = options.sync_flush || thorough || dirty_bytes >= options.flush_log_pages_min * PAGE_BYTES;
+        if dirty_bytes == 0 || !enough || self.log.has_failed() {
+            return;
+        }
+        match self.log.flush() {
+            Ok(end) => self.note_flushed(now_ms, end),
+            Err(error) => {
+                tracing::error!(%error, "the log could not be flushed: nothing is accepted until the store is restarted");
+            }
+        }
+    }
+
+    fn note_flushed(&self, now_ms: i64, end: LogEnd) {
+        let mut pace = self.pace.lock();
+        pace.log_flushed_at_ms = now_ms;
+        pace.log_timestamp_ms = end.store_timestamp_ms;
+    }
+
+    /// Makes the next log file, writes queues and index out, and moves the checkpoint, each when it is due.
+    pub(crate) fn keep_step(&self, now_ms: i64) {
+        if let Err(error) = self.log.prepare_segment() {
+            tracing::error!(%error, "the next log file could not be made");
+        }
+        if now_ms - self.pace.lock().queues_written_at_ms < self.options.flush_queues_interval_ms {
+            return;
+        }
+        self.pace.lock().queues_written_at_ms = now_ms;
+        let kept = self.write_queues(QUEUES_A_STEP).and_then(|until_ms| self.sync_queues(now_ms, until_ms));
+        if let Err(error) = &kept {
+            tracing::error!(%error, "queues or index could not be written: nothing is accepted until they can");
+        }
+        self.has_queue_error.store(kept.is_err(), Ordering::Release);
+    }
+
+    /// Writes the tails of up to `count` queues and the index's. Returns the store timestamp up to which every record's
+    /// unit is in the files.
+    fn write_queues(&self, count: usize) -> io::Result<i64> {
+        let (due, until_ms) = {
+            let mut dispatch = self.dispatch.lock();
+            let count = count.min(dispatch.dirty.len());
+            let due: Vec<DirtyQueue> = dispatch.dirty.drain(..count).collect();
+            due.iter().for_each(|dirty| dirty.queue.is_dirty.store(false, Ordering::Release));
+            let until_ms = dispatch.dirty.front().map_or(dispatch.store_timestamp_ms, |dirty| dirty.since_ms);
+            (due, until_ms)
+        };
+        for (position, dirty) in due.iter().enumerate() {
+            if let Err(error) = dirty.queue.write_behind(&self.files) {
+                self.give_back(due, position);
+                return Err(error);
+            }
+        }
+        Ok(until_ms)
+    }
+
+    /// Puts queues that were not written back to the front of the list.
+    fn give_back(&self, due: Vec<DirtyQueue>, position: usize) {
+        let mut dispatch = self.dispatch.lock();
+        for dirty in due.into_iter().skip(position).rev() {
+            // One that got a new unit meanwhile stands further back, with too young a time.
+            if dirty.queue.is_dirty.swap(true, Ordering::AcqRel) {
+                dispatch.dirty.retain(|other| !Arc::ptr_eq(&other.queue, &dirty.queue));
+            }
+            dispatch.dirty.push_front(dirty);
+        }
+    }
+
+    /// Syncs the queue files when enough was written to them or it is time, and moves the checkpoint.
+    fn sync_queues(&self, now_ms: i64, until_ms: i64) -> io::Result<()> {
+        let options = &self.options;
+        let since = now_ms - self.pace.lock().queues_flushed_at_ms;
+        let bytes = self.files.unsynced_bytes();
+        let thorough = since >= options.flush_queues_thorough_interval_ms;
+        if bytes < options.flush_queues_pages_min * PAGE_BYTES && !thorough {
+            return Ok(());
+        }
+        self.pace.lock().queues_flushed_at_ms = now_ms;
+        self.files.sync()?;
+        self.move_checkpoint(until_ms)
+    }
+
+    fn move_checkpoint(&self, queues_timestamp_ms: i64) -> io::Result<()> {
+        let log_timestamp_ms = self.pace.lock().log_timestamp_ms;
+        self.checkpoint.update(|checkpoint| {
+            checkpoint.log_timestamp_ms = checkpoint.log_timestamp_ms.max(log_timestamp_ms);
+            checkpoint.queues_timestamp_ms = checkpoint.queues_timestamp_ms.max(queues_timestamp_ms);
+        })
+    }
+
+    /// Writes and syncs all there is. The last thing a store does.
+    pub(crate) fn write_everything(&self) -> io::Result<()> {
+        let end = self.log.flush()?;
+        self.note_flushed(self.clock.now_ms(), end);
+        let until_ms = self.write_queues(usize::MAX)?;
+        self.files.sync()?;
+        self.move_checkpoint(until_ms)
+    }
+}

@@ -1,0 +1,158 @@
+//! Appending a turn's records: one lock, one write (two where a file ends).
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use raptormq_protocol::message::record::{self, Place};
+
+use super::{BLANK_BYTES_MIN, CommitLog, PREPARE_AT_PERCENT, Segment, Tail};
+use crate::staging::{Entry, PutStatus, Staging};
+
+impl CommitLog {
+    /// Gives every staged record its queue offset, log offset and store timestamp, and writes them. The outcome stands in
+    /// the staging. `hand_over` runs under the lock, at its end: whoever takes another lock there comes in the order of
+    /// the log.
+    ///
+    /// Nothing here allocates, logs or waits but for making a file that the background did not prepare in time.
+    pub(crate) fn append<G>(&self, staging: &mut Staging, now_ms: i64, hand_over: impl FnOnce() -> G) -> G {
+        let mut tail = self.tail.lock();
+        tail.store_timestamp_ms = tail.store_timestamp_ms.max(now_ms);
+        let mut run = 0..0;
+        for position in 0..staging.entries.len() {
+            if self.has_failed() {
+                set_status(&mut staging.entries[position..], PutStatus::ServiceNotAvailable);
+                break;
+            }
+            let len = staging.entries[position].bytes.len() as i64;
+            let pending = pending_bytes(staging, &run);
+            if !tail.has_room(pending + len) {
+                self.write_run(&mut tail, staging, run);
+                run = position..position;
+                if !self.roll(&mut tail) {
+                    set_status(&mut staging.entries[position..], PutStatus::CreateMappedFileFailed);
+                    break;
+                }
+            }
+            let pending = pending_bytes(staging, &run);
+            assign(&tail, staging, position, pending);
+            run.end = position + 1;
+        }
+        self.write_run(&mut tail, staging, run);
+        self.appended.advance(tail.offset);
+        if !tail.asked_for_next && tail.is_used(PREPARE_AT_PERCENT) {
+            tail.asked_for_next = true;
+            self.wants_segment.store(true, Ordering::Release);
+        }
+        hand_over()
+    }
+
+    /// Whether the background should prepare a file.
+    pub(crate) fn wants_segment(&self) -> bool {
+        self.wants_segment.load(Ordering::Acquire)
+    }
+
+    /// Writes the records of a run of entries at the end of the log. When that fails, the entries are as if they had
+    /// never been, and what may have been written of them is wiped out.
+    fn write_run(&self, tail: &mut Tail, staging: &mut Staging, run: Range<usize>) {
+        if run.is_empty() {
+            return;
+        }
+        let bytes = staging.entries[run.start].bytes.start..staging.entries[run.end - 1].bytes.end;
+        let segment = tail.segment.as_ref().expect("a run is assigned only behind a roll");
+        let at = (tail.offset - segment.start) as u64;
+        debug_assert!(tail.offset + bytes.len() as i64 + BLANK_BYTES_MIN <= segment.end, "a blank fits behind a run");
+        match segment.file.write_at(at, &staging.buffer[bytes.clone()]) {
+            Ok(()) => {
+                tail.offset += bytes.len() as i64;
+                set_status(&mut staging.entries[run], PutStatus::PutOk);
+            }
+            Err(_) => {
+                if segment.file.zero(at, bytes.len() as u64).is_err() {
+                    self.fail();
+                }
+                for position in run.clone() {
+                    give_back_queue_offsets(staging, position);
+                }
+                set_status(&mut staging.entries[run], PutStatus::UnknownError);
+            }
+        }
+    }
+
+    /// Fills the last file with a blank and goes on in the next one. Returns whether there is one.
+    fn roll(&self, tail: &mut Tail) -> bool {
+        let start = tail.segment.as_ref().map_or(tail.offset, |segment| segment.end);
+        let prepared = self.prepared.lock().take().filter(|segment| segment.start == start);
+        let Some(next) = prepared.or_else(|| self.create_segment(start).ok()) else { return false };
+        // After recovery the log may end where its last file does.
+        if let Some(last) = tail.segment.as_ref().filter(|last| last.end - tail.offset >= BLANK_BYTES_MIN) {
+            let left = (last.end - tail.offset) as u32;
+            // Without the blank, recovery would take this for the end of the log.
+            let blank = last.file.write_at((tail.offset - last.start) as u64, &record::blank(left));
+            if blank.is_err() {
+                *self.prepared.lock() = Some(next);
+                return false;
+            }
+        }
+        self.segments.write().push_back(next.clone());
+        tail.offset = next.start;
+        tail.segment = Some(next);
+        tail.asked_for_next = false;
+        true
+    }
+}
+
+impl Tail {
+    /// Whether so many bytes fit into the last file, a blank's fields behind them.
+    fn has_room(&self, bytes: i64) -> bool {
+        let fits = |segment: &Arc<Segment>| self.offset + bytes + BLANK_BYTES_MIN <= segment.end;
+        self.segment.as_ref().is_some_and(fits)
+    }
+
+    fn is_used(&self, percent: i64) -> bool {
+        let used =
+            |segment: &Arc<Segment>| (self.offset - segment.start) / percent >= (segment.end - segment.start) / 100;
+        self.segment.as_ref().is_none_or(used)
+    }
+}
+
+/// Bytes of the entries of a run.
+fn pending_bytes(staging: &Staging, run: &Range<usize>) -> i64 {
+    match (staging.entries[run.clone()].first(), staging.entries[run.clone()].last()) {
+        (Some(first), Some(last)) => (last.bytes.end - first.bytes.start) as i64,
+        _ => 0,
+    }
+}
+
+/// Writes their place into the records of an entry that comes `pending` bytes behind the end of the log.
+fn assign(tail: &Tail, staging: &mut Staging, position: usize, pending: i64) {
+    let entry = &mut staging.entries[position];
+    let mut log_offset = tail.offset + pending;
+    let mut next = entry.queue.next_offset.load(Ordering::Relaxed);
+    for (number, record) in staging.records[entry.records.clone()].iter_mut().enumerate() {
+        let queue_offset = if record.is_queued { next } else { 0 };
+        next += i64::from(record.is_queued);
+        if number == 0 {
+            entry.placed.queue_offset = queue_offset;
+            entry.placed.log_offset = log_offset;
+        }
+        record.queue_offset = queue_offset;
+        record.log_offset = log_offset;
+        let place = Place { queue_offset, log_offset, store_timestamp_ms: tail.store_timestamp_ms };
+        record::patch(&mut staging.buffer[record.bytes.clone()], &place);
+        log_offset += record.bytes.len() as i64;
+    }
+    entry.placed.store_timestamp_ms = tail.store_timestamp_ms;
+    entry.placed.log_end = log_offset;
+    entry.queue.next_offset.store(next, Ordering::Relaxed);
+}
+
+fn give_back_queue_offsets(staging: &mut Staging, position: usize) {
+    let entry = &staging.entries[position];
+    let queued = staging.records[entry.records.clone()].iter().filter(|record| record.is_queued).count();
+    entry.queue.next_offset.fetch_sub(queued as i64, Ordering::Relaxed);
+}
+
+fn set_status(entries: &mut [Entry], status: PutStatus) {
+    entries.iter_mut().for_each(|entry| entry.placed.status = status);
+}

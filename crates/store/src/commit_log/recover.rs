@@ -1,0 +1,168 @@
+//! The log at opening: which files there are, and walking their records to find where it ends.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use raptormq_protocol::message::record::{RecordHead, RecordView};
+
+use super::read::check_record;
+use super::{CommitLog, Segment};
+use crate::disk::Disk;
+use crate::options::StoreOptions;
+
+/// What a walk makes of a record.
+pub(crate) enum Step {
+    /// Goes on with the next one.
+    Next,
+    /// Ends the walk.
+    Stop,
+}
+
+/// Where a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Walked {
+    /// Offset behind the last good record.
+    pub(crate) end: i64,
+    /// Store timestamp of the last good record, 0 when there was none.
+    pub(crate) store_timestamp_ms: i64,
+    /// Whether something other than zeros stands at the end, that is a record that is torn or damaged.
+    pub(crate) is_torn: bool,
+    /// Whether the visitor stopped it.
+    pub(crate) was_stopped: bool,
+}
+
+/// Bytes behind the end that are looked at to tell a torn record from an unwritten file.
+const TORN_PROBE_BYTES: i64 = 64;
+
+impl CommitLog {
+    /// Opens the files of the log. Where it ends is not known yet: see [`CommitLog::walk`] and [`CommitLog::cut`].
+    pub(crate) fn load(disk: Arc<dyn Disk>, options: Arc<StoreOptions>) -> io::Result<CommitLog> {
+        let mut segments = Vec::new();
+        for folder in &options.commit_log_folders {
+            for entry in disk.list(folder)? {
+                let Some(start) = entry.name.parse().ok().filter(|_| entry.name.len() == 20) else { continue };
+                let path = folder.join(&entry.name);
+                if entry.len == 0 {
+                    tracing::warn!(path = %path.display(), "removed an empty log file: its making was cut short");
+                    disk.remove(&path)?;
+                    continue;
+                }
+                if entry.len != options.segment_bytes {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!(
+                            "{} has {} bytes, but mappedFileSizeCommitLog is {}",
+                            path.display(),
+                            entry.len,
+                            options.segment_bytes
+                        ),
+                    ));
+                }
+                let end = start + options.segment_bytes as i64;
+                segments.push(Arc::new(Segment { start, end, file: disk.open(&path)?, path }));
+            }
+        }
+        segments.sort_by_key(|segment| segment.start);
+        if let Some(pair) = segments.windows(2).find(|pair| pair[0].end != pair[1].start) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a log file is missing between {} and {}", pair[0].path.display(), pair[1].path.display()),
+            ));
+        }
+        Ok(CommitLog::new(disk, options, VecDeque::from(segments)))
+    }
+
+    /// Starts of the files, last first.
+    pub(crate) fn segment_starts_from_last(&self) -> Vec<i64> {
+        self.segments.read().iter().rev().map(|segment| segment.start).collect()
+    }
+
+    /// Whether a good record lies at an offset, and when it was stored.
+    pub(crate) fn probe(&self, log_offset: i64) -> Option<i64> {
+        let segment = self.segment(log_offset)?;
+        let at = (log_offset - segment.start) as u64;
+        let left = segment.end - log_offset;
+        let head = segment.file.view(at, left.min(8) as usize).ok()?;
+        let RecordHead::Record(size) = RecordHead::read(&head) else { return None };
+        if size as i64 > left {
+            return None;
+        }
+        let bytes = segment.file.view(at, size).ok()?;
+        let view = check_record(&bytes, log_offset).ok()?;
+        view.crc_matches().then_some(view.store_timestamp_ms)
+    }
+
+    /// Visits the good records from `from` on, which must be the offset of one or the end of the log, up to the first
+    /// place that is none. An error of `visit` ends the walk.
+    pub(crate) fn walk(
+        &self,
+        from: i64,
+        mut visit: impl FnMut(&RecordView<'_>) -> io::Result<Step>,
+    ) -> io::Result<Walked> {
+        let mut walked = Walked { end: from, store_timestamp_ms: 0, is_torn: false, was_stopped: false };
+        while let Some(segment) = self.segment(walked.end) {
+            let bytes = segment.file.view((walked.end - segment.start) as u64, (segment.end - walked.end) as usize)?;
+            let mut at = 0;
+            loop {
+                let rest = &bytes[at..];
+                match RecordHead::read(rest) {
+                    RecordHead::Blank(len) if len == rest.len() => {
+                        walked.end = segment.end;
+                        break;
+                    }
+                    RecordHead::Record(_) => {}
+                    _ => {
+                        let probe = &rest[..rest.len().min(TORN_PROBE_BYTES as usize)];
+                        walked.is_torn = probe.iter().any(|byte| *byte != 0);
+                        return Ok(walked);
+                    }
+                }
+                let checked = check_record(rest, walked.end).ok();
+                let good = checked.filter(|view| !self.options.check_crc_on_recover || view.crc_matches());
+                let Some(view) = good else {
+                    walked.is_torn = true;
+                    return Ok(walked);
+                };
+                if let Step::Stop = visit(&view)? {
+                    walked.was_stopped = true;
+                    return Ok(walked);
+                }
+                walked.store_timestamp_ms = view.store_timestamp_ms;
+                at += view.size;
+                walked.end += view.size as i64;
+            }
+        }
+        Ok(walked)
+    }
+
+    /// Makes `end` the end of the log: files behind it are removed, and the rest of its file is zero, so that nothing
+    /// stale can ever be read as a record.
+    pub(crate) fn cut(&self, end: Walked, wipe: bool) -> io::Result<()> {
+        let mut segments = self.segments.write();
+        // A log that ends where a file ends goes on in the next one, if that was made already.
+        while segments.len() > 1 && segments.back().is_some_and(|segment| segment.start > end.end) {
+            if let Some(segment) = segments.pop_back() {
+                tracing::warn!(path = %segment.path.display(), log_end = end.end, "removed a log file behind the end");
+                self.disk.remove(&segment.path)?;
+                if let Some(folder) = segment.path.parent() {
+                    self.disk.sync_folder(folder)?;
+                }
+            }
+        }
+        let last = segments.back().filter(|segment| (segment.start..segment.end).contains(&end.end)).cloned();
+        drop(segments);
+        if let Some(segment) = last.as_ref().filter(|_| wipe || end.is_torn) {
+            segment.file.zero((end.end - segment.start) as u64, (segment.end - end.end) as u64)?;
+            segment.file.sync()?;
+        }
+        let mut tail = self.tail.lock();
+        tail.offset = end.end;
+        tail.store_timestamp_ms = end.store_timestamp_ms;
+        tail.segment = last.or_else(|| self.segments.read().back().cloned());
+        self.appended.advance(end.end);
+        self.wants_segment.store(tail.segment.is_none(), Ordering::Release);
+        Ok(())
+    }
+}

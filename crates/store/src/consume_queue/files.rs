@@ -1,0 +1,230 @@
+//! The files of all consume queues: `consumequeue/<topic>/<queue id>/<start in bytes, 20 digits>`.
+//!
+//! A queue keeps no descriptor and no mapping. A small cache holds the files that were used last, so that 50,000 queues
+//! cost no more descriptors than one.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::Queue;
+use super::unit::{UNIT_BYTES, Unit};
+use crate::disk::{Disk, LogFile, Space};
+
+/// Open files that are kept.
+const OPEN_FILES_MAX: usize = 256;
+/// Written files that are synced one by one; beyond, one sync of the file system is cheaper.
+const SYNC_SINGLY_MAX: usize = 16;
+
+/// The files of all queues.
+pub(crate) struct QueueFiles {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    /// Bytes of a file, whole units.
+    file_bytes: i64,
+    open: Mutex<OpenFiles>,
+    unsynced: Mutex<Unsynced>,
+}
+
+/// A queue's serial number and the start of the file in bytes.
+type FileKey = (u64, i64);
+
+/// At most [`OPEN_FILES_MAX`] files, each with the tick of its last use.
+#[derive(Default)]
+struct OpenFiles {
+    files: HashMap<FileKey, (Arc<dyn LogFile>, u64)>,
+    tick: u64,
+}
+
+/// What was written since the last sync.
+#[derive(Default)]
+struct Unsynced {
+    /// At most [`SYNC_SINGLY_MAX`] files; when there are more, or one is new, `everything` is set instead.
+    files: HashMap<FileKey, Arc<dyn LogFile>>,
+    everything: bool,
+    bytes: u64,
+}
+
+impl QueueFiles {
+    pub(crate) fn new(disk: Arc<dyn Disk>, folder: PathBuf, file_bytes: u64) -> QueueFiles {
+        assert!(file_bytes.is_multiple_of(UNIT_BYTES as u64), "a unit never spans two files");
+        QueueFiles { disk, folder, file_bytes: file_bytes as i64, open: Mutex::default(), unsynced: Mutex::default() }
+    }
+
+    /// Units of a file.
+    pub(crate) fn units_per_file(&self) -> i64 {
+        self.file_bytes / UNIT_BYTES as i64
+    }
+
+    /// Bytes of a file.
+    pub(crate) fn file_bytes(&self) -> i64 {
+        self.file_bytes
+    }
+
+    /// Folder of a queue.
+    pub(crate) fn queue_folder(&self, queue: &Queue) -> PathBuf {
+        self.folder.join(&*queue.topic).join(queue.queue_id.to_string())
+    }
+
+    fn path(&self, queue: &Queue, file_start: i64) -> PathBuf {
+        self.queue_folder(queue).join(format!("{file_start:020}"))
+    }
+
+    /// Start of the file that holds the unit, in bytes.
+    fn file_start(&self, queue_offset: i64) -> i64 {
+        queue_offset / self.units_per_file() * self.file_bytes
+    }
+
+    /// Where the unit lies in its file, and how many units follow it there (itself included).
+    fn within_file(&self, queue_offset: i64) -> (u64, usize) {
+        let position = queue_offset % self.units_per_file();
+        (position as u64 * UNIT_BYTES as u64, (self.units_per_file() - position) as usize)
+    }
+
+    /// Reads units into `into`, as many as it has room for and the file has; returns the number of units.
+    pub(crate) fn read(&self, queue: &Queue, queue_offset: i64, into: &mut [u8]) -> io::Result<usize> {
+        let (at, units_left) = self.within_file(queue_offset);
+        let count = units_left.min(into.len() / UNIT_BYTES);
+        let file = self.open(queue, self.file_start(queue_offset))?;
+        file.read_at(at, &mut into[..count * UNIT_BYTES])?;
+        Ok(count)
+    }
+
+    /// Writes a run of units, in one write for each file it touches.
+    pub(crate) fn write(&self, queue: &Queue, mut queue_offset: i64, mut units: &[u8]) -> io::Result<()> {
+        while !units.is_empty() {
+            let (at, units_left) = self.within_file(queue_offset);
+            let (run, rest) = units.split_at(units.len().min(units_left * UNIT_BYTES));
+            let file = self.open_or_create(queue, queue_offset)?;
+            file.write_at(at, run)?;
+            self.note_written(queue, self.file_start(queue_offset), file, run.len());
+            queue_offset += (run.len() / UNIT_BYTES) as i64;
+            units = rest;
+        }
+        Ok(())
+    }
+
+    /// Makes the units from `from` up to `end` read as never written; files behind the one of `from` are removed.
+    pub(crate) fn cut(&self, queue: &Queue, from: i64, end: i64) -> io::Result<()> {
+        let (at, _) = self.within_file(from);
+        let mut file_start = self.file_start(from);
+        if at > 0 {
+            let in_file = ((end - from) as u64 * UNIT_BYTES as u64).min(self.file_bytes as u64 - at);
+            let file = self.open(queue, file_start)?;
+            file.zero(at, in_file)?;
+            self.note_written(queue, file_start, file, in_file as usize);
+            file_start += self.file_bytes;
+        }
+        while file_start < end * UNIT_BYTES as i64 {
+            self.open.lock().files.remove(&(queue.serial, file_start));
+            self.unsynced.lock().files.remove(&(queue.serial, file_start));
+            match self.disk.remove(&self.path(queue, file_start)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            file_start += self.file_bytes;
+        }
+        Ok(())
+    }
+
+    /// Removes everything of a queue. Its handles are let go.
+    pub(crate) fn remove(&self, queue: &Queue) -> io::Result<()> {
+        self.open.lock().files.retain(|(serial, _), _| *serial != queue.serial);
+        self.unsynced.lock().files.retain(|(serial, _), _| *serial != queue.serial);
+        self.disk.remove_folder(&self.queue_folder(queue))
+    }
+
+    /// Removes the folder of a topic whose queues were removed.
+    pub(crate) fn remove_topic(&self, topic: &str) -> io::Result<()> {
+        if super::table::is_folder_name(topic) { self.disk.remove_folder(&self.folder.join(topic)) } else { Ok(()) }
+    }
+
+    /// Bytes that were written since the last sync.
+    pub(crate) fn unsynced_bytes(&self) -> u64 {
+        self.unsynced.lock().bytes
+    }
+
+    /// Makes everything durable that was written before the call. After an error it is all tried again at the next.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let unsynced = std::mem::take(&mut *self.unsynced.lock());
+        let synced = if unsynced.everything {
+            self.disk.sync_all(&self.folder)
+        } else {
+            unsynced.files.values().try_for_each(|file| file.sync())
+        };
+        if synced.is_err() {
+            let mut now = self.unsynced.lock();
+            now.everything = true;
+            now.bytes += unsynced.bytes;
+        }
+        synced
+    }
+
+    fn note_written(&self, queue: &Queue, file_start: i64, file: Arc<dyn LogFile>, bytes: usize) {
+        let mut unsynced = self.unsynced.lock();
+        unsynced.bytes += bytes as u64;
+        if unsynced.everything {
+            return;
+        }
+        unsynced.files.insert((queue.serial, file_start), file);
+        if unsynced.files.len() > SYNC_SINGLY_MAX {
+            unsynced.everything = true;
+            unsynced.files.clear();
+        }
+    }
+
+    fn open(&self, queue: &Queue, file_start: i64) -> io::Result<Arc<dyn LogFile>> {
+        let key = (queue.serial, file_start);
+        if let Some(file) = self.open.lock().get(key) {
+            return Ok(file);
+        }
+        let file = self.disk.open(&self.path(queue, file_start))?;
+        self.open.lock().keep(key, file.clone());
+        Ok(file)
+    }
+
+    /// The file of a unit that is to be written. A new file whose first unit is not this one is filled with blanks up to
+    /// it, as the original does.
+    fn open_or_create(&self, queue: &Queue, queue_offset: i64) -> io::Result<Arc<dyn LogFile>> {
+        let file_start = self.file_start(queue_offset);
+        match self.open(queue, file_start) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => return result,
+        }
+        let file = self.disk.create(&self.path(queue, file_start), self.file_bytes as u64, Space::Sparse)?;
+        let (at, _) = self.within_file(queue_offset);
+        if at > 0 {
+            file.write_at(0, &Unit::BLANK.encode().repeat(at as usize / UNIT_BYTES))?;
+        }
+        // A new file is durable only together with its folders.
+        let mut unsynced = self.unsynced.lock();
+        unsynced.everything = true;
+        unsynced.files.clear();
+        drop(unsynced);
+        self.open.lock().keep((queue.serial, file_start), file.clone());
+        Ok(file)
+    }
+}
+
+impl OpenFiles {
+    fn get(&mut self, key: FileKey) -> Option<Arc<dyn LogFile>> {
+        self.tick += 1;
+        let (file, used) = self.files.get_mut(&key)?;
+        *used = self.tick;
+        Some(file.clone())
+    }
+
+    fn keep(&mut self, key: FileKey, file: Arc<dyn LogFile>) {
+        self.tick += 1;
+        if self.files.len() >= OPEN_FILES_MAX {
+            let oldest = self.files.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
+            if let Some(oldest) = oldest {
+                self.files.remove(&oldest);
+            }
+        }
+        self.files.insert(key, (file, self.tick));
+    }
+}

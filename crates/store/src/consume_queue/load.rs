@@ -1,0 +1,167 @@
+//! A queue at opening: where it ends, and how recovery changes that.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use super::files::QueueFiles;
+use super::unit::{UNIT_BYTES, Unit};
+use super::{Queue, table::QueueTable};
+use crate::disk::{Disk, Entry};
+
+/// Units that are read at once when looking for the end.
+const WALK_UNITS: usize = 4096;
+
+/// What the walk over a queue found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replayed {
+    /// The unit was added.
+    Added,
+    /// The queue had it, or it belongs to a queue of the same name that was deleted.
+    Known,
+    /// Units between the queue's end and this one are missing.
+    Gap,
+}
+
+/// Makes every queue that has files, and finds its end.
+pub(crate) fn load(disk: &dyn Disk, folder: &Path, files: &QueueFiles, table: &QueueTable) -> io::Result<()> {
+    for topic in disk.list(folder)?.into_iter().filter(|entry| entry.is_folder) {
+        for entry in disk.list(&folder.join(&topic.name))?.into_iter().filter(|entry| entry.is_folder) {
+            let Ok(queue_id) = entry.name.parse() else { continue };
+            let Ok(queue) = table.get_or_create(&topic.name, queue_id) else { continue };
+            queue.load(disk, files)?;
+        }
+    }
+    Ok(())
+}
+
+impl Queue {
+    /// Finds the end: the first unit of the last file that was never written, or of an earlier one when that ends early.
+    fn load(&self, disk: &dyn Disk, files: &QueueFiles) -> io::Result<()> {
+        let folder = files.queue_folder(self);
+        let mut starts = Vec::new();
+        for Entry { name, len, is_folder } in disk.list(&folder)? {
+            let Some(start) = name.parse::<i64>().ok().filter(|_| name.len() == 20 && !is_folder) else { continue };
+            if len == 0 {
+                // Its making was cut short by a crash; it is made again when it is written.
+                disk.remove(&folder.join(&name))?;
+            } else if len != files.file_bytes() as u64 || start % files.file_bytes() != 0 {
+                let message = format!(
+                    "{} has {len} bytes, but mappedFileSizeConsumeQueue is {}",
+                    folder.join(&name).display(),
+                    files.file_bytes()
+                );
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            } else {
+                starts.push(start);
+            }
+        }
+        starts.sort_unstable();
+        let Some(first) = starts.first() else { return Ok(()) };
+        let min = first / UNIT_BYTES as i64;
+        let mut end = min;
+        // Files follow each other; what lies behind a missing one cannot be reached.
+        for start in starts {
+            if start != end * UNIT_BYTES as i64 {
+                break;
+            }
+            end = self.walk(files, end)?;
+        }
+        self.set_end(end);
+        self.min_offset.store(min, Ordering::Release);
+        Ok(())
+    }
+
+    /// The first unit from `from` on, within its file, that was not written.
+    fn walk(&self, files: &QueueFiles, from: i64) -> io::Result<i64> {
+        let file_end = from + files.units_per_file();
+        let mut buffer = vec![0; WALK_UNITS.min(files.units_per_file() as usize) * UNIT_BYTES];
+        let mut offset = from;
+        while offset < file_end {
+            let count = files.read(self, offset, &mut buffer)?;
+            for unit in Unit::decode_all(&buffer[..count * UNIT_BYTES]) {
+                if !unit.is_written() {
+                    return Ok(offset);
+                }
+                offset += 1;
+            }
+        }
+        Ok(offset)
+    }
+
+    /// Declares that the files hold everything up to `end`.
+    fn set_end(&self, end: i64) {
+        let mut tail = self.tail.lock();
+        tail.written = end;
+        tail.units.clear();
+        self.max_offset.store(end, Ordering::Release);
+        self.next_offset.store(end, Ordering::Release);
+    }
+
+    /// The last unit, if the queue has one that is no blank.
+    pub(crate) fn last_unit(&self, files: &QueueFiles) -> io::Result<Option<Unit>> {
+        Ok(self.unit(files, self.max_offset() - 1)?.filter(|unit| !unit.is_blank()))
+    }
+
+    /// Drops the units of messages at `log_offset` and behind it. Returns how many there were.
+    pub(crate) fn cut_at_log(&self, files: &QueueFiles, log_offset: i64) -> io::Result<i64> {
+        let end = self.max_offset();
+        if self.last_unit(files)?.is_none_or(|unit| unit.log_offset < log_offset) {
+            return Ok(0);
+        }
+        let is_cut = |unit: &Unit| Ok(!unit.is_blank() && unit.log_offset >= log_offset);
+        let from = self.partition_point(files, self.min_offset()..end, is_cut)?;
+        self.cut(files, from)?;
+        Ok(end - from)
+    }
+
+    /// Drops the units from `from` on.
+    fn cut(&self, files: &QueueFiles, from: i64) -> io::Result<()> {
+        let written = self.tail.lock().written;
+        if from < written {
+            files.cut(self, from, written)?;
+            self.set_end(from);
+        } else {
+            let mut tail = self.tail.lock();
+            tail.units.truncate((from - written) as usize * UNIT_BYTES);
+            self.max_offset.store(from, Ordering::Release);
+        }
+        self.min_offset.fetch_min(from, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Adds the unit of a record that recovery found in the log, unless the queue has it.
+    pub(crate) fn replay(&self, files: &QueueFiles, queue_offset: i64, unit: &Unit) -> io::Result<Replayed> {
+        let end = self.max_offset();
+        if queue_offset < end {
+            match self.unit(files, queue_offset)? {
+                // The topic was deleted and made again: what the queue has is from before.
+                Some(known) if queue_offset >= self.min_offset() && known.log_offset < unit.log_offset => {
+                    self.cut(files, queue_offset)?;
+                }
+                _ => return Ok(Replayed::Known),
+            }
+        } else if queue_offset > end {
+            match self.last_unit(files)? {
+                Some(last) if last.log_offset >= unit.log_offset => return Ok(Replayed::Known),
+                Some(_) => return Ok(Replayed::Gap),
+                // The first message the queue has; those before it were deleted with their log files.
+                None => {
+                    self.set_end(queue_offset);
+                    self.min_offset.store(queue_offset, Ordering::Release);
+                }
+            }
+        }
+        self.push(unit);
+        self.next_offset.store(self.max_offset(), Ordering::Release);
+        Ok(Replayed::Added)
+    }
+
+    /// Goes on behind a gap that the log cannot fill: blank units stand for what is missing.
+    pub(crate) fn fill_gap(&self, queue_offset: i64) {
+        while self.max_offset() < queue_offset {
+            self.push(&Unit::BLANK);
+        }
+        self.next_offset.store(self.max_offset(), Ordering::Release);
+    }
+}

@@ -1,0 +1,169 @@
+//! Consume queues: for each topic and queue id, the places of its messages in the log in their order.
+//!
+//! A queue is a tail in memory that is written behind in runs ([`Queue::write_behind`]), and the files of [`files`].
+//! What was not written is rebuilt from the log. [`table`] finds a queue by topic and id; [`unit`] is the format.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+pub(crate) mod files;
+pub(crate) mod load;
+pub(crate) mod table;
+pub(crate) mod unit;
+
+use files::QueueFiles;
+use unit::{UNIT_BYTES, Unit};
+
+/// Unwritten units that make the append write them out itself instead of leaving them to the background.
+pub(crate) const UNWRITTEN_MAX: usize = 1024;
+/// Room for units that a queue keeps when its tail was written.
+const KEPT_UNITS: usize = 64;
+
+/// One queue of a topic. Shared by `Arc`; it stays usable, though no longer reachable, when its topic is deleted.
+pub struct Queue {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Number of the queue within the topic.
+    pub queue_id: i32,
+    /// How many pulls wait for this queue's next message. Belongs to the broker: an append looks at it to know whether
+    /// anybody has to be woken.
+    pub holds: AtomicUsize,
+    /// Tells queues apart that had the same name one after the other.
+    pub(crate) serial: u64,
+    /// Java's hash of the topic and `#`, from which the hashes of this topic's keys go on.
+    pub(crate) key_hash: i32,
+    /// Whether tags codes are times of delivery.
+    pub(crate) is_schedule: bool,
+    /// Offset of the next message; changes only under the log's lock.
+    pub(crate) next_offset: AtomicI64,
+    /// Whether it stands in the list of queues to be written; changes only under the dispatch lock.
+    pub(crate) is_dirty: AtomicBool,
+    is_deleted: AtomicBool,
+    /// Units up to here can be read.
+    max_offset: AtomicI64,
+    min_offset: AtomicI64,
+    tail: Mutex<Tail>,
+}
+
+/// The units that are not in the files yet. The queue ends at `written + units`.
+#[derive(Default)]
+struct Tail {
+    /// Offset of the first unit that is not in the files.
+    written: i64,
+    /// Encoded units; bounded by what is appended between two steps of the background, which the append itself takes
+    /// over at [`UNWRITTEN_MAX`].
+    units: Vec<u8>,
+}
+
+impl Queue {
+    /// Offset of the first message that can still be read.
+    pub fn min_offset(&self) -> i64 {
+        self.min_offset.load(Ordering::Acquire)
+    }
+
+    /// Offset behind the last message that can be read.
+    pub fn max_offset(&self) -> i64 {
+        self.max_offset.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
+    }
+
+    /// Adds the next unit, to be read from now on; returns whether it is time to write the tail out. Called under the
+    /// dispatch lock, so in the order of the log.
+    pub(crate) fn push(&self, unit: &Unit) -> bool {
+        let mut tail = self.tail.lock();
+        tail.units.extend_from_slice(&unit.encode());
+        let unwritten = tail.units.len() / UNIT_BYTES;
+        self.max_offset.store(tail.written + unwritten as i64, Ordering::Release);
+        unwritten >= UNWRITTEN_MAX
+    }
+
+    /// Whether so many units are unwritten that whoever appends writes them.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.tail.lock().units.len() >= UNWRITTEN_MAX * UNIT_BYTES
+    }
+
+    /// Writes the tail to the files and returns the number of units. After an error they are still in memory.
+    pub(crate) fn write_behind(&self, files: &QueueFiles) -> io::Result<usize> {
+        let mut tail = self.tail.lock();
+        if tail.units.is_empty() || self.is_deleted() {
+            return Ok(0);
+        }
+        files.write(self, tail.written, &tail.units)?;
+        let count = tail.units.len() / UNIT_BYTES;
+        tail.written += count as i64;
+        tail.units.clear();
+        tail.units.shrink_to(KEPT_UNITS * UNIT_BYTES);
+        Ok(count)
+    }
+
+    /// Copies units from `from` on into `into`, as many as are there, and returns their number: 0 from the end on.
+    /// It may be fewer than there are; the caller asks again.
+    pub(crate) fn read(&self, files: &QueueFiles, from: i64, into: &mut [u8]) -> io::Result<usize> {
+        let written = {
+            let tail = self.tail.lock();
+            if from >= tail.written {
+                let start = ((from - tail.written) as usize).saturating_mul(UNIT_BYTES).min(tail.units.len());
+                let count = (tail.units.len() - start).min(into.len()) / UNIT_BYTES;
+                into[..count * UNIT_BYTES].copy_from_slice(&tail.units[start..start + count * UNIT_BYTES]);
+                return Ok(count);
+            }
+            tail.written
+        };
+        let count = ((written - from) as usize).min(into.len() / UNIT_BYTES);
+        files.read(self, from, &mut into[..count * UNIT_BYTES])
+    }
+
+    /// The unit at an offset, if there is one.
+    pub(crate) fn unit(&self, files: &QueueFiles, offset: i64) -> io::Result<Option<Unit>> {
+        let mut bytes = [0; UNIT_BYTES];
+        if offset < 0 {
+            return Ok(None);
+        }
+        let count = self.read(files, offset, &mut bytes)?;
+        Ok((count == 1).then(|| Unit::decode(&bytes)))
+    }
+
+    /// Smallest offset in `range` whose unit satisfies `is_right`, which holds from some unit on; the range's end when it
+    /// holds for none.
+    pub(crate) fn partition_point(
+        &self,
+        files: &QueueFiles,
+        range: std::ops::Range<i64>,
+        mut is_right: impl FnMut(&Unit) -> io::Result<bool>,
+    ) -> io::Result<i64> {
+        let (mut low, mut high) = (range.start, range.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let right = match self.unit(files, middle)? {
+                Some(unit) => is_right(&unit)?,
+                None => true,
+            };
+            if right {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Moves the minimum to the first unit that lies at `log_min` or behind it.
+    pub(crate) fn correct_min_offset(&self, files: &QueueFiles, log_min: i64) -> io::Result<()> {
+        let range = self.min_offset()..self.max_offset();
+        let min = self.partition_point(files, range, |unit| Ok(!unit.is_blank() && unit.log_offset >= log_min))?;
+        self.min_offset.store(min, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{} [{}, {})", self.topic, self.queue_id, self.min_offset(), self.max_offset())
+    }
+}

@@ -1,0 +1,138 @@
+//! All queues, by topic and queue id.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::{Queue, Tail};
+use crate::hash;
+
+/// Topic whose messages wait for their delay level.
+const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+/// Longest topic: it is the name of a folder.
+const TOPIC_BYTES_MAX: usize = 255;
+
+/// A topic that cannot be a folder's name, or a queue id below 0.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no queue can be named {topic:?} {queue_id}")]
+pub struct QueueNameError {
+    /// The topic.
+    pub topic: String,
+    /// The queue id.
+    pub queue_id: i32,
+}
+
+/// All queues. A look-up takes no lock but that of its topic.
+#[derive(Default)]
+pub(crate) struct QueueTable {
+    topics: papaya::HashMap<Arc<str>, Arc<Topic>>,
+    next_serial: AtomicU64,
+    /// Held while a topic is added or removed.
+    changing: Mutex<()>,
+}
+
+struct Topic {
+    name: Arc<str>,
+    queues: RwLock<BTreeMap<i32, Arc<Queue>>>,
+}
+
+impl QueueTable {
+    pub(crate) fn get(&self, topic: &str, queue_id: i32) -> Option<Arc<Queue>> {
+        let topics = self.topics.pin();
+        let queues = topics.get(topic)?.queues.read();
+        queues.get(&queue_id).cloned()
+    }
+
+    pub(crate) fn get_or_create(&self, topic: &str, queue_id: i32) -> Result<Arc<Queue>, QueueNameError> {
+        if let Some(queue) = self.get(topic, queue_id) {
+            return Ok(queue);
+        }
+        if !is_folder_name(topic) || queue_id < 0 {
+            return Err(QueueNameError { topic: topic.to_owned(), queue_id });
+        }
+        let _changing = self.changing.lock();
+        let topics = self.topics.pin();
+        let topic = topics
+            .get_or_insert_with(topic.into(), || Arc::new(Topic { name: topic.into(), queues: RwLock::default() }));
+        let mut queues = topic.queues.write();
+        let queue = queues.entry(queue_id).or_insert_with(|| {
+            let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+            Arc::new(new_queue(topic.name.clone(), queue_id, serial))
+        });
+        Ok(queue.clone())
+    }
+
+    /// Takes a topic out and returns its queues, marked deleted.
+    pub(crate) fn remove(&self, topic: &str) -> Vec<Arc<Queue>> {
+        let _changing = self.changing.lock();
+        let Some(topic) = self.topics.pin().remove(topic).cloned() else { return Vec::new() };
+        let queues: Vec<_> = topic.queues.write().values().cloned().collect();
+        queues.iter().for_each(|queue| queue.is_deleted.store(true, Ordering::Release));
+        queues
+    }
+
+    /// Every queue, in no order.
+    pub(crate) fn all(&self) -> Vec<Arc<Queue>> {
+        let topics = self.topics.pin();
+        topics.values().flat_map(|topic| topic.queues.read().values().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// The queues of a topic, by id.
+    pub(crate) fn of_topic(&self, topic: &str) -> Vec<Arc<Queue>> {
+        self.topics.pin().get(topic).map(|topic| topic.queues.read().values().cloned().collect()).unwrap_or_default()
+    }
+}
+
+fn new_queue(topic: Arc<str>, queue_id: i32, serial: u64) -> Queue {
+    Queue {
+        queue_id,
+        holds: AtomicUsize::new(0),
+        serial,
+        key_hash: hash::extend(hash::extend(0, &topic), "#"),
+        is_schedule: &*topic == SCHEDULE_TOPIC,
+        topic,
+        next_offset: AtomicI64::new(0),
+        is_dirty: AtomicBool::new(false),
+        is_deleted: AtomicBool::new(false),
+        max_offset: AtomicI64::new(0),
+        min_offset: AtomicI64::new(0),
+        tail: Mutex::new(Tail::default()),
+    }
+}
+
+/// Whether a topic can be the name of a folder and of nothing else: names are never paths.
+pub(crate) fn is_folder_name(topic: &str) -> bool {
+    !topic.is_empty()
+        && topic.len() <= TOPIC_BYTES_MAX
+        && topic != "."
+        && topic != ".."
+        && !topic.contains(['/', '\\', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_made_once_and_gone_with_its_topic() {
+        let table = QueueTable::default();
+        assert!(table.get("T", 0).is_none());
+        let queue = table.get_or_create("T", 0).unwrap();
+        assert!(Arc::ptr_eq(&queue, &table.get_or_create("T", 0).unwrap()));
+        assert_eq!(table.remove("T").len(), 1);
+        assert!(queue.is_deleted() && table.get("T", 0).is_none());
+        assert_ne!(table.get_or_create("T", 0).unwrap().serial, queue.serial);
+    }
+
+    #[test]
+    fn names_are_never_paths() {
+        let long = "x".repeat(256);
+        for topic in ["", ".", "..", "a/b", "..\\b", "a\0", &long] {
+            assert!(QueueTable::default().get_or_create(topic, 0).is_err(), "{topic}");
+        }
+        assert!(QueueTable::default().get_or_create("%RETRY%group", 0).is_ok());
+        assert!(QueueTable::default().get_or_create("T", -1).is_err());
+    }
+}

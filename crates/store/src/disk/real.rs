@@ -1,0 +1,301 @@
+//! The file system.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use rustix::fs::{FallocateFlags, FlockOperation};
+
+use super::{Disk, Entry, LogFile, Space, Usage, checked_range};
+
+/// Bytes that are written at once where zeros have to be written.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// The machine's file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create(&self, path: &Path, len: u64, space: Space) -> io::Result<Arc<dyn LogFile>> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let sized = match space {
+            Space::Reserved => reserve(&file, len),
+            Space::Sparse => file.set_len(len),
+        };
+        if let Err(error) = sized {
+            // A file without its length would be taken for a damaged one at the next start.
+            if let Err(remove_error) = fs::remove_file(path) {
+                tracing::warn!(path = %path.display(), %remove_error, "a file that could not be sized stays behind");
+            }
+            return Err(error);
+        }
+        Ok(Arc::new(RealFile::new(file, len)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Arc::new(RealFile::new(file, len)?))
+    }
+
+    fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        File::open(path)?.take(bytes_max + 1).read_to_end(&mut content)?;
+        if content.len() as u64 > bytes_max {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {bytes_max} bytes")));
+        }
+        Ok(content)
+    }
+
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".tmp");
+        let mut file = File::create(&aside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)?;
+        self.sync_folder(folder)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let metadata = entry.metadata()?;
+            let len = if metadata.is_dir() { 0 } else { metadata.len() };
+            found.push(Entry { name, is_folder: metadata.is_dir(), len });
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_folder(&self, folder: &Path) -> io::Result<()> {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+
+    fn sync_all(&self, folder: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(folder)?)?)
+    }
+
+    fn lock(&self, root: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        // The original takes a record lock on the first byte of the file `lock`, which keeps other processes out but not
+        // a second store of this one, and which is lost when any handle of that file is closed. So the folder is
+        // locked first: that lock belongs to the handle, and a second store never gets as far as opening the file.
+        let folder = File::open(root)?;
+        rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(root.join("lock"))?;
+        rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+            // EACCES and EAGAIN both say that another process has it.
+            if error == rustix::io::Errno::ACCESS { io::ErrorKind::WouldBlock.into() } else { io::Error::from(error) }
+        })?;
+        file.write_all_at(b"lock", 0)?;
+        Ok(Box::new((folder, file)))
+    }
+
+    fn usage(&self, folder: &Path) -> io::Result<Usage> {
+        let stat = rustix::fs::statvfs(folder)?;
+        Ok(Usage {
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
+    }
+}
+
+/// Sets the space of a new file aside; where the file system cannot, the file only gets its length.
+fn reserve(file: &File, len: u64) -> io::Result<()> {
+    if len > 0 {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    file.set_len(len)
+}
+
+/// An open file, and its mapping once somebody wanted a view.
+struct RealFile {
+    file: File,
+    len: u64,
+    mapping: OnceLock<Bytes>,
+}
+
+impl RealFile {
+    fn new(file: File, len: u64) -> io::Result<RealFile> {
+        usize::try_from(len).map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "longer than an address"))?;
+        Ok(RealFile { file, len, mapping: OnceLock::new() })
+    }
+
+    /// The whole file, mapped for reading. It is mapped once, at the first view, and unmapped when the file and the last
+    /// view are dropped.
+    fn mapping(&self) -> io::Result<&Bytes> {
+        if let Some(mapping) = self.mapping.get() {
+            return Ok(mapping);
+        }
+        let options = {
+            let mut options = memmap2::MmapOptions::new();
+            options.len(self.len as usize);
+            options
+        };
+        // SAFETY: The store's lock keeps other processes that keep to it away, the length was taken at opening and
+        // this process never shortens a file, so every byte of the mapping exists as long as the mapping does. The
+        // range check of `view` and its contract keep the slices handed out apart from ranges still to be written: what
+        // is seen through a slice does not change.
+        #[allow(unsafe_code)]
+        let mapping = unsafe { options.map(&self.file)? };
+        // Two threads may map at the same time; the later one's mapping is dropped.
+        Ok(self.mapping.get_or_init(|| Bytes::from_owner(mapping)))
+    }
+}
+
+impl LogFile for RealFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        checked_range(at, bytes.len() as u64, self.len)?;
+        self.file.write_all_at(bytes, at)
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        checked_range(at, into.len() as u64, self.len)?;
+        self.file.read_exact_at(into, at)
+    }
+
+    fn view(&self, at: u64, len: usize) -> io::Result<Bytes> {
+        let range = checked_range(at, len as u64, self.len)?;
+        Ok(if range.is_empty() { Bytes::new() } else { self.mapping()?.slice(range) })
+    }
+
+    fn zero(&self, at: u64, len: u64) -> io::Result<()> {
+        checked_range(at, len, self.len)?;
+        if len == 0 {
+            return Ok(());
+        }
+        for mode in [FallocateFlags::ZERO_RANGE, FallocateFlags::PUNCH_HOLE] {
+            if rustix::fs::fallocate(&self.file, mode | FallocateFlags::KEEP_SIZE, at, len).is_ok() {
+                return Ok(());
+            }
+        }
+        let mut at = at;
+        let end = at + len;
+        while at < end {
+            let count = (end - at).min(ZEROS.len() as u64);
+            self.file.write_all_at(&ZEROS[..count as usize], at)?;
+            at += count;
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // Without the times of the file; a changed length would be included.
+        self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prepared_file_reads_as_zeros_and_views_what_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        let file = RealDisk.create(&path, 10_000, Space::Reserved).unwrap();
+        assert_eq!(file.view(0, 10_000).unwrap(), vec![0; 10_000]);
+        file.write_at(9_000, b"hello").unwrap();
+        assert_eq!(file.view(9_000, 5).unwrap().as_ref(), b"hello");
+        file.sync().unwrap();
+        let again = RealDisk.open(&path).unwrap();
+        let mut read = [0; 5];
+        again.read_at(9_000, &mut read).unwrap();
+        assert_eq!(&read, b"hello");
+        file.zero(8_000, 2_000).unwrap();
+        again.read_at(9_000, &mut read).unwrap();
+        assert_eq!(read, [0; 5]);
+        assert_eq!(again.len(), 10_000);
+    }
+
+    #[test]
+    fn what_is_not_within_the_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk.create(&folder.path().join("f"), 100, Space::Sparse).unwrap();
+        for error in [
+            file.write_at(98, b"abc").unwrap_err(),
+            file.read_at(u64::MAX, &mut [0; 2]).unwrap_err(),
+            file.view(0, 101).unwrap_err(),
+            file.zero(100, 1).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+        let second = RealDisk.create(&folder.path().join("f"), 100, Space::Sparse);
+        assert_eq!(second.err().map(|error| error.kind()), Some(io::ErrorKind::AlreadyExists));
+    }
+
+    #[test]
+    fn a_view_outlives_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let file = RealDisk.create(&path, 100, Space::Sparse).unwrap();
+        file.write_at(0, b"hello").unwrap();
+        let view = file.view(0, 5).unwrap();
+        drop(file);
+        RealDisk.remove(&path).unwrap();
+        assert_eq!(view.as_ref(), b"hello");
+    }
+
+    #[test]
+    fn replace_leaves_nothing_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint");
+        RealDisk.replace(&path, b"one").unwrap();
+        RealDisk.replace(&path, b"two").unwrap();
+        assert_eq!(RealDisk.read(&path, 3).unwrap(), b"two");
+        assert_eq!(RealDisk.read(&path, 2).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let names: Vec<_> = RealDisk.list(folder.path()).unwrap().into_iter().map(|entry| entry.name).collect();
+        assert_eq!(names, ["checkpoint"]);
+    }
+
+    #[test]
+    fn a_locked_folder_is_refused_until_it_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let guard = RealDisk.lock(folder.path()).unwrap();
+        for _ in 0..2 {
+            let refused = RealDisk.lock(folder.path()).map(drop).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        }
+        drop(guard);
+        RealDisk.lock(folder.path()).unwrap();
+        assert_eq!(RealDisk.read(&folder.path().join("lock"), 10).unwrap(), b"lock");
+    }
+}

@@ -1,0 +1,61 @@
+//! What the store can say about itself.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use crate::checkpoint::Checkpoint;
+use crate::disk::Usage;
+use crate::open::Store;
+
+/// The state of a store at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// First log offset.
+    pub log_min_offset: i64,
+    /// Log offset behind the last record.
+    pub log_max_offset: i64,
+    /// Log offset up to which everything is on disk.
+    pub flushed_offset: i64,
+    /// Log offset up to which everything is in its queue.
+    pub dispatched_offset: i64,
+    /// Messages that were appended since the store was opened.
+    pub appended_count: u64,
+    /// Bytes of their records.
+    pub appended_bytes: u64,
+    /// When the store was opened, in milliseconds.
+    pub opened_at_ms: i64,
+    /// When the first message of the log was stored, in milliseconds; -1 without one.
+    pub earliest_ms: i64,
+    /// Number of queues.
+    pub queue_count: usize,
+    /// What the checkpoint says.
+    pub checkpoint: Checkpoint,
+}
+
+impl Store {
+    /// The state now.
+    pub fn figures(&self) -> Figures {
+        let shared = &*self.shared;
+        Figures {
+            log_min_offset: shared.log.min_offset(),
+            log_max_offset: shared.log.appended.value(),
+            flushed_offset: shared.log.flushed.value(),
+            dispatched_offset: shared.dispatched.value(),
+            appended_count: shared.appended_count.load(Ordering::Relaxed),
+            appended_bytes: shared.appended_bytes.load(Ordering::Relaxed),
+            opened_at_ms: shared.opened_at_ms,
+            earliest_ms: self.log_earliest_time(),
+            queue_count: shared.queues.all().len(),
+            checkpoint: shared.checkpoint.value(),
+        }
+    }
+
+    /// Room on the file systems of the log and of the store's root.
+    pub fn disk_usage(&self) -> io::Result<[Usage; 2]> {
+        let options = &self.shared.options;
+        // The folder of the log is made with the first message.
+        let log_folder = options.segment_folder(self.shared.log.appended.value());
+        let log = self.shared.disk.usage(log_folder).or_else(|_| self.shared.disk.usage(&options.root))?;
+        Ok([log, self.shared.disk.usage(&options.root)?])
+    }
+}

@@ -1,0 +1,300 @@
+//! Reading a queue: units first, the log only for what the filter lets through.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::commit_log::{ReadError, is_record_of};
+use crate::consume_queue::Queue;
+use crate::consume_queue::unit::{UNIT_BYTES, Unit};
+use crate::open::Store;
+
+/// Units that are copied out of a queue at once.
+const CHUNK_UNITS: usize = 64;
+
+/// How much a read may answer; the store's own limits hold besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetLimits {
+    /// Most messages.
+    pub count: usize,
+    /// Most bytes; the first message is answered whole, however long it is.
+    pub bytes: usize,
+}
+
+/// How a read ended (Java: `store/GetMessageStatus.java`, whose names [`GetStatus::name`] has).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "Java's names, explained by Java's conditions in docs/formats.md")]
+pub enum GetStatus {
+    Found,
+    NoMatchedMessage,
+    MessageWasRemoving,
+    OffsetFoundNull,
+    OffsetOverflowBadly,
+    OffsetOverflowOne,
+    OffsetTooSmall,
+    NoMatchedLogicQueue,
+    NoMessageInQueue,
+    OffsetReset,
+}
+
+impl GetStatus {
+    /// Java's name, which is the remark of a pull's answer.
+    pub fn name(self) -> &'static str {
+        match self {
+            GetStatus::Found => "FOUND",
+            GetStatus::NoMatchedMessage => "NO_MATCHED_MESSAGE",
+            GetStatus::MessageWasRemoving => "MESSAGE_WAS_REMOVING",
+            GetStatus::OffsetFoundNull => "OFFSET_FOUND_NULL",
+            GetStatus::OffsetOverflowBadly => "OFFSET_OVERFLOW_BADLY",
+            GetStatus::OffsetOverflowOne => "OFFSET_OVERFLOW_ONE",
+            GetStatus::OffsetTooSmall => "OFFSET_TOO_SMALL",
+            GetStatus::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
+            GetStatus::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
+            GetStatus::OffsetReset => "OFFSET_RESET",
+        }
+    }
+}
+
+/// What a read found.
+#[derive(Clone, Debug)]
+pub struct GetResult {
+    /// How it ended.
+    pub status: GetStatus,
+    /// Where to read next.
+    pub next_offset: i64,
+    /// First offset of the queue.
+    pub min_offset: i64,
+    /// Offset behind the last message of the queue.
+    pub max_offset: i64,
+    /// The records, in their order. Those that follow each other in the log are one slice.
+    pub slices: SmallVec<[Bytes; 4]>,
+    /// Number of records.
+    pub count: usize,
+    /// Bytes of the records.
+    pub bytes: usize,
+    /// Whether the reader is so far behind that it should read from a slave.
+    pub suggest_slave: bool,
+}
+
+impl GetResult {
+    fn empty(status: GetStatus, next_offset: i64, range: (i64, i64)) -> GetResult {
+        GetResult {
+            status,
+            next_offset,
+            min_offset: range.0,
+            max_offset: range.1,
+            slices: SmallVec::new(),
+            count: 0,
+            bytes: 0,
+            suggest_slave: false,
+        }
+    }
+
+    /// The answer for a queue that does not exist.
+    pub fn no_queue() -> GetResult {
+        GetResult::empty(GetStatus::NoMatchedLogicQueue, 0, (0, 0))
+    }
+}
+
+impl Store {
+    /// Reads messages of a queue from an offset on. `filter` sees the tags code of each message before the log is
+    /// touched and says whether it is wanted.
+    ///
+    /// A message that the queue names but that is not there any more, or not what the queue says, is left out. An error
+    /// of the device ends the read with what it has; without anything it is [`GetStatus::OffsetFoundNull`].
+    pub fn get(
+        &self,
+        queue: &Arc<Queue>,
+        from: i64,
+        limits: &GetLimits,
+        filter: &mut dyn FnMut(i64) -> bool,
+    ) -> GetResult {
+        let (min, max) = (queue.min_offset(), queue.max_offset());
+        let nothing = |status, next| GetResult::empty(status, next, (min, max));
+        if max == 0 {
+            return nothing(GetStatus::NoMessageInQueue, 0);
+        } else if from < min {
+            return nothing(GetStatus::OffsetTooSmall, min);
+        } else if from == max {
+            return nothing(GetStatus::OffsetOverflowOne, from);
+        } else if from > max {
+            return nothing(GetStatus::OffsetOverflowBadly, max);
+        }
+        let mut read = Read::new(self, queue, limits, nothing(GetStatus::NoMatchedMessage, from));
+        read.run(max, filter);
+        read.finish()
+    }
+
+    /// The record at a log offset, if one is there.
+    pub fn record_at(&self, log_offset: i64) -> Option<Bytes> {
+        self.shared.log.record(log_offset).ok()
+    }
+
+    /// Bytes of the log, for those who move it elsewhere: they must lie before `appended` and in one file.
+    pub fn log_slice(&self, log_offset: i64, len: usize) -> Result<Bytes, ReadError> {
+        self.shared.log.slice(log_offset, len)
+    }
+}
+
+/// A read under way.
+struct Read<'a> {
+    store: &'a Store,
+    queue: &'a Queue,
+    limits: &'a GetLimits,
+    log_end: i64,
+    result: GetResult,
+    /// Records that follow each other in the log and are not in `result.slices` yet.
+    run: Option<Run>,
+    /// Where the log goes on behind a part that was deleted: units before it are passed over.
+    skip_log_until: i64,
+    /// Log offset of the last unit that was answered.
+    last_log_offset: i64,
+}
+
+/// A stretch of the log within one file.
+struct Run {
+    start: i64,
+    end: i64,
+}
+
+impl<'a> Read<'a> {
+    fn new(store: &'a Store, queue: &'a Queue, limits: &'a GetLimits, result: GetResult) -> Read<'a> {
+        let log_end = store.shared.log.appended.value();
+        Read { store, queue, limits, log_end, result, run: None, skip_log_until: 0, last_log_offset: log_end }
+    }
+
+    /// Walks units until a limit is reached, the queue ends, or as many were looked at as a read may.
+    fn run(&mut self, max: i64, filter: &mut dyn FnMut(i64) -> bool) {
+        let shared = &*self.store.shared;
+        let units_max = (shared.options.filter_bytes_max / UNIT_BYTES).max(self.limits.count);
+        let units_max = i64::try_from(units_max).unwrap_or(i64::MAX);
+        let scan_end = max.min(self.result.next_offset.saturating_add(units_max));
+        let mut buffer = [0; CHUNK_UNITS * UNIT_BYTES];
+        while self.result.next_offset < scan_end {
+            let wanted = ((scan_end - self.result.next_offset) as usize).min(CHUNK_UNITS);
+            let into = &mut buffer[..wanted * UNIT_BYTES];
+            let count = match self.queue.read(&shared.files, self.result.next_offset, into) {
+                Ok(count) if count > 0 => count,
+                Ok(_) => return,
+                Err(error) => {
+                    if error.kind() != std::io::ErrorKind::NotFound {
+                        tracing::error!(queue = ?self.queue, %error, "a consume queue cannot be read");
+                    }
+                    return self.skip_file();
+                }
+            };
+            for unit in Unit::decode_all(&buffer[..count * UNIT_BYTES]) {
+                if !self.take(&unit, filter) {
+                    return;
+                }
+                self.result.next_offset += 1;
+            }
+        }
+    }
+
+    /// Answers a unit if it is wanted. Returns whether the next one may be looked at.
+    fn take(&mut self, unit: &Unit, filter: &mut dyn FnMut(i64) -> bool) -> bool {
+        if unit.is_blank() || unit.log_offset < self.skip_log_until {
+            return true;
+        }
+        if self.is_full(unit) {
+            return false;
+        }
+        if !filter(unit.tags_code) {
+            return true;
+        }
+        match self.check(unit) {
+            Ok(()) => self.add(unit),
+            Err(ReadError::NotThere(_)) => {
+                if self.result.count == 0 {
+                    self.result.status = GetStatus::MessageWasRemoving;
+                }
+                self.skip_log_until = self.store.shared.log.next_segment_start(unit.log_offset);
+            }
+            Err(error) => {
+                let offset = self.result.next_offset;
+                tracing::error!(queue = ?self.queue, offset, %error, "a message is passed over");
+            }
+        }
+        true
+    }
+
+    /// Whether the answer has no room for the message. The first message always has.
+    fn is_full(&self, unit: &Unit) -> bool {
+        if self.result.count == 0 {
+            return false;
+        }
+        let options = &self.store.shared.options;
+        let in_memory = self.log_end - unit.log_offset <= options.in_memory_bytes;
+        let own = if in_memory { &options.in_memory } else { &options.on_disk };
+        let bytes = self.result.bytes + unit.size as usize;
+        self.result.count >= self.limits.count.min(own.count) || bytes > self.limits.bytes.min(own.bytes)
+    }
+
+    /// Whether the log has the message that the unit names.
+    fn check(&self, unit: &Unit) -> Result<(), ReadError> {
+        let log = &self.store.shared.log;
+        if unit.size <= 0 {
+            let reason = format!("a queue unit of {} bytes", unit.size);
+            return Err(ReadError::Damaged { log_offset: unit.log_offset, reason });
+        }
+        let record = log.slice(unit.log_offset, unit.size as usize)?;
+        if is_record_of(&record, self.queue.queue_id, self.result.next_offset, unit.log_offset) {
+            return Ok(());
+        }
+        Err(ReadError::Damaged { log_offset: unit.log_offset, reason: "not the message that the queue names".into() })
+    }
+
+    fn add(&mut self, unit: &Unit) {
+        let end = unit.log_end();
+        match &mut self.run {
+            Some(run) if run.end == unit.log_offset => run.end = end,
+            _ => {
+                self.close_run();
+                self.run = Some(Run { start: unit.log_offset, end });
+            }
+        }
+        self.result.count += 1;
+        self.result.bytes += unit.size as usize;
+        self.last_log_offset = unit.log_offset;
+        self.result.status = GetStatus::Found;
+    }
+
+    /// Makes the run slices. It lies in the files its records lie in, which [`Read::check`] has seen; only where one file
+    /// ends exactly at its last record's end does a run go on in the next.
+    fn close_run(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        let log = &self.store.shared.log;
+        let mut start = run.start;
+        while start < run.end {
+            let end = run.end.min(log.next_segment_start(start));
+            match log.slice(start, (end - start) as usize) {
+                Ok(slice) => self.result.slices.push(slice),
+                // Deleted since it was checked: the answer would not be what its count says.
+                Err(error) => {
+                    tracing::warn!(log_offset = start, %error, "a part of the log went away while it was read");
+                    self.result.bytes -= (run.end - start) as usize;
+                    return;
+                }
+            }
+            start = end;
+        }
+    }
+
+    /// Goes on behind a file that is missing.
+    fn skip_file(&mut self) {
+        if self.result.count == 0 {
+            let units = self.store.shared.files.units_per_file();
+            self.result.status = GetStatus::OffsetFoundNull;
+            self.result.next_offset = self.result.next_offset / units * units + units;
+        }
+    }
+
+    fn finish(mut self) -> GetResult {
+        self.close_run();
+        let behind = self.log_end - self.last_log_offset;
+        self.result.suggest_slave = behind > self.store.shared.options.in_memory_bytes;
+        self.result
+    }
+}

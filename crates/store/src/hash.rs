@@ -1,0 +1,24 @@
+//! Java's string hash, taken up where another left off: the index hashes `topic#key`, and the topic's part is the same
+//! for every key.
+
+/// The hash of the text whose hash is `hash`, followed by `text`.
+pub(crate) fn extend(hash: i32, text: &str) -> i32 {
+    if text.is_ascii() {
+        return text.bytes().fold(hash, |hash, byte| hash.wrapping_mul(31).wrapping_add(i32::from(byte)));
+    }
+    text.encode_utf16().fold(hash, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use raptormq_protocol::hash::java_hash;
+
+    use super::*;
+
+    #[test]
+    fn goes_on_where_the_other_left_off() {
+        for (first, second) in [("topic#", "key"), ("", "TagA"), ("ä\u{1F600}", "\u{1F600}x")] {
+            assert_eq!(extend(extend(0, first), second), java_hash(&format!("{first}{second}")));
+        }
+    }
+}

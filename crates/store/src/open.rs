@@ -1,0 +1,257 @@
+//! The store as a whole: opening and closing it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::background::{self, Background};
+use crate::checkpoint::CheckpointFile;
+use crate::clock::Clock;
+use crate::commit_log::CommitLog;
+use crate::consume_queue::files::QueueFiles;
+use crate::consume_queue::table::{QueueNameError, QueueTable};
+use crate::consume_queue::{Queue, load};
+use crate::disk::Disk;
+use crate::options::{OptionsError, StoreOptions};
+use crate::staging::Staging;
+use crate::watermark::Watermark;
+
+/// The messages of one broker. `Send` and `Sync`; one value, shared by `Arc`.
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+    background: Mutex<Option<Background>>,
+}
+
+/// What the store's own threads share with it.
+///
+/// Lock order: the log's tail, then `dispatch`, then a queue's tail or the index.
+pub(crate) struct Shared {
+    pub(crate) options: Arc<StoreOptions>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) log: CommitLog,
+    pub(crate) queues: QueueTable,
+    pub(crate) files: QueueFiles,
+    pub(crate) checkpoint: CheckpointFile,
+    pub(crate) dispatch: Mutex<Dispatch>,
+    /// Everything before it is in its queue.
+    pub(crate) dispatched: Watermark,
+    /// Set while queues or index cannot be written: then nothing is appended, because it would pile up in memory.
+    pub(crate) has_queue_error: AtomicBool,
+    pub(crate) is_closed: AtomicBool,
+    pub(crate) signals: background::Signals,
+    pub(crate) pace: Mutex<background::Pace>,
+    pub(crate) appended_count: AtomicU64,
+    pub(crate) appended_bytes: AtomicU64,
+    pub(crate) opened_at_ms: i64,
+    /// Held as long as the store is open.
+    _lock: Box<dyn Send + Sync>,
+}
+
+/// What changes when a record is put into its queue, in the order of the log.
+#[derive(Default)]
+pub(crate) struct Dispatch {
+    /// Queues with units that are not in the files, by the age of the first of them. Each stands here once.
+    pub(crate) dirty: VecDeque<DirtyQueue>,
+    /// Store timestamp of the last record that was dispatched.
+    pub(crate) store_timestamp_ms: i64,
+}
+
+/// A queue to be written.
+pub(crate) struct DirtyQueue {
+    pub(crate) queue: Arc<Queue>,
+    /// Store timestamp of the first record whose unit is not in the files.
+    pub(crate) since_ms: i64,
+}
+
+/// How far the log is: see [`Watermark`].
+#[derive(Clone, Copy, Debug)]
+pub struct Watermarks<'a> {
+    /// Everything before it is in the kernel and can be read by its log offset.
+    pub appended: &'a Watermark,
+    /// Everything before it is on disk.
+    pub flushed: &'a Watermark,
+    /// Everything before it is in its queue.
+    pub dispatched: &'a Watermark,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or another store of this one, has it.
+    #[error("Lock failed,MQ already started: the store {} is in use", root.display())]
+    Locked {
+        /// Its folder.
+        root: PathBuf,
+    },
+    /// A setting that cannot be used.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// The folder or a file in it cannot be read or written, or is not what the settings say.
+    #[error("the store {} cannot be opened: {error}", root.display())]
+    Io {
+        /// Its folder.
+        root: PathBuf,
+        /// What happened.
+        error: io::Error,
+    },
+}
+
+impl Store {
+    /// Opens the store, makes it when there is none, and starts its background threads. After an unclean stop it is
+    /// recovered first.
+    pub fn open(options: StoreOptions, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Store, OpenError> {
+        let store = Store::open_still(options, disk, clock)?;
+        let io = |error| OpenError::Io { root: store.shared.options.root.clone(), error };
+        let background = Background::start(&store.shared).map_err(io)?;
+        *store.background.lock() = Some(background);
+        Ok(store)
+    }
+
+    /// Opens the store without background threads: [`Store::step`] does their work when it is called.
+    pub fn open_still(options: StoreOptions, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Store, OpenError> {
+        let options = Arc::new(options.checked()?);
+        let root = options.root.clone();
+        let io = |error| OpenError::Io { root: root.clone(), error };
+        disk.create_folder(&root).map_err(io)?;
+        let lock = disk.lock(&root).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked { root: root.clone() },
+            _ => io(error),
+        })?;
+        let shared = Shared::load(options, disk, clock, lock).map_err(io)?;
+        shared.recover().map_err(io)?;
+        Ok(Store { shared: Arc::new(shared), background: Mutex::new(None) })
+    }
+
+    /// Writes everything out and stops. Appends that come later are refused; reads go on until the store is dropped.
+    ///
+    /// The file `abort` is removed only when all of it succeeded, so after an error the next start recovers.
+    pub fn close(&self) -> io::Result<()> {
+        if self.shared.is_closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        if let Some(background) = self.background.lock().take() {
+            background.stop(&self.shared.signals);
+        }
+        self.shared.close()
+    }
+
+    /// A staging for an I/O thread.
+    pub fn staging(&self) -> Staging {
+        Staging::new(self.shared.options.clone())
+    }
+
+    /// The queue of a topic, if it has ever had a message or was asked for by [`Store::queue_or_create`].
+    pub fn queue(&self, topic: &str, queue_id: i32) -> Option<Arc<Queue>> {
+        self.shared.queues.get(topic, queue_id)
+    }
+
+    /// The queue of a topic. One that is new has no file until it has a message.
+    pub fn queue_or_create(&self, topic: &str, queue_id: i32) -> Result<Arc<Queue>, QueueNameError> {
+        self.shared.queues.get_or_create(topic, queue_id)
+    }
+
+    /// The queues of a topic, by id.
+    pub fn queues_of(&self, topic: &str) -> Vec<Arc<Queue>> {
+        self.shared.queues.of_topic(topic)
+    }
+
+    /// Forgets a topic's queues and removes their files. The messages stay in the log until its files are deleted; a
+    /// topic made again under that name starts at 0.
+    pub fn delete_topic(&self, topic: &str) -> io::Result<()> {
+        for queue in self.shared.queues.remove(topic) {
+            self.shared.files.remove(&queue)?;
+        }
+        self.shared.files.remove_topic(topic)
+    }
+
+    /// How far the log is.
+    pub fn watermarks(&self) -> Watermarks<'_> {
+        Watermarks {
+            appended: &self.shared.log.appended,
+            flushed: &self.shared.log.flushed,
+            dispatched: &self.shared.dispatched,
+        }
+    }
+
+    /// Offset of the first record that is still in the log.
+    pub fn log_min_offset(&self) -> i64 {
+        self.shared.log.min_offset()
+    }
+
+    /// Offset behind the last record of the log.
+    pub fn log_max_offset(&self) -> i64 {
+        self.shared.log.appended.value()
+    }
+
+    /// Whether messages are accepted. They are not once the store is closed or its disk failed.
+    pub fn is_writeable(&self) -> bool {
+        self.shared.is_writeable()
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // A store that was not closed is left as a crash would leave it, but for the threads: they must not go on.
+        self.shared.is_closed.store(true, Ordering::Release);
+        if let Some(background) = self.background.lock().take() {
+            background.stop(&self.shared.signals);
+        }
+    }
+}
+
+impl Shared {
+    fn load(
+        options: Arc<StoreOptions>,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        lock: Box<dyn Send + Sync>,
+    ) -> io::Result<Shared> {
+        let log = CommitLog::load(disk.clone(), options.clone())?;
+        let files = QueueFiles::new(disk.clone(), options.queues_folder(), options.queue_file_bytes);
+        let queues = QueueTable::default();
+        load::load(&*disk, &options.queues_folder(), &files, &queues)?;
+        let checkpoint = CheckpointFile::open(&*disk, &options.root)?;
+        let opened_at_ms = clock.now_ms();
+        Ok(Shared {
+            options,
+            disk,
+            clock,
+            log,
+            queues,
+            files,
+            checkpoint,
+            dispatch: Mutex::default(),
+            dispatched: Watermark::default(),
+            has_queue_error: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            signals: background::Signals::default(),
+            pace: Mutex::default(),
+            appended_count: AtomicU64::new(0),
+            appended_bytes: AtomicU64::new(0),
+            opened_at_ms,
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn is_writeable(&self) -> bool {
+        !self.is_closed.load(Ordering::Acquire)
+            && !self.log.has_failed()
+            && !self.has_queue_error.load(Ordering::Acquire)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        let closed = self.write_everything();
+        self.log.flushed.stop();
+        self.dispatched.stop();
+        self.log.appended.stop();
+        closed?;
+        self.log.discard_prepared()?;
+        self.disk.remove(&self.options.root.join("abort"))?;
+        self.disk.sync_folder(&self.options.root)
+    }
+}

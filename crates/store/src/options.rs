@@ -1,0 +1,194 @@
+//! What the store is told at opening. The names in the comments are the configuration keys.
+
+use std::path::{Path, PathBuf};
+
+/// Bytes of a consume queue unit; queue files hold whole ones.
+use crate::consume_queue::unit::UNIT_BYTES;
+
+/// Settings of a store. [`StoreOptions::new`] has the original's defaults.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Folder of everything (`storePathRootDir`).
+    pub root: PathBuf,
+    /// Folders of the log; file number n goes to folder n modulo their count (`storePathCommitLog`).
+    pub commit_log_folders: Vec<PathBuf>,
+    /// Bytes of a log file (`mappedFileSizeCommitLog`).
+    pub segment_bytes: u64,
+    /// Bytes of a consume queue file (`mappedFileSizeConsumeQueue`); rounded up to whole units.
+    pub queue_file_bytes: u64,
+    /// Whether messages are found by key (`messageIndexEnable`).
+    pub index_enabled: bool,
+    /// Slots of an index file (`maxHashSlotNum`).
+    pub index_slots: u32,
+    /// Entries of an index file (`maxIndexNum`).
+    pub index_entries: u32,
+    /// Largest body (`maxMessageSize`).
+    pub body_bytes_max: usize,
+    /// Whether a send is acknowledged only when it is on disk (`flushDiskType` is `SYNC_FLUSH`).
+    pub sync_flush: bool,
+    /// Time between flushes of the log (`flushIntervalCommitLog`).
+    pub flush_log_interval_ms: i64,
+    /// Pages of 4 KiB that a flush of the log waits for (`flushCommitLogLeastPages`).
+    pub flush_log_pages_min: u64,
+    /// When the log is flushed even with fewer pages (`flushCommitLogThoroughInterval`).
+    pub flush_log_thorough_interval_ms: i64,
+    /// Time between writing out what the queues and the index have in memory (`flushIntervalConsumeQueue`).
+    pub flush_queues_interval_ms: i64,
+    /// Pages of 4 KiB that a flush of the queues waits for (`flushConsumeQueueLeastPages`).
+    pub flush_queues_pages_min: u64,
+    /// When the queues are flushed even with fewer pages (`flushConsumeQueueThoroughInterval`).
+    pub flush_queues_thorough_interval_ms: i64,
+    /// Whether recovery checks body CRCs (`checkCRCOnRecover`).
+    pub check_crc_on_recover: bool,
+    /// Bytes of units that a read looks at (`maxFilterMessageSize`).
+    pub filter_bytes_max: usize,
+    /// Limits of an answer from memory (`maxTransferBytesOnMessageInMemory`, `maxTransferCountOnMessageInMemory`).
+    pub in_memory: TransferLimits,
+    /// Limits of an answer from disk (`maxTransferBytesOnMessageInDisk`, `maxTransferCountOnMessageInDisk`).
+    pub on_disk: TransferLimits,
+    /// Bytes at the end of the log that count as being in memory (`accessMessageInMemoryMaxRatio` of the machine's).
+    pub in_memory_bytes: i64,
+    /// Most messages that a query by key finds (`maxMsgsNumBatch`).
+    pub query_count_max: usize,
+    /// Delay of each level in milliseconds, level 1 first (`messageDelayLevel`).
+    pub delay_levels_ms: Vec<i64>,
+}
+
+/// How much one read may answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransferLimits {
+    /// Bytes of records.
+    pub bytes: usize,
+    /// Number of records.
+    pub count: usize,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// A delay level that is no number with a unit.
+    #[error("messageDelayLevel: {0:?} is not a number followed by s, m, h or d")]
+    DelayLevel(String),
+    /// A size below what the formats need.
+    #[error("{key} is {value}, but at least {min} is needed")]
+    TooSmall {
+        /// The configuration key.
+        key: &'static str,
+        /// What was set.
+        value: u64,
+        /// The least.
+        min: u64,
+    },
+}
+
+/// The original's `messageDelayLevel`.
+pub const DELAY_LEVELS: &str = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
+
+/// `accessMessageInMemoryMaxRatio`, in percent of the machine's memory.
+const IN_MEMORY_PERCENT: i64 = 40;
+
+impl StoreOptions {
+    /// The original's defaults (Java: `store/config/MessageStoreConfig.java`) for a store in `root`.
+    pub fn new(root: impl Into<PathBuf>) -> StoreOptions {
+        let root = root.into();
+        StoreOptions {
+            commit_log_folders: vec![root.join("commitlog")],
+            root,
+            segment_bytes: 1 << 30,
+            queue_file_bytes: 300_000 * UNIT_BYTES as u64,
+            index_enabled: true,
+            index_slots: 5_000_000,
+            index_entries: 20_000_000,
+            body_bytes_max: 4 << 20,
+            sync_flush: false,
+            flush_log_interval_ms: 500,
+            flush_log_pages_min: 4,
+            flush_log_thorough_interval_ms: 10_000,
+            flush_queues_interval_ms: 1_000,
+            flush_queues_pages_min: 2,
+            flush_queues_thorough_interval_ms: 60_000,
+            check_crc_on_recover: true,
+            filter_bytes_max: 16_000,
+            in_memory: TransferLimits { bytes: 256 << 10, count: 32 },
+            on_disk: TransferLimits { bytes: 64 << 10, count: 8 },
+            in_memory_bytes: in_memory_bytes(IN_MEMORY_PERCENT),
+            query_count_max: 64,
+            delay_levels_ms: parse_delay_levels(DELAY_LEVELS).expect("the original's levels are valid"),
+        }
+    }
+
+    /// Folder of the consume queues.
+    pub(crate) fn queues_folder(&self) -> PathBuf {
+        self.root.join("consumequeue")
+    }
+
+    /// The folder of the log file that starts at `start`.
+    pub(crate) fn segment_folder(&self, start: i64) -> &Path {
+        let number = start as u64 / self.segment_bytes;
+        &self.commit_log_folders[(number % self.commit_log_folders.len() as u64) as usize]
+    }
+
+    /// Checks sizes and rounds the queue files to whole units.
+    pub(crate) fn checked(mut self) -> Result<StoreOptions, OptionsError> {
+        let at_least = |key, value: u64, min: u64| match value < min {
+            true => Err(OptionsError::TooSmall { key, value, min }),
+            false => Ok(()),
+        };
+        at_least("mappedFileSizeCommitLog", self.segment_bytes, 4096)?;
+        at_least("mappedFileSizeConsumeQueue", self.queue_file_bytes, UNIT_BYTES as u64)?;
+        at_least("maxHashSlotNum", self.index_slots.into(), 1)?;
+        at_least("maxIndexNum", self.index_entries.into(), 2)?;
+        at_least("storePathCommitLog", self.commit_log_folders.len() as u64, 1)?;
+        self.queue_file_bytes = self.queue_file_bytes.next_multiple_of(UNIT_BYTES as u64);
+        self.commit_log_folders.sort();
+        Ok(self)
+    }
+}
+
+/// So many percent of the machine's memory, in bytes.
+pub fn in_memory_bytes(percent: i64) -> i64 {
+    let info = rustix::system::sysinfo();
+    let total = (info.totalram as u128).saturating_mul(info.mem_unit.into());
+    i64::try_from(total).unwrap_or(i64::MAX) / 100 * percent
+}
+
+/// Reads `messageDelayLevel`: delays separated by spaces, each a number and `s`, `m`, `h` or `d`.
+pub fn parse_delay_levels(text: &str) -> Result<Vec<i64>, OptionsError> {
+    text.split_whitespace()
+        .map(|level| {
+            let wrong = || OptionsError::DelayLevel(level.to_owned());
+            let unit = level.chars().last().ok_or_else(wrong)?;
+            let unit_ms: i64 = match unit {
+                's' => 1_000,
+                'm' => 60_000,
+                'h' => 3_600_000,
+                'd' => 86_400_000,
+                _ => return Err(wrong()),
+            };
+            let number: i64 = level[..level.len() - 1].parse().map_err(|_| wrong())?;
+            number.checked_mul(unit_ms).ok_or_else(wrong)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_levels_are_the_originals() {
+        let levels = parse_delay_levels(DELAY_LEVELS).unwrap();
+        assert_eq!((levels.len(), levels[0], levels[4], levels[17]), (18, 1_000, 60_000, 7_200_000));
+        for wrong in ["1", "s", "1x", "1s 2ä"] {
+            assert!(matches!(parse_delay_levels(wrong), Err(OptionsError::DelayLevel(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn queue_files_hold_whole_units() {
+        let options = StoreOptions { queue_file_bytes: 6_000_001, ..StoreOptions::new("/s") };
+        assert_eq!(options.checked().unwrap().queue_file_bytes, 6_000_020);
+        let options = StoreOptions { segment_bytes: 10, ..StoreOptions::new("/s") };
+        assert!(matches!(options.checked(), Err(OptionsError::TooSmall { key: "mappedFileSizeCommitLog", .. })));
+    }
+}

@@ -1,0 +1,94 @@
+//! Appending: the log, then the queues and the index, in one go.
+
+use std::sync::atomic::Ordering;
+
+use crate::consume_queue::unit::Unit;
+use crate::open::{DirtyQueue, Dispatch, Shared, Store};
+use crate::staging::{Entry, PutStatus, StagedRecord, Staging};
+
+impl Store {
+    /// Appends everything staged: when this returns, each entry's [`placed`](Staging::placed) says how it went, and what
+    /// went well is in the kernel, in its queue and in the index.
+    ///
+    /// The dispatch lock is taken while the log's is still held, so that queues are filled in the order of the log; the
+    /// next turn's write may run meanwhile.
+    pub fn append(&self, staging: &mut Staging) {
+        if staging.is_empty() {
+            return;
+        }
+        let shared = &*self.shared;
+        if !shared.is_writeable() {
+            staging.entries.iter_mut().for_each(|entry| entry.placed.status = PutStatus::ServiceNotAvailable);
+            return;
+        }
+        let now_ms = shared.clock.now_ms();
+        let mut dispatch = shared.log.append(staging, now_ms, || shared.dispatch.lock());
+        let overdue = shared.dispatch(&mut dispatch, staging);
+        drop(dispatch);
+        shared.dispatched.advance(shared.placed_end(staging));
+        if overdue {
+            shared.write_overdue(staging);
+        }
+        if shared.log.wants_segment() {
+            shared.signals.keeper.wake();
+        }
+        if shared.options.sync_flush {
+            shared.signals.flusher.wake();
+        }
+    }
+}
+
+impl Shared {
+    /// Puts what was appended into queues and index. Returns whether a queue has so many unwritten units that it should
+    /// be written soon.
+    fn dispatch(&self, dispatch: &mut Dispatch, staging: &Staging) -> bool {
+        let mut overdue = false;
+        let mut bytes = 0;
+        let mut count = 0;
+        for entry in staging.entries.iter().filter(|entry| entry.placed.status == PutStatus::PutOk) {
+            let records = &staging.records[entry.records.clone()];
+            let store_timestamp_ms = entry.placed.store_timestamp_ms;
+            dispatch.store_timestamp_ms = store_timestamp_ms;
+            bytes += entry.bytes.len() as u64;
+            count += records.len() as u64;
+            overdue |= push_units(entry, records);
+            if records.iter().any(|record| record.is_queued) && !entry.queue.is_dirty.swap(true, Ordering::AcqRel) {
+                dispatch.dirty.push_back(DirtyQueue { queue: entry.queue.clone(), since_ms: store_timestamp_ms });
+            }
+        }
+        self.appended_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.appended_count.fetch_add(count, Ordering::Relaxed);
+        overdue
+    }
+
+    /// Writes the queues of this turn that have many unwritten units. What fails stays in memory: the background tries
+    /// again and, if it fails as well, closes the door.
+    fn write_overdue(&self, staging: &Staging) {
+        for entry in staging.entries.iter().filter(|entry| entry.queue.is_overdue()) {
+            if let Err(error) = entry.queue.write_behind(&self.files) {
+                tracing::error!(queue = ?entry.queue, %error, "a consume queue cannot be written");
+                self.signals.keeper.wake();
+            }
+        }
+    }
+
+    /// Log offset behind the last entry that was appended, 0 when none was.
+    fn placed_end(&self, staging: &Staging) -> i64 {
+        let placed = staging.entries.iter().rev().find(|entry| entry.placed.status == PutStatus::PutOk);
+        placed.map_or(0, |entry| entry.placed.log_end)
+    }
+}
+
+/// Adds a unit to the queue for each record that has one; returns whether the queue wants to be written.
+fn push_units(entry: &Entry, records: &[StagedRecord]) -> bool {
+    let mut overdue = false;
+    for record in records.iter().filter(|record| record.is_queued) {
+        debug_assert_eq!(entry.queue.max_offset(), record.queue_offset, "a queue's units follow each other");
+        overdue |= entry.queue.push(&Unit {
+            log_offset: record.log_offset,
+            size: record.bytes.len() as i32,
+            tags_code: record.tags.code(entry.placed.store_timestamp_ms),
+        });
+    }
+    overdue
+}

@@ -1,0 +1,405 @@
+//! What a turn wants to append. An I/O thread encodes its messages here, outside of the log's lock, and hands the whole
+//! over with one [`Store::append`](crate::Store::append) at the end of the turn.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use raptormq_protocol::message::properties::{self, Properties, name};
+use raptormq_protocol::message::record::{self, EncodeError, RecordParts};
+use raptormq_protocol::message::{batch, sys_flag};
+use smallvec::SmallVec;
+
+use crate::commit_log::BLANK_BYTES_MIN;
+use crate::consume_queue::Queue;
+use crate::hash;
+use crate::options::StoreOptions;
+
+/// What a record may have beyond its body.
+const RECORD_OVERHEAD_MAX: usize = 64 << 10;
+/// Longest topic, but for those of [`RETRY_PREFIX`].
+const TOPIC_BYTES_MAX: usize = 127;
+/// Longest topic of a consumer group's retries.
+const RETRY_TOPIC_BYTES_MAX: usize = 255;
+const RETRY_PREFIX: &str = "%RETRY%";
+/// Buffer that is kept between turns; a turn that needed more gives the rest back.
+const KEPT_BUFFER_BYTES: usize = 1 << 20;
+
+/// A message to be stored. The topic and queue id are those of its [`Queue`].
+#[derive(Clone, Copy, Debug)]
+pub struct NewMessage<'a> {
+    /// The user's flag.
+    pub flag: i32,
+    /// System flag; the bits of the address families are set from the hosts.
+    pub sys_flag: i32,
+    /// When the producer made the message, in milliseconds.
+    pub born_timestamp_ms: i64,
+    /// The producer's address.
+    pub born_host: SocketAddr,
+    /// This broker's address.
+    pub store_host: SocketAddr,
+    /// How often the message was delivered before.
+    pub reconsume_times: i32,
+    /// Log offset of the half message in a commit record, else 0.
+    pub prepared_transaction_offset: i64,
+    /// The body as it is to be stored.
+    pub body: &'a [u8],
+    /// Property text in pieces, so that the broker's own need not be copied to the producer's.
+    pub properties: &'a [&'a str],
+}
+
+/// The messages of a batch request, to be stored as records of their own that follow each other in one file.
+#[derive(Clone, Copy, Debug)]
+pub struct NewBatch<'a> {
+    /// What the messages have in common: `body` is the request's (see [`batch`]), `flag` is not used, and `properties`
+    /// are appended to each message's own.
+    pub common: NewMessage<'a>,
+}
+
+/// Why a message cannot be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PutError {
+    /// The topic is longer than 127 bytes, or 255 for retries.
+    #[error("a topic of {0} bytes is too long")]
+    TopicTooLong(usize),
+    /// The body is longer than `maxMessageSize`, or the record longer than that and 64 KiB, or than a log file.
+    #[error("a message of {0} bytes is too long")]
+    MessageSizeExceeded(usize),
+    /// The properties are longer than 32,767 bytes.
+    #[error("properties of {0} bytes are too long")]
+    PropertiesSizeExceeded(usize),
+    /// A batch whose lengths contradict each other, or that is empty.
+    #[error("the batch is not made of whole messages")]
+    MessageIllegal,
+}
+
+/// How an append ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutStatus {
+    /// Staged, but not appended yet.
+    Staged,
+    /// The kernel has it.
+    PutOk,
+    /// The next log file could not be made.
+    CreateMappedFileFailed,
+    /// The store is closed, or its disk failed.
+    ServiceNotAvailable,
+    /// The write failed; nothing of it is in the log.
+    UnknownError,
+}
+
+/// Where a message, or the first of a batch, went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The other fields count only with [`PutStatus::PutOk`].
+    pub status: PutStatus,
+    /// Offset in the queue; 0 for half messages and rollbacks.
+    pub queue_offset: i64,
+    /// Offset in the log.
+    pub log_offset: i64,
+    /// Log offset behind the last record: once `flushed` has reached it, all of it is on disk.
+    pub log_end: i64,
+    /// When it was stored, in milliseconds.
+    pub store_timestamp_ms: i64,
+}
+
+/// Names a message or batch within its [`Staging`], until that is cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(usize);
+
+/// The messages of a turn. One per I/O thread, reused from turn to turn.
+pub struct Staging {
+    options: Arc<StoreOptions>,
+    /// All records, one after another.
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) records: Vec<StagedRecord>,
+    /// Key hashes of all records.
+    pub(crate) keys: Vec<i32>,
+}
+
+/// A message or batch: what must not be torn apart.
+pub(crate) struct Entry {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) bytes: Range<usize>,
+    pub(crate) records: Range<usize>,
+    pub(crate) placed: Placed,
+}
+
+/// A record, and what the queue and the index need to know of it.
+pub(crate) struct StagedRecord {
+    pub(crate) bytes: Range<usize>,
+    pub(crate) is_queued: bool,
+    pub(crate) tags: Tags,
+    #[expect(dead_code, reason = "the index is the next to land")]
+    pub(crate) keys: Range<usize>,
+    pub(crate) queue_offset: i64,
+    pub(crate) log_offset: i64,
+}
+
+/// What becomes a unit's tags code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tags {
+    /// Java's hash of the tags.
+    Hash(i32),
+    /// Time of delivery: so long after the message is stored.
+    DelayMs(i64),
+}
+
+/// A message that this turn has appended and that can be read now.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// Its queue.
+    pub queue: &'a Arc<Queue>,
+    /// Its offset there.
+    pub queue_offset: i64,
+    /// What filters compare.
+    pub tags_code: i64,
+    /// Its offset in the log.
+    pub log_offset: i64,
+    /// When it was stored, in milliseconds.
+    pub store_timestamp_ms: i64,
+    /// The whole record.
+    pub record: &'a [u8],
+}
+
+impl Staging {
+    pub(crate) fn new(options: Arc<StoreOptions>) -> Staging {
+        Staging { options, buffer: Vec::new(), entries: Vec::new(), records: Vec::new(), keys: Vec::new() }
+    }
+
+    /// Whether nothing is staged.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of the staged records; a turn ends when they are many.
+    pub fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Encodes a message. After an error nothing is staged.
+    pub fn put(&mut self, queue: &Arc<Queue>, message: &NewMessage<'_>) -> Result<Slot, PutError> {
+        self.check_topic(queue)?;
+        let mark = self.mark();
+        match self.put_record(queue, message).and_then(|()| self.close_entry(queue, &mark)) {
+            Ok(slot) => Ok(slot),
+            Err(error) => {
+                self.reset_to(&mark);
+                Err(error)
+            }
+        }
+    }
+
+    /// Encodes the messages of a batch. After an error nothing is staged.
+    pub fn put_batch(&mut self, queue: &Arc<Queue>, batch: &NewBatch<'_>) -> Result<Slot, PutError> {
+        self.check_topic(queue)?;
+        let body_len = batch.common.body.len();
+        if body_len > self.options.body_bytes_max {
+            return Err(PutError::MessageSizeExceeded(body_len));
+        }
+        let mark = self.mark();
+        match self.put_inner(queue, batch).and_then(|()| self.close_entry(queue, &mark)) {
+            Ok(slot) => Ok(slot),
+            Err(error) => {
+                self.reset_to(&mark);
+                Err(error)
+            }
+        }
+    }
+
+    /// Where a message went; its status is [`PutStatus::Staged`] before the append.
+    pub fn placed(&self, slot: Slot) -> &Placed {
+        &self.entries[slot.0].placed
+    }
+
+    /// Log offsets of the message, or of each message of the batch.
+    pub fn log_offsets(&self, slot: Slot) -> impl ExactSizeIterator<Item = i64> + '_ {
+        self.records[self.entries[slot.0].records.clone()].iter().map(|record| record.log_offset)
+    }
+
+    /// What was appended and can be read now, in the order of the log.
+    pub fn arrivals(&self) -> impl Iterator<Item = Arrival<'_>> {
+        self.entries.iter().filter(|entry| entry.placed.status == PutStatus::PutOk).flat_map(|entry| {
+            let queued = self.records[entry.records.clone()].iter().filter(|record| record.is_queued);
+            queued.map(|record| Arrival {
+                queue: &entry.queue,
+                queue_offset: record.queue_offset,
+                tags_code: record.tags.code(entry.placed.store_timestamp_ms),
+                log_offset: record.log_offset,
+                store_timestamp_ms: entry.placed.store_timestamp_ms,
+                record: &self.buffer[record.bytes.clone()],
+            })
+        })
+    }
+
+    /// Forgets everything; slots are void.
+    pub fn clear(&mut self) {
+        self.reset_to(&Mark::default());
+        self.buffer.shrink_to(KEPT_BUFFER_BYTES);
+        // Sixteen bytes of body for each: what a full turn of the smallest messages needs.
+        self.entries.shrink_to(KEPT_BUFFER_BYTES >> 8);
+        self.records.shrink_to(KEPT_BUFFER_BYTES >> 8);
+        self.keys.shrink_to(KEPT_BUFFER_BYTES >> 7);
+    }
+
+    fn check_topic(&self, queue: &Queue) -> Result<(), PutError> {
+        let is_retry = queue.topic.starts_with(RETRY_PREFIX);
+        let max = if is_retry { RETRY_TOPIC_BYTES_MAX } else { TOPIC_BYTES_MAX };
+        if queue.topic.len() > max { Err(PutError::TopicTooLong(queue.topic.len())) } else { Ok(()) }
+    }
+
+    fn put_inner(&mut self, queue: &Queue, batch: &NewBatch<'_>) -> Result<(), PutError> {
+        let mut count = 0;
+        for inner in batch::decode(batch.common.body) {
+            let inner = inner.map_err(|_| PutError::MessageIllegal)?;
+            let mut pieces: SmallVec<[&str; 8]> = SmallVec::new();
+            pieces.push(inner.properties);
+            pieces.extend_from_slice(batch.common.properties);
+            let message = NewMessage { flag: inner.flag, body: inner.body, properties: &pieces, ..batch.common };
+            self.put_record(queue, &message)?;
+            count += 1;
+        }
+        if count == 0 { Err(PutError::MessageIllegal) } else { Ok(()) }
+    }
+
+    fn put_record(&mut self, queue: &Queue, message: &NewMessage<'_>) -> Result<(), PutError> {
+        let options = &self.options;
+        if message.body.len() > options.body_bytes_max {
+            return Err(PutError::MessageSizeExceeded(message.body.len()));
+        }
+        let start = self.buffer.len();
+        let parts = RecordParts {
+            topic: &queue.topic,
+            queue_id: queue.queue_id,
+            flag: message.flag,
+            sys_flag: message.sys_flag,
+            born_timestamp_ms: message.born_timestamp_ms,
+            born_host: message.born_host,
+            store_host: message.store_host,
+            reconsume_times: message.reconsume_times,
+            prepared_transaction_offset: message.prepared_transaction_offset,
+            body: message.body,
+            properties: message.properties,
+        };
+        let size = record::encode(&parts, &mut self.buffer).map_err(|error| match error {
+            EncodeError::Topic(len) => PutError::TopicTooLong(len),
+            EncodeError::Properties(len) => PutError::PropertiesSizeExceeded(len),
+            EncodeError::Size(len) => PutError::MessageSizeExceeded(len),
+        })?;
+        if size > options.body_bytes_max.saturating_add(RECORD_OVERHEAD_MAX) {
+            return Err(PutError::MessageSizeExceeded(size));
+        }
+        let keys_start = self.keys.len();
+        let facts = Facts::read(message.properties);
+        if options.index_enabled && is_indexed(message.sys_flag) {
+            facts.push_key_hashes(queue.key_hash, &mut self.keys);
+        }
+        self.records.push(StagedRecord {
+            bytes: start..start + size,
+            is_queued: sys_flag::is_queued(message.sys_flag),
+            tags: facts.tags(queue.is_schedule, &options.delay_levels_ms),
+            keys: keys_start..self.keys.len(),
+            queue_offset: 0,
+            log_offset: 0,
+        });
+        Ok(())
+    }
+
+    /// Makes the records since `mark` one entry.
+    fn close_entry(&mut self, queue: &Arc<Queue>, mark: &Mark) -> Result<Slot, PutError> {
+        let bytes = mark.buffer..self.buffer.len();
+        if bytes.len() as u64 + BLANK_BYTES_MIN as u64 > self.options.segment_bytes {
+            return Err(PutError::MessageSizeExceeded(bytes.len()));
+        }
+        let placed =
+            Placed { status: PutStatus::Staged, queue_offset: 0, log_offset: 0, log_end: 0, store_timestamp_ms: 0 };
+        self.entries.push(Entry { queue: queue.clone(), bytes, records: mark.records..self.records.len(), placed });
+        Ok(Slot(self.entries.len() - 1))
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            buffer: self.buffer.len(),
+            entries: self.entries.len(),
+            records: self.records.len(),
+            keys: self.keys.len(),
+        }
+    }
+
+    fn reset_to(&mut self, mark: &Mark) {
+        self.buffer.truncate(mark.buffer);
+        self.entries.truncate(mark.entries);
+        self.records.truncate(mark.records);
+        self.keys.truncate(mark.keys);
+    }
+}
+
+/// How much was staged at some moment.
+#[derive(Default)]
+struct Mark {
+    buffer: usize,
+    entries: usize,
+    records: usize,
+    keys: usize,
+}
+
+impl Tags {
+    /// The tags code of a message that was stored then.
+    pub(crate) fn code(self, store_timestamp_ms: i64) -> i64 {
+        match self {
+            Tags::Hash(hash) => hash.into(),
+            Tags::DelayMs(delay_ms) => store_timestamp_ms + delay_ms,
+        }
+    }
+}
+
+/// Whether the keys of a record with this flag are indexed: all but a rollback's.
+pub(crate) fn is_indexed(flags: i32) -> bool {
+    sys_flag::transaction_state(flags) != sys_flag::TRANSACTION_ROLLBACK
+}
+
+/// What the queues and the index need of a message's properties.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts<'a> {
+    tags: Option<&'a str>,
+    unique_key: Option<&'a str>,
+    keys: Option<&'a str>,
+    delay: Option<&'a str>,
+}
+
+impl<'a> Facts<'a> {
+    /// Looks through the pieces once; the last property of a name counts.
+    pub(crate) fn read(pieces: &[&'a str]) -> Facts<'a> {
+        let mut facts = Facts::default();
+        for (name, value) in pieces.iter().flat_map(|piece| Properties(piece).iter()) {
+            match name {
+                name::TAGS => facts.tags = Some(value),
+                name::UNIQ_KEY => facts.unique_key = Some(value),
+                name::KEYS => facts.keys = Some(value),
+                name::DELAY => facts.delay = Some(value),
+                _ => {}
+            }
+        }
+        facts
+    }
+
+    /// The tags, or on the topic of delayed messages the delay of their level; the highest one stands for those beyond.
+    pub(crate) fn tags(&self, is_schedule: bool, delay_levels_ms: &[i64]) -> Tags {
+        if is_schedule && let Some(level) = self.delay.and_then(|delay| delay.parse::<usize>().ok()) {
+            let delay_ms = level.min(delay_levels_ms.len()).checked_sub(1).and_then(|level| delay_levels_ms.get(level));
+            if let Some(delay_ms) = delay_ms {
+                return Tags::DelayMs(*delay_ms);
+            }
+        }
+        Tags::Hash(self.tags.map_or(0, |tags| hash::extend(0, tags)))
+    }
+
+    /// Appends the hashes of `topic#unique key` and of `topic#key` for each key; `topic_hash` is that of `topic#`.
+    pub(crate) fn push_key_hashes(&self, topic_hash: i32, hashes: &mut Vec<i32>) {
+        let keys = self.keys.into_iter().flat_map(|keys| keys.split(' ').filter(|key| !key.is_empty()));
+        hashes.extend(self.unique_key.into_iter().chain(keys).map(|key| hash::extend(topic_hash, key)));
+    }
+}
+
+const _: () = assert!(properties::BYTES_MAX < RECORD_OVERHEAD_MAX, "properties alone never exceed the overhead");

@@ -1,0 +1,96 @@
+//! What the tests of the store share: small stores, and messages to put into them.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+use std::sync::Arc;
+
+use raptormq_protocol::message::MessageExt;
+use raptormq_store::clock::ManualClock;
+use raptormq_store::disk::Disk;
+use raptormq_store::{GetLimits, GetResult, NewMessage, Placed, Staging, Store, StoreOptions};
+
+/// When the tests' clocks start, in milliseconds.
+pub const START_MS: i64 = 1_700_000_000_000;
+/// Reads everything there is.
+pub const ALL: GetLimits = GetLimits { count: usize::MAX, bytes: usize::MAX };
+
+/// Settings with files so small that a few messages fill them.
+pub fn small_options() -> StoreOptions {
+    let limits = raptormq_store::TransferLimits { bytes: usize::MAX, count: usize::MAX };
+    StoreOptions {
+        segment_bytes: 4096,
+        queue_file_bytes: 20 * 20,
+        index_slots: 16,
+        index_entries: 32,
+        filter_bytes_max: 1 << 20,
+        in_memory: limits,
+        on_disk: limits,
+        body_bytes_max: 2048,
+        ..StoreOptions::new("/store")
+    }
+}
+
+pub fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(START_MS))
+}
+
+/// A store whose background work is done by `step`.
+pub fn open(disk: &(impl Disk + Clone), clock: &Arc<ManualClock>) -> Store {
+    open_with(small_options(), disk, clock)
+}
+
+pub fn open_with(options: StoreOptions, disk: &(impl Disk + Clone), clock: &Arc<ManualClock>) -> Store {
+    Store::open_still(options, Arc::new(disk.clone()), clock.clone()).unwrap()
+}
+
+pub fn message<'a>(body: &'a [u8], properties: &'a [&'a str]) -> NewMessage<'a> {
+    NewMessage {
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp_ms: START_MS,
+        born_host: "127.0.0.1:1000".parse().unwrap(),
+        store_host: "127.0.0.1:10911".parse().unwrap(),
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body,
+        properties,
+    }
+}
+
+/// Appends one message in a turn of its own.
+pub fn put(store: &Store, topic: &str, queue_id: i32, new: &NewMessage<'_>) -> Placed {
+    let mut staging = store.staging();
+    let slot = stage(store, &mut staging, topic, queue_id, new);
+    store.append(&mut staging);
+    *staging.placed(slot)
+}
+
+pub fn stage(
+    store: &Store,
+    staging: &mut Staging,
+    topic: &str,
+    queue_id: i32,
+    new: &NewMessage<'_>,
+) -> raptormq_store::Slot {
+    let queue = store.queue_or_create(topic, queue_id).unwrap();
+    staging.put(&queue, new).unwrap()
+}
+
+/// Reads a queue from an offset on.
+pub fn get(store: &Store, topic: &str, queue_id: i32, from: i64) -> GetResult {
+    let queue = store.queue(topic, queue_id).unwrap();
+    store.get(&queue, from, &ALL, &mut |_| true)
+}
+
+/// The messages of a read.
+pub fn messages(result: &GetResult) -> Vec<MessageExt> {
+    result.slices.iter().flat_map(|slice| MessageExt::decode_all(slice, 1 << 20).unwrap()).collect()
+}
+
+/// The bodies of a queue from its first message on.
+pub fn bodies(store: &Store, topic: &str, queue_id: i32) -> Vec<Vec<u8>> {
+    let Some(queue) = store.queue(topic, queue_id) else { return Vec::new() };
+    let result = store.get(&queue, queue.min_offset(), &ALL, &mut |_| true);
+    messages(&result).into_iter().map(|message| message.body.to_vec()).collect()
+}
