@@ -7,7 +7,7 @@ use crate::macros::config;
 config! {
     /// How a role listens and what it grants its connections.
     pub struct ServerConfig {
-        /// Address to listen on; 0.0.0.0 means every address, also those of IPv6 where the machine has it.
+        /// Address to listen on; 0.0.0.0 means every IPv4 address, :: every address.
         pub bind_address: String = "bindAddress" => "0.0.0.0", address;
         /// Port to listen on. A broker also opens this port less 2 (the VIP port) and, for slaves, this port plus 1.
         pub listen_port: u16 = "listenPort" => 10_911;

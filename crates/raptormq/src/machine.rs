@@ -39,3 +39,8 @@ fn local_ip() -> String {
     let reachable = interfaces.iter().filter(|one| !one.is_loopback() && !one.is_link_local() && !is_bridge(&one.name));
     reachable.map(|one| one.ip()).min_by_key(rank).map_or_else(|| "127.0.0.1".into(), |ip| ip.to_string())
 }
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

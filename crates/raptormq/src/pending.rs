@@ -1,19 +1,9 @@
 //! Stands where the role crates' `start` functions come, until they are there.
 
-pub(crate) mod raptormq_namesrv {
-    pub(crate) struct RunningNamesrv;
-    impl RunningNamesrv {
-        pub(crate) fn shutdown(self) {}
-    }
-    pub(crate) fn start(_: raptormq_config::NamesrvSettings) -> Result<RunningNamesrv, std::io::Error> {
-        Err(std::io::Error::other("this build has no name server yet"))
-    }
-}
-
 pub(crate) mod raptormq_broker {
     pub(crate) struct RunningBroker;
     impl RunningBroker {
-        pub(crate) fn shutdown(self) {}
+        pub(crate) async fn shutdown(self) {}
     }
     pub(crate) fn start(_: raptormq_config::BrokerSettings) -> Result<RunningBroker, std::io::Error> {
         Err(std::io::Error::other("this build has no broker yet"))

@@ -45,3 +45,12 @@ impl Stop {
         name
     }
 }
+
+/// Runs an orderly end to its end.
+pub(crate) fn finish(end: impl Future<Output = ()>) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(end),
+        // Out of files: what runs is dropped instead, which ends it without order.
+        Err(reason) => tracing::error!(%reason, "cannot end in order"),
+    }
+}

@@ -8,7 +8,7 @@ use raptormq_config::{BrokerSettings, ConfigError, Properties, Remarks};
 use crate::argv::Invocation;
 use crate::logging::{self, Destination};
 use crate::pending::raptormq_broker;
-use crate::stop::Stop;
+use crate::stop::{Stop, finish};
 
 /// What the command line can say.
 #[derive(clap::Parser)]
@@ -90,7 +90,7 @@ fn serve(settings: BrokerSettings) -> anyhow::Result<()> {
     super::say(&format!("{line}\n"));
     let signal = stop.wait();
     tracing::info!(signal, "stopping");
-    running.shutdown();
+    finish(running.shutdown());
     tracing::info!("stopped");
     Ok(())
 }

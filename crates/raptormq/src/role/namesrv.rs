@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use raptormq_config::{NamesrvSettings, Properties, Remarks};
 
 use crate::argv::Invocation;
 use crate::logging::{self, Destination};
-use crate::pending::raptormq_namesrv;
-use crate::stop::Stop;
+use crate::machine;
+use crate::stop::{Stop, finish};
 
 /// What the command line can say.
 #[derive(clap::Parser)]
@@ -64,20 +65,21 @@ fn load(settings: &mut NamesrvSettings, options: &Options) -> Result<Remarks, ra
 }
 
 /// The line that tells scripts that the name server is up.
-pub(crate) fn boot_line(settings: &NamesrvSettings) -> String {
-    let address = format!("{}:{}", settings.server.bind_address, settings.server.listen_port);
+pub(crate) fn boot_line(bind_address: &str, port: u16) -> String {
+    let address = format!("{bind_address}:{port}");
     format!("The Name Server boot success. serializeType=JSON, address {address}")
 }
 
 fn serve(settings: NamesrvSettings) -> anyhow::Result<()> {
     let stop = Stop::catch()?;
-    let line = boot_line(&settings);
-    let running = raptormq_namesrv::start(settings)?;
+    let bind_address = settings.server.bind_address.clone();
+    let running = raptormq_namesrv::start(settings, Arc::new(machine::now_ms))?;
+    let line = boot_line(&bind_address, running.local_addr().port());
     tracing::info!("{line}");
     super::say(&format!("{line}\n"));
     let signal = stop.wait();
     tracing::info!(signal, "stopping");
-    running.shutdown();
+    finish(running.shutdown());
     tracing::info!("stopped");
     Ok(())
 }

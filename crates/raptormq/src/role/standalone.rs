@@ -5,13 +5,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use raptormq_config::{BrokerSettings, Environment, NamesrvSettings, Properties, Remarks};
 
 use crate::argv::Invocation;
 use crate::logging::{self, Destination};
-use crate::pending::{raptormq_broker, raptormq_namesrv};
-use crate::stop::Stop;
+use crate::machine;
+use crate::pending::raptormq_broker;
+use crate::stop::{Stop, finish};
 
 /// Only this machine reaches it.
 const LOOPBACK: &str = "127.0.0.1";
@@ -77,11 +79,11 @@ impl Standalone {
             anyhow::anyhow!("cannot make the folder {}: {reason}; choose another with --data", data.display())
         })?;
         let namesrv_addr = self.broker.broker.namesrv_addr.clone();
-        let namesrv = raptormq_namesrv::start(self.namesrv)?;
+        let namesrv = raptormq_namesrv::start(self.namesrv, Arc::new(machine::now_ms))?;
         match raptormq_broker::start(self.broker) {
             Ok(broker) => Ok(Running { namesrv_addr, namesrv, broker }),
             Err(reason) => {
-                namesrv.shutdown();
+                finish(namesrv.shutdown());
                 Err(reason.into())
             }
         }
@@ -99,8 +101,8 @@ pub(crate) struct Running {
 impl Running {
     /// Stops the broker, which leaves its data as after a clean end, then the name server.
     pub(crate) fn shutdown(self) {
-        self.broker.shutdown();
-        self.namesrv.shutdown();
+        finish(self.broker.shutdown());
+        finish(self.namesrv.shutdown());
     }
 }
 
@@ -137,7 +139,10 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
 fn serve(settings: Standalone) -> anyhow::Result<()> {
     let stop = Stop::catch()?;
     let begun = std::time::Instant::now();
-    let lines = [super::namesrv::boot_line(&settings.namesrv), super::broker::boot_line(&settings.broker)];
+    let lines = [
+        super::namesrv::boot_line(LOOPBACK, settings.namesrv.server.listen_port),
+        super::broker::boot_line(&settings.broker),
+    ];
     let store = settings.broker.store.store_path_root_dir.clone();
     let running = settings.start()?;
     super::say(&format!(

@@ -3,4 +3,5 @@
 
 mod command_line;
 mod common;
+mod roles;
 mod scripts;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::common::{Ended, ended};
+use crate::common::{Ended, Serving, ended, free_port};
 
 fn script(home: &Path, name: &str) -> Command {
     let scripts: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../../distribution/bin"].iter().collect();
@@ -41,4 +41,13 @@ fn class_names_become_commands() {
     let ended = run(command);
     assert!(ended.stderr.contains("RaptorMQ has no such class"), "{ended:?}");
     assert_eq!(ended.status, Some(1));
+}
+
+#[test]
+fn a_role_started_by_its_script_gets_the_signal() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("n.conf"), format!("listenPort={}\n", free_port())).unwrap();
+    let mut command = script(home.path(), "mqnamesrv");
+    command.args(["-c", "n.conf"]);
+    assert_eq!(Serving::start(command).stop("TERM").status, Some(0));
 }
