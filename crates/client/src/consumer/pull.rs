@@ -1,0 +1,153 @@
+//! The task that pulls from one queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::message::MessageExt;
+use raptormq_protocol::message::properties::name;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::calls::{self, Pull, PullOutcome, Pulled};
+use super::process_queue::ProcessQueue;
+use super::work::Work;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::MessageView;
+use crate::route::MASTER_ID;
+
+/// Pause after a pull that failed.
+const ERROR_PAUSE: Duration = Duration::from_secs(1);
+/// Pause after the broker asked for patience, or answered at once that there is nothing.
+const FLOW_CONTROL_PAUSE: Duration = Duration::from_millis(20);
+/// Bytes that one pull may bring (Java: `pullBatchSizeInBytes`).
+const PULL_BYTES_MAX: i32 = 256 << 10;
+
+/// Pulls until the queue is no longer ours.
+pub(super) async fn keep_pulling(shared: Arc<Shared>, queue: Arc<ProcessQueue>, offset: i64) {
+    let mut puller = Puller { shared, queue: queue.clone(), offset, broker_id: MASTER_ID, failing: None };
+    tokio::select! {
+        biased;
+        () = queue.dropped() => {}
+        () = puller.run() => {}
+    }
+}
+
+struct Puller {
+    shared: Arc<Shared>,
+    queue: Arc<ProcessQueue>,
+    /// Where to pull next.
+    offset: i64,
+    /// Member of the broker group to pull from.
+    broker_id: i64,
+    /// How the last pull failed, so that what goes on failing is not logged each second.
+    failing: Option<(ErrorKind, Option<ResponseCode>)>,
+}
+
+impl Puller {
+    async fn run(&mut self) {
+        loop {
+            self.queue.room().await;
+            let began = Instant::now();
+            match self.pull().await {
+                Ok(pulled) => {
+                    self.failing = None;
+                    let stood_still = pulled.next_offset == self.offset;
+                    self.take(pulled).await;
+                    // A broker that neither holds the request nor moves on must not keep both of us busy.
+                    if stood_still && began.elapsed() < FLOW_CONTROL_PAUSE {
+                        tokio::time::sleep(FLOW_CONTROL_PAUSE).await;
+                    }
+                }
+                Err(error) => self.recover(error).await,
+            }
+        }
+    }
+
+    async fn pull(&self) -> Result<Pulled> {
+        let Shared { client, settings, subscriptions, local_offsets, .. } = &*self.shared;
+        let queue = &self.queue.queue;
+        let nowhere = || Error::new(ErrorKind::NoRoute, format!("no broker serves {queue} now"));
+        let route = client.known_route(&queue.topic).ok_or_else(nowhere)?;
+        let (broker_id, address) = route.member(&queue.broker_name, self.broker_id).ok_or_else(nowhere)?;
+        let subscription = subscriptions.get(&queue.topic).ok_or_else(nowhere)?;
+        // Only a master keeps offsets, and only for groups that do not keep them by themselves.
+        let commits = broker_id == MASTER_ID && local_offsets.is_none();
+        let commit_offset = self.queue.commit_offset().filter(|_| commits);
+        let pull = Pull {
+            group: &settings.group,
+            queue,
+            offset: self.offset,
+            commit_offset,
+            messages_max: settings.pull_batch.into(),
+            bytes_max: PULL_BYTES_MAX,
+            expression_type: &subscription.expression_type,
+            sub_version: subscription.sub_version,
+        };
+        let pulled = calls::pull(client, address, &pull).await.map_err(|error| error.with_broker(address))?;
+        if let Some(offset) = commit_offset {
+            self.queue.set_committed(offset);
+        }
+        Ok(pulled)
+    }
+
+    /// Hands on what was pulled and moves forward.
+    async fn take(&mut self, pulled: Pulled) {
+        let Pulled { outcome, next_offset, min_offset, max_offset, suggested_broker_id } = pulled;
+        match outcome {
+            PullOutcome::Found(messages) => {
+                let wanted = messages.into_iter().filter(|message| self.passes(message)).map(|mut message| {
+                    message.set_property(name::MIN_OFFSET, min_offset.to_string());
+                    message.set_property(name::MAX_OFFSET, max_offset.to_string());
+                    MessageView::new(message)
+                });
+                self.hand_on(wanted.collect(), next_offset);
+            }
+            PullOutcome::Nothing => drop(self.queue.add([], next_offset)),
+            PullOutcome::OffsetIllegal => {
+                tracing::warn!(queue = %self.queue.queue, from = self.offset, to = next_offset, "the offset is not in the queue");
+                self.queue.reset(next_offset);
+                self.shared.commit(std::slice::from_ref(&self.queue)).await;
+            }
+        }
+        self.offset = next_offset;
+        self.broker_id = suggested_broker_id;
+    }
+
+    fn hand_on(&self, messages: Vec<MessageView>, next_offset: i64) {
+        let sizes = messages.iter().map(|message| (message.queue_offset(), message.body().len()));
+        let tickets = self.queue.add(sizes, next_offset);
+        for (message, ticket) in messages.into_iter().zip(tickets) {
+            // Nobody listens any more only when the consumer has stopped, and then nothing is to be done.
+            let _ = self.shared.work.send(Work { queue: self.queue.clone(), ticket, message });
+        }
+    }
+
+    /// Whether a message has one of the tags subscribed to: brokers compare only hashes.
+    fn passes(&self, message: &MessageExt) -> bool {
+        let subscription = self.shared.subscriptions.get(&self.queue.queue.topic);
+        subscription.is_none_or(|subscription| {
+            subscription.tags_set.is_empty() || message.tags().is_some_and(|tag| subscription.tags_set.contains(tag))
+        })
+    }
+
+    async fn recover(&mut self, error: Error) {
+        let failing = Some((error.kind(), error.code()));
+        if self.failing != failing {
+            tracing::warn!(group = self.shared.settings.group, queue = %self.queue.queue, %error, "a pull failed");
+            self.failing = failing;
+        }
+        match error.code() {
+            Some(ResponseCode::FLOW_CONTROL) => return tokio::time::sleep(FLOW_CONTROL_PAUSE).await,
+            // The broker does not know the subscription: it has forgotten us, or the heartbeat went astray.
+            Some(ResponseCode::SUBSCRIPTION_NOT_EXIST | ResponseCode::SUBSCRIPTION_NOT_LATEST) => {
+                if let Some(address) = error.broker() {
+                    self.shared.client.heartbeat_to(address).await;
+                }
+            }
+            Some(_) => {}
+            None => self.shared.client.suspect_routes(),
+        }
+        tokio::time::sleep(ERROR_PAUSE).await;
+    }
+}

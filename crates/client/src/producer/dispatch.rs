@@ -1,0 +1,305 @@
+//! One message's way to a broker: choosing queues, trying again, and the futures that callers wait on.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use raptormq_protocol::code::ResponseCode;
+use raptormq_remoting::{CallError, PendingCall, Response};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::outgoing::Outgoing;
+use super::{Producer, SendReceipt, Shared};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::Message;
+use crate::route::{PublishQueue, Route};
+
+/// Answers after which another broker, or the same one a moment later, may take the message
+/// (Java: `DefaultMQProducer.retryResponseCodes`).
+const RETRY_CODES: [ResponseCode; 8] = [
+    ResponseCode::TOPIC_NOT_EXIST,
+    ResponseCode::SERVICE_NOT_AVAILABLE,
+    ResponseCode::SYSTEM_ERROR,
+    ResponseCode::SYSTEM_BUSY,
+    ResponseCode::NO_PERMISSION,
+    ResponseCode::NO_BUYER_ID,
+    ResponseCode::NOT_IN_CURRENT_UNIT,
+    ResponseCode::GO_AWAY,
+];
+
+/// Pause before a one-way message that found no room asks again.
+const ONEWAY_PAUSE: Duration = Duration::from_millis(1);
+
+/// Whether a failed send may be tried again.
+fn may_retry(error: &Error) -> bool {
+    match error.code() {
+        Some(code) => RETRY_CODES.contains(&code),
+        None => matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Busy | ErrorKind::Timeout),
+    }
+}
+
+/// A send that has not begun: see [`Producer::send`].
+#[must_use = "nothing is sent before this is awaited"]
+pub struct Send<'a> {
+    producer: &'a Producer,
+    message: Message,
+    timeout: Duration,
+}
+
+impl<'a> Send<'a> {
+    pub(super) fn new(producer: &'a Producer, message: Message) -> Send<'a> {
+        Send { producer, message, timeout: producer.shared.settings.timeout }
+    }
+
+    /// How long this send may take with all its tries.
+    pub fn timeout(mut self, timeout: Duration) -> Send<'a> {
+        self.timeout = timeout;
+        self
+    }
+}
+
+impl<'a> IntoFuture for Send<'a> {
+    type Output = Result<SendReceipt>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + std::marker::Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Shared { client, settings, .. } = &*self.producer.shared;
+            self.producer.check_open()?;
+            let outgoing = Outgoing::single(client, settings, &self.message)?;
+            self.producer.dispatch(outgoing, self.timeout).await?.await
+        })
+    }
+}
+
+impl Producer {
+    /// Hands the first try over to a connection.
+    pub(super) async fn dispatch(&self, outgoing: Outgoing, timeout: Duration) -> Result<Ack> {
+        let room = Room::take(&self.shared, outgoing.body_bytes()).await?;
+        let mut delivery = Delivery {
+            shared: self.shared.clone(),
+            outgoing,
+            timeout,
+            deadline: Instant::now() + timeout,
+            began: Instant::now(),
+            tries: Vec::new(),
+        };
+        let state = match delivery.try_once().await {
+            Ok(pending) => AckState::Sent { pending, delivery: Some(Box::new(delivery)) },
+            Err(error) if delivery.may_go_on(&error) => AckState::Retrying(Box::pin(delivery.go_on(error))),
+            Err(error) => return Err(delivery.failure(error)),
+        };
+        Ok(Ack { state, room: Some(room) })
+    }
+
+    /// Sends once, without an answer.
+    pub(super) async fn dispatch_oneway(&self, outgoing: Outgoing) -> Result<()> {
+        let Shared { client, settings, .. } = &*self.shared;
+        let route = client.publish_route(&outgoing.topic, settings.default_topic_queues).await?;
+        let to = self.shared.choose(&route, None);
+        let request = outgoing.request(settings, to);
+        let deadline = Instant::now() + settings.timeout;
+        loop {
+            match client.remoting().oneway(&to.address, &request).await {
+                // What waits for the socket is bounded; wait for room there.
+                Err(CallError::Busy { .. }) if Instant::now() < deadline => tokio::time::sleep(ONEWAY_PAUSE).await,
+                sent => return Ok(sent?),
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// The next queue in turn, not on the broker that failed last if there is another.
+    fn choose<'r>(&self, route: &'r Route, failed_broker: Option<&str>) -> &'r PublishQueue {
+        let queues = &route.publish;
+        let turn = || self.next_queue.fetch_add(1, Ordering::Relaxed) % queues.len();
+        if let Some(failed) = failed_broker {
+            for _ in 0..queues.len() {
+                let queue = &queues[turn()];
+                if queue.queue.broker_name != failed {
+                    return queue;
+                }
+            }
+        }
+        &queues[turn()]
+    }
+}
+
+/// A message's share of what may be on its way at once.
+struct Room {
+    _message: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
+}
+
+impl Room {
+    async fn take(shared: &Arc<Shared>, bytes: usize) -> Result<Room> {
+        let closed = |_| Error::closed("producer");
+        // One message always finds room, however long; the builder keeps the limit within a u32.
+        let bytes = bytes.min(shared.settings.in_flight_bytes_max) as u32;
+        let message = shared.messages.clone().acquire_owned().await.map_err(closed)?;
+        let bytes = shared.bytes.clone().acquire_many_owned(bytes).await.map_err(closed)?;
+        Ok(Room { _message: message, _bytes: bytes })
+    }
+}
+
+/// A message being sent, with what was tried already.
+struct Delivery {
+    shared: Arc<Shared>,
+    outgoing: Outgoing,
+    timeout: Duration,
+    deadline: Instant,
+    began: Instant,
+    /// The queues that were tried.
+    tries: Vec<PublishQueue>,
+}
+
+impl Delivery {
+    /// Finds a queue and puts the request on its broker's connection.
+    async fn try_once(&mut self) -> Result<PendingCall> {
+        let Shared { client, settings, .. } = &*self.shared;
+        let route = client.publish_route(&self.outgoing.topic, settings.default_topic_queues);
+        let route = tokio::time::timeout_at(self.deadline, route).await.map_err(|_| self.late())??;
+        let failed_broker = self.tries.last().map(|to| to.queue.broker_name.as_str());
+        let to = self.shared.choose(&route, failed_broker).clone();
+        let request = self.outgoing.request(settings, &to);
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.tries.push(to.clone());
+        Ok(client.remoting().begin(&to.address, &request, left).await?)
+    }
+
+    /// What an answer means.
+    fn judge(&self, answer: Result<Response, CallError>) -> Result<SendReceipt> {
+        let Some(to) = self.tries.last() else { return Err(Error::protocol("an answer to nothing")) };
+        let receipt = SendReceipt::of(&answer?, &self.outgoing.message_id, &to.queue, &to.address)?;
+        receipt.accept(self.shared.settings.weak_ack)
+    }
+
+    /// Whether there is a try and time left, and reason to use them.
+    fn may_go_on(&self, error: &Error) -> bool {
+        let tried = self.tries.len();
+        tried > 0
+            && tried <= self.shared.settings.retries as usize
+            && may_retry(error)
+            && Instant::now() < self.deadline
+    }
+
+    /// Tries until it succeeds or nothing is left to try.
+    async fn go_on(mut self, mut error: Error) -> Result<SendReceipt> {
+        loop {
+            tracing::debug!(%error, topic = self.outgoing.topic, "a send is tried again");
+            if error.kind() == ErrorKind::Unreachable {
+                self.shared.client.suspect_routes();
+            }
+            let receipt = match self.try_once().await {
+                Ok(pending) => self.judge(pending.await),
+                Err(error) => Err(error),
+            };
+            match receipt {
+                Ok(receipt) => return Ok(receipt),
+                Err(next) if self.may_go_on(&next) => error = next,
+                Err(next) => return Err(self.failure(next)),
+            }
+        }
+    }
+
+    fn late(&self) -> Error {
+        Error::new(ErrorKind::Timeout, format!("no route within {} ms", self.timeout.as_millis()))
+    }
+
+    /// The error of the whole send, in the original's words when more than one try was made.
+    fn failure(&self, error: Error) -> Error {
+        if self.tries.len() < 2 {
+            return error;
+        }
+        let brokers: Vec<&str> = self.tries.iter().map(|to| to.queue.broker_name.as_str()).collect();
+        error.during(format_args!(
+            "Send [{}] times, still failed, cost [{}]ms, Topic: {}, BrokersSent: [{}]",
+            self.tries.len(),
+            self.began.elapsed().as_millis(),
+            self.outgoing.topic,
+            brokers.join(", ")
+        ))
+    }
+}
+
+/// The acknowledgement of a message that was handed over: a future of its receipt.
+///
+/// A message whose `Ack` is dropped goes its way all the same, but is not tried again; its room among the messages on
+/// their way is free when the broker has answered.
+#[must_use = "whether the message was taken is known only here"]
+pub struct Ack {
+    state: AckState,
+    /// Held until the message is no longer on its way.
+    room: Option<Room>,
+}
+
+enum AckState {
+    Sent { pending: PendingCall, delivery: Option<Box<Delivery>> },
+    Retrying(Pin<Box<dyn Future<Output = Result<SendReceipt>> + std::marker::Send>>),
+    Done,
+}
+
+impl Future for Ack {
+    type Output = Result<SendReceipt>;
+
+    /// # Panics
+    /// When polled again after it was ready.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            let receipt = match &mut this.state {
+                AckState::Sent { pending, delivery } => {
+                    let answer = ready!(Pin::new(pending).poll(context));
+                    let delivery = delivery.take().expect("taken only here, and then the state changes");
+                    match delivery.judge(answer) {
+                        Err(error) if delivery.may_go_on(&error) => {
+                            this.state = AckState::Retrying(Box::pin(delivery.go_on(error)));
+                            continue;
+                        }
+                        Err(error) => Err(delivery.failure(error)),
+                        receipt => receipt,
+                    }
+                }
+                AckState::Retrying(retrying) => ready!(retrying.as_mut().poll(context)),
+                AckState::Done => panic!("an Ack is polled after it was ready"),
+            };
+            this.state = AckState::Done;
+            this.room = None;
+            return Poll::Ready(receipt);
+        }
+    }
+}
+
+impl Drop for Ack {
+    fn drop(&mut self) {
+        // The request is with the broker, so its room stays taken until the answer or the end of its time.
+        if let AckState::Sent { pending, delivery: Some(delivery) } = std::mem::replace(&mut self.state, AckState::Done)
+        {
+            let room = self.room.take();
+            delivery.shared.client.runtime().spawn(async move {
+                let _ = pending.await; // whoever dropped the Ack does not want to know
+                drop(room);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_of_java_are_tried_again_and_no_others() {
+        for code in 0..3000 {
+            let error = Error::refused(code, None, "b:1");
+            assert_eq!(may_retry(&error), [17, 14, 1, 2, 16, 204, 205, 1500].contains(&code), "{code}");
+        }
+        assert!(may_retry(&Error::new(ErrorKind::Unreachable, "")));
+        assert!(!may_retry(&Error::new(ErrorKind::TooLarge, "")));
+    }
+}
