@@ -4,6 +4,7 @@
 
 mod bodies;
 mod commands;
+mod cuts;
 mod messages;
 mod texts;
 
