@@ -306,11 +306,11 @@ impl Connection {
         waiter.map(|waiter| drop(waiter.answer.send(Ok(response())))).is_some()
     }
 
-    /// Fails the calls whose time is up and returns when to look again.
-    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+    /// Fails the calls whose time is up; `true` when there were any.
+    pub(crate) fn expire(&self, now: Instant) -> bool {
         let mut outbox = self.peer.outbox.lock();
         if outbox.next_deadline.is_none_or(|next| next > now) {
-            return outbox.next_deadline;
+            return false;
         }
         let mut next: Option<Instant> = None;
         let late: Vec<Waiter> = outbox
@@ -326,10 +326,11 @@ impl Connection {
             .collect();
         outbox.next_deadline = next;
         drop(outbox);
+        let any = !late.is_empty();
         for waiter in late {
             drop(waiter.answer.send(Err(Failure::Timeout)));
         }
-        next
+        any
     }
 
     /// When the first of the calls is late, or earlier.

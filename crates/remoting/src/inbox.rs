@@ -143,7 +143,7 @@ mod tests {
                     flow = inbox.drain(&mut data, MAX, &mut |bytes, found| {
                         assert_eq!(bytes.len(), found.len());
                         got.push(bytes.to_vec());
-                        if got.len() % stop_every == 0 { Flow::Stop } else { Flow::Continue }
+                        if got.len().is_multiple_of(stop_every) { Flow::Stop } else { Flow::Continue }
                     }).unwrap();
                     data.clear();
                 }

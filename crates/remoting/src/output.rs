@@ -14,6 +14,9 @@ use crate::{Exchange, Response};
 /// Slices handed to the kernel at once.
 const SLICES_MAX: usize = 64;
 
+/// A buffer that has grown beyond is not kept when it is empty.
+const TRIM_BYTES: usize = 256 << 10;
+
 /// Commands on their way out of a connection.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -118,6 +121,14 @@ impl Output {
     pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
         self.reset();
         std::mem::take(&mut self.buffer)
+    }
+
+    /// Gives memory back to the system that one large burst has left; only when everything is sent.
+    pub(crate) fn trim(&mut self) {
+        debug_assert!(self.is_empty(), "what is not sent is kept");
+        if self.buffer.capacity() > TRIM_BYTES {
+            self.buffer = Vec::new();
+        }
     }
 
     /// Takes `buffer`, which is empty, to write into, if there is none yet.

@@ -34,6 +34,7 @@ pub(super) async fn drive(connection: Connection, socket: Socket, address: Box<s
         pool,
         active: true,
         idle_at: Instant::now() + idle,
+        behind: false,
         closing: None,
         end: None,
     };
@@ -53,6 +54,8 @@ struct Link {
     /// Something was read or written since the idle time began.
     active: bool,
     idle_at: Instant,
+    /// Nothing is read until what waits is sent.
+    behind: bool,
     /// Why it shall end when everything is sent.
     closing: Option<String>,
     /// Why it ended.
@@ -96,6 +99,11 @@ impl Link {
     fn read(&mut self, context: &mut Context<'_>) -> Poll<String> {
         if self.input.is_empty() {
             self.input = vec![0; INPUT_BYTES];
+        }
+        // A server that asks and does not read has its answers bounded.
+        self.behind = self.output.len() > self.pool.options.outbox_bytes_max;
+        if self.behind {
+            return Poll::Pending;
         }
         for _ in 0..READS_MAX {
             match self.socket.poll_read(context, &mut self.input) {
@@ -148,6 +156,10 @@ impl Link {
                 Ok(sent) => {
                     self.active = true;
                     if sent {
+                        self.output.trim();
+                        if self.behind {
+                            context.waker().wake_by_ref();
+                        }
                         break;
                     }
                 }
@@ -174,7 +186,10 @@ impl Link {
                 return Poll::Pending;
             }
             let now = Instant::now();
-            self.connection.expire(now);
+            if self.connection.expire(now) {
+                // A retired connection may have waited for these.
+                context.waker().wake_by_ref();
+            }
             if now >= self.idle_at {
                 if !std::mem::take(&mut self.active) && !self.connection.has_calls() {
                     return Poll::Ready(format!("idle for {} s", self.pool.options.idle_timeout.as_secs()));

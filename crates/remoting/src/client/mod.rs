@@ -158,10 +158,13 @@ impl Client {
 
     /// Sends a request that wants no answer. An error says that it was not sent; nobody learns whether it arrives.
     pub async fn oneway(&self, address: &str, request: &Request) -> Result<(), CallError> {
-        let pool = &self.shared.pool;
-        let timeout = pool.options.connect_timeout;
-        let link = self.link(address, request, timeout, Instant::now() + timeout).await?;
-        link.oneway(request)
+        let timeout = self.shared.pool.options.connect_timeout;
+        let deadline = Instant::now() + timeout;
+        match self.link(address, request, timeout, deadline).await?.oneway(request) {
+            // It ended in between.
+            Err(CallError::Lost { .. }) => self.link(address, request, timeout, deadline).await?.oneway(request),
+            result => result,
+        }
     }
 
     async fn link(

@@ -97,7 +97,8 @@ pub struct ServerOptions {
     pub connections_max: usize,
     /// Requests to one client that wait for its answer; by default 64, as Java's.
     pub calls_max: usize,
-    /// A connection on which nothing was read or written for so long is closed; by default 120 s, as Java's.
+    /// A connection on which nothing was read or written for so long is closed; by default 120 s, as Java's. Zero:
+    /// never.
     pub idle_timeout: Duration,
     /// How long, after a shutdown began, newer clients are still told to go elsewhere; by default not at all.
     pub shutdown_wait: Duration,

@@ -26,8 +26,12 @@ pub(super) struct Conn<S: Service> {
     pub(super) public: Connection,
     /// While a frame has not wholly arrived: the number of its begin.
     pub(super) unfinished: Cell<Option<u64>>,
+    /// Bytes of unfinished frames that the thread's books know of.
+    pub(super) booked: Cell<usize>,
     /// It waits for the end of the turn.
     in_turn: Cell<bool>,
+    /// The thread ends, and nothing but the peer's own end is waited for.
+    pub(super) lingers: Cell<bool>,
     /// Something was read or written since the last sweep.
     active: Cell<bool>,
     idle_since: Cell<Instant>,
@@ -98,7 +102,9 @@ impl<S: Service> Conn<S> {
         Conn {
             public,
             unfinished: Cell::new(None),
+            booked: Cell::new(0),
             in_turn: Cell::new(false),
+            lingers: Cell::new(false),
             active: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
             state: RefCell::new(state),
@@ -122,8 +128,8 @@ impl<S: Service> Conn<S> {
         self.state.borrow().wake();
     }
 
-    /// Ends the connection after its turn could not be finished.
-    pub(super) fn fail(&self) {
+    /// Ends the connection at once, whatever is left to be sent.
+    pub(super) fn abort(&self) {
         self.in_turn.set(false);
         let mut state = self.state.borrow_mut();
         state.tickets.clear();
@@ -142,7 +148,7 @@ impl<S: Service> Conn<S> {
         for ticket in state.tickets.drain(..) {
             thread.service.finish(&self.public, ticket, &mut state.output);
         }
-        self.collect(state);
+        self.collect(thread, state);
         let sent = self.send(thread, state);
         if !sent || state.behind || state.end.is_some() || thread.phase.get() != Phase::Running {
             state.wake();
@@ -171,7 +177,7 @@ impl<S: Service> Conn<S> {
             // The end of the turn sends, and wakes this task when there is more to do.
             return Poll::Pending;
         }
-        self.collect(state);
+        self.collect(thread, state);
         while !self.send(thread, state) {
             match state.socket.poll_write_ready(context) {
                 Poll::Ready(Ok(())) => {}
@@ -210,7 +216,7 @@ impl<S: Service> Conn<S> {
         let State { inbox, output, tickets, .. } = state;
         let options = &thread.common.options;
         output.lend_buffer(|| thread.spare_buffer());
-        let before = (inbox.capacity(), pass.frames);
+        let frames_before = pass.frames;
         let mut bad: Option<CommandError> = None;
         let mut scratch = thread.scratch.borrow_mut();
         let found = inbox.drain(data, options.frame_bytes_max, &mut |bytes: &mut [u8], frame: &Frame| {
@@ -232,7 +238,7 @@ impl<S: Service> Conn<S> {
         if scratch.capacity() > SCRATCH_BYTES_MAX {
             *scratch = Vec::new();
         }
-        self.account(thread, before.0, inbox.capacity(), pass.frames < before.1);
+        self.account(thread, inbox.capacity(), pass.frames < frames_before);
         let reason = match (found, bad) {
             (Ok(flow), None) => return flow,
             (Ok(_), Some(error)) => error.to_string(),
@@ -242,6 +248,8 @@ impl<S: Service> Conn<S> {
             tracing::warn!(peer = %self.public.peer_addr(), reason, suppressed, "connection closed: it sent what is no command");
         }
         state.end = Some(End::Asked(reason));
+        state.inbox = Inbox::default();
+        self.account(thread, 0, false);
         Flow::Stop
     }
 
@@ -260,8 +268,9 @@ impl<S: Service> Conn<S> {
     }
 
     /// Keeps the books of memory for unfinished frames.
-    fn account(&self, thread: &Thread<S>, before: usize, now: usize, completed: bool) {
+    fn account(&self, thread: &Thread<S>, now: usize, completed: bool) {
         let books = &thread.unfinished;
+        let before = self.booked.replace(now);
         books.bytes.set(books.bytes.get() + now - before);
         if now == 0 {
             self.unfinished.set(None);
@@ -275,9 +284,11 @@ impl<S: Service> Conn<S> {
     }
 
     /// Takes what others have left for this connection.
-    fn collect(&self, state: &mut State<S::Ticket>) {
+    fn collect(&self, thread: &Thread<S>, state: &mut State<S::Ticket>) {
         if let Some(reason) = self.public.collect(&mut state.output) {
             state.end.get_or_insert(End::Asked(reason));
+            state.inbox = Inbox::default();
+            self.account(thread, 0, false);
         }
     }
 
@@ -309,6 +320,9 @@ impl<S: Service> Conn<S> {
             // Whether or not the peer still hears it, we are done.
             Some(End::Asked(_)) => state.socket.finish(context).map(drop),
             None if state.last_pass => {
+                if !self.lingers.replace(true) {
+                    thread.lingers(self);
+                }
                 // Closing with unread bytes would reset the connection and destroy answers on their way: the peer
                 // closes first. The thread bounds the wait.
                 let _ = state.socket.finish(context);
@@ -333,8 +347,8 @@ impl<S: Service> Conn<S> {
     /// Gives back what is held, and says why the connection ends.
     fn release(&self, thread: &Thread<S>) -> String {
         let mut state = self.state.borrow_mut();
-        self.account(thread, state.inbox.capacity(), 0, false);
         state.inbox = Inbox::default();
+        self.account(thread, 0, false);
         state.tickets.clear();
         match state.end.replace(End::Broken) {
             Some(End::Closed) => "closed by the peer".to_owned(),

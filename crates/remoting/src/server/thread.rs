@@ -50,6 +50,10 @@ const SPARE_BUFFERS_MAX: usize = 64;
 /// A buffer that has grown beyond is given back to the system.
 const SPARE_BUFFER_BYTES_MAX: usize = 256 << 10;
 
+/// How long a thread that ends leaves to its peers to close their sides: a connection closed with bytes unread is reset,
+/// which may destroy answers on their way.
+const LINGER: Duration = Duration::from_millis(200);
+
 /// A thread's state, shared by its tasks.
 pub(super) struct Thread<S: Service> {
     pub(super) service: S,
@@ -65,8 +69,10 @@ pub(super) struct Thread<S: Service> {
     turn: RefCell<Vec<Rc<Conn<S>>>>,
     mailbox: Arc<Mailbox>,
     spare: RefCell<Vec<Vec<u8>>>,
-    /// Woken when the last connection has ended.
-    empty: tokio::sync::Notify,
+    /// Connections that only wait for their peers' end.
+    lingering: Cell<usize>,
+    /// Woken when a connection has ended or begins to linger.
+    left: tokio::sync::Notify,
 }
 
 /// Memory of frames that have not wholly arrived.
@@ -129,7 +135,8 @@ impl<S: Service> Thread<S> {
             turn: RefCell::default(),
             mailbox: Arc::new(Mailbox::new(turn)),
             spare: RefCell::default(),
-            empty: tokio::sync::Notify::new(),
+            lingering: Cell::new(0),
+            left: tokio::sync::Notify::new(),
         });
         // The task waits for this and cannot have ended.
         let _ = tell.send(thread.clone());
@@ -182,9 +189,17 @@ impl<S: Service> Thread<S> {
     /// The connection is gone.
     pub(super) fn remove(&self, conn: &Conn<S>) {
         self.connections.borrow_mut().remove(&conn.public.id());
-        if self.connections.borrow().is_empty() {
-            self.empty.notify_waiters();
+        if conn.lingers.get() {
+            self.lingering.set(self.lingering.get() - 1);
         }
+        self.left.notify_waiters();
+    }
+
+    /// The connection has sent everything, while the thread ends.
+    pub(super) fn lingers(&self, conn: &Conn<S>) {
+        debug_assert!(conn.lingers.get(), "only a connection that lingers is counted");
+        self.lingering.set(self.lingering.get() + 1);
+        self.left.notify_waiters();
     }
 
     /// Lets `conn` be finished at the end of this turn.
@@ -201,7 +216,7 @@ impl<S: Service> Thread<S> {
         if !turn.is_empty() && catch_unwind(AssertUnwindSafe(|| self.service.end_turn())).is_err() {
             tracing::error!("the end of a turn panicked; its connections are closed");
             for conn in turn.drain(..) {
-                conn.fail();
+                conn.abort();
             }
         }
         let mut rung = Vec::new();
@@ -216,7 +231,10 @@ impl<S: Service> Thread<S> {
             }
         }
         for conn in turn.drain(..) {
-            conn.finish_turn(self);
+            if catch_unwind(AssertUnwindSafe(|| conn.finish_turn(self))).is_err() {
+                tracing::error!(peer = %conn.public.peer_addr(), "an answer panicked; its connection is closed");
+                conn.abort();
+            }
         }
         let mut empty = self.turn.borrow_mut();
         if empty.is_empty() {
@@ -250,6 +268,9 @@ impl<S: Service> Thread<S> {
             .filter(|conn| conn.unfinished.get().is_some())
             .min_by_key(|conn| conn.unfinished.get());
         if let Some(conn) = oldest {
+            // Its memory goes when it looks into its outbox, before anybody reads again.
+            self.unfinished.bytes.set(self.unfinished.bytes.get() - conn.booked.take());
+            conn.unfinished.set(None);
             conn.public.close("frames that do not arrive fill the memory set aside for them; this one is the oldest");
         }
     }
@@ -257,13 +278,17 @@ impl<S: Service> Thread<S> {
     /// Closes connections on which nothing happens. The clock is not read when something does.
     async fn sweep(self: Rc<Self>) {
         let idle = self.common.options.idle_timeout;
+        if idle.is_zero() {
+            return;
+        }
         let mut ticks = tokio::time::interval((idle / 4).max(Duration::from_millis(10)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let now: Instant = ticks.tick().await;
             for conn in self.connections.borrow().values() {
                 if conn.idle_since(now) + idle <= now {
-                    conn.public.close("idle");
+                    tracing::debug!(peer = %conn.public.peer_addr(), "connection closed: idle");
+                    conn.abort();
                 }
             }
         }
@@ -273,14 +298,15 @@ impl<S: Service> Thread<S> {
         let options = &self.common.options;
         self.enter(Phase::GoingAway);
         if !options.shutdown_wait.is_zero() {
-            self.emptied(options.shutdown_wait).await;
+            self.only(|open, _| open == 0, options.shutdown_wait).await;
         }
         self.enter(Phase::Closing);
-        self.emptied(options.shutdown_timeout).await;
-        let left = self.connections.borrow().len();
-        if left > 0 {
-            tracing::warn!(connections = left, "closed connections that did not take their answers in time");
+        self.only(|open, lingering| open == lingering, options.shutdown_timeout).await;
+        let deaf = self.connections.borrow().len() - self.lingering.get();
+        if deaf > 0 {
+            tracing::warn!(connections = deaf, "closed connections that did not take their answers in time");
         }
+        self.only(|open, _| open == 0, LINGER).await;
         orders.close();
     }
 
@@ -291,12 +317,18 @@ impl<S: Service> Thread<S> {
         }
     }
 
-    /// Waits until no connection is left, at most for `limit`.
-    async fn emptied(&self, limit: Duration) {
-        let notified = self.empty.notified();
-        if !self.connections.borrow().is_empty() {
-            // Either is an end of the wait.
-            let _ = tokio::time::timeout(limit, notified).await;
-        }
+    /// Waits until `holds` of the numbers of open and of lingering connections, at most for `limit`.
+    async fn only(&self, holds: impl Fn(usize, usize) -> bool, limit: Duration) {
+        let wait = async {
+            loop {
+                let left = self.left.notified();
+                if holds(self.connections.borrow().len(), self.lingering.get()) {
+                    return;
+                }
+                left.await;
+            }
+        };
+        // Either is an end of the wait.
+        let _ = tokio::time::timeout(limit, wait).await;
     }
 }

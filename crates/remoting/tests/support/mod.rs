@@ -1,7 +1,8 @@
 //! A server to test against, and raw sockets that say whatever a test wants.
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
+#![allow(clippy::unwrap_used)] // tests
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +27,45 @@ pub const LATER: i32 = 3;
 /// Answered at once with a body of as many bytes as the request's field `bytes` says.
 pub const BIG: i32 = 4;
 
+/// Answered as [`NOW`], but the I/O thread first waits for [`Gate::open`].
+pub const BLOCK: i32 = 5;
+/// Makes the service panic.
+pub const PANIC: i32 = 6;
+/// Makes the end of the turn panic.
+pub const PANIC_AT_END: i32 = 7;
+
+/// Holds an I/O thread up, so that a test can decide what is ready when it goes on.
+#[derive(Default)]
+pub struct Gate {
+    is_shut: parking_lot::Mutex<bool>,
+    changed: parking_lot::Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut shut = self.is_shut.lock();
+        *shut = true;
+        self.changed.notify_all();
+        while *shut {
+            self.changed.wait(&mut shut);
+        }
+    }
+
+    /// Waits until the I/O thread stands at the gate.
+    pub fn wait(&self) {
+        let mut shut = self.is_shut.lock();
+        while !*shut {
+            self.changed.wait(&mut shut);
+        }
+    }
+
+    /// Lets the I/O thread go on.
+    pub fn open(&self) {
+        *self.is_shut.lock() = false;
+        self.changed.notify_all();
+    }
+}
+
 /// What the services of a server have seen.
 #[derive(Default)]
 pub struct Seen {
@@ -38,11 +78,16 @@ pub struct Seen {
     pub closed: AtomicUsize,
     pub held: Mutex<Vec<Responder>>,
     pub connections: Mutex<Vec<Connection>>,
+    /// Number of the I/O thread of each connection.
+    pub threads: Mutex<Vec<usize>>,
+    pub gate: Gate,
 }
 
 pub struct Counting {
     seen: Arc<Seen>,
     put: RefCell<usize>,
+    panics: Cell<bool>,
+    thread: usize,
 }
 
 impl Service for Counting {
@@ -52,7 +97,10 @@ impl Service for Counting {
         self.seen.requests.fetch_add(1, Ordering::SeqCst);
         self.seen.oneways.fetch_add(usize::from(request.is_oneway()), Ordering::SeqCst);
         match request.code {
-            NOW => {
+            NOW | BLOCK => {
+                if request.code == BLOCK {
+                    self.seen.gate.pass();
+                }
                 if let Some(writer) = out.answer(request, ResponseCode::SUCCESS, None) {
                     writer.finish(request.body);
                 }
@@ -67,12 +115,18 @@ impl Service for Counting {
                 let bytes = request.fields.get("bytes").and_then(|text| text.parse().ok()).unwrap_or(0);
                 out.respond_with(request, &Response::new(ResponseCode::SUCCESS).body(vec![7; bytes]));
             }
+            PANIC => panic!("a test asked for this"),
+            PANIC_AT_END => {
+                self.panics.set(true);
+                return Outcome::Turn((request.into(), 0));
+            }
             code => out.respond(request, ResponseCode::REQUEST_CODE_NOT_SUPPORTED, Some(&format!("code {code}"))),
         }
         Outcome::Done
     }
 
     fn end_turn(&self) {
+        assert!(!self.panics.take(), "a test asked for this");
         self.seen.turns.fetch_add(1, Ordering::SeqCst);
         self.seen.tickets.lock().push(*self.put.borrow());
         *self.put.borrow_mut() = 0;
@@ -84,6 +138,7 @@ impl Service for Counting {
 
     fn opened(&self, peer: &Connection) {
         self.seen.opened.fetch_add(1, Ordering::SeqCst);
+        self.seen.threads.lock().push(self.thread);
         self.seen.connections.lock().push(peer.clone());
     }
 
@@ -99,7 +154,8 @@ pub fn server(change: impl FnOnce(&mut ServerOptions)) -> (Server, Arc<Seen>) {
     change(&mut options);
     let seen = Arc::new(Seen::default());
     let for_service = seen.clone();
-    let make = move |_| Counting { seen: for_service.clone(), put: RefCell::new(0) };
+    let make =
+        move |thread| Counting { seen: for_service.clone(), put: RefCell::new(0), panics: Cell::new(false), thread };
     (Server::start(options, make).unwrap(), seen)
 }
 
@@ -128,7 +184,23 @@ pub struct Answer {
 
 impl Raw {
     pub async fn connect(server: &Server) -> Raw {
-        Raw { stream: TcpStream::connect(server.local_addrs()[0]).await.unwrap(), input: Vec::new() }
+        let stream = TcpStream::connect(server.local_addrs()[0]).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Raw { stream, input: Vec::new() }
+    }
+
+    /// A connection that the server has taken on: it has answered on it.
+    pub async fn served(server: &Server) -> Raw {
+        let mut raw = Raw::connect(server).await;
+        raw.round_trip().await;
+        raw
+    }
+
+    /// Asks and gets its answer. Whatever other sockets sent before is read by then too.
+    pub async fn round_trip(&mut self) {
+        self.send(&request(Head::request(NOW, 99), b"ping")).await;
+        let answer = self.read().await.expect("an answer");
+        assert_eq!((answer.opaque, answer.body.as_slice()), (99, b"ping".as_slice()));
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {
