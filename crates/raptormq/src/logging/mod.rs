@@ -20,7 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 use rolling::{RollingFile, Rotation};
 
 /// Lines that may wait for the disk; beyond it lines are dropped rather than hold up the broker.
-const LINES_WAITING_MAX: usize = 65_536;
+const LINES_WAITING_MAX: usize = 8192;
 
 /// Where the lines of a process go.
 pub(crate) enum Destination {

@@ -74,6 +74,7 @@ impl Serving {
             seen.push(line);
         }
         let _ = child.kill();
+        let _ = child.wait();
         let mut errors = String::new();
         let _ = child.stderr.take().unwrap().read_to_string(&mut errors);
         panic!("no boot line; stdout {seen:?}, stderr {errors}");
