@@ -63,7 +63,7 @@ pub enum ConfigError {
     #[error("The config enableControllerMode and enableDLegerCommitLog cannot both be true.")]
     ControllerAndDledger,
     /// Something that RocketMQ can and this version cannot, and that must not be ignored.
-    #[error("{setting}: this version of RaptorMQ {cannot}; remove the setting to run a single master")]
+    #[error("{setting}: this version of RaptorMQ {cannot}; remove the setting to run without")]
     Unsupported {
         /// The setting as it would stand in the file.
         setting: String,

@@ -76,22 +76,33 @@ impl BrokerSettings {
         if self.broker.enable_controller_mode && self.store.enable_dleger_commit_log {
             return Err(ConfigError::ControllerAndDledger);
         }
-        let unsupported = |setting: &str, cannot| Err(ConfigError::Unsupported { setting: setting.into(), cannot });
-        if self.broker.enable_controller_mode {
-            return unsupported("enableControllerMode=true", "has no controller mode yet");
-        }
-        if self.store.enable_dleger_commit_log {
-            return unsupported("enableDLegerCommitLog=true", "has no DLedger mode yet");
-        }
+        self.refuse_what_must_not_be_ignored()?;
         match self.store.broker_role {
             BrokerRole::AsyncMaster | BrokerRole::SyncMaster => self.broker.broker_id = 0,
             BrokerRole::Slave if self.broker.broker_id <= 0 => return Err(ConfigError::SlaveId),
-            BrokerRole::Slave => return unsupported("brokerRole=SLAVE", "cannot replicate yet"),
+            BrokerRole::Slave => return Err(unsupported("brokerRole=SLAVE", "cannot replicate yet")),
         }
         if self.store.ha_listen_port == 0 {
             self.store.ha_listen_port = self.server.listen_port.saturating_add(1);
         }
         Ok(())
+    }
+
+    /// Settings whose user counts on them: a broker that ignored them would be open, alone, or elsewhere than told.
+    fn refuse_what_must_not_be_ignored(&self) -> Result<(), ConfigError> {
+        let settings = [
+            (self.broker.enable_controller_mode, "enableControllerMode=true", "has no controller mode yet"),
+            (self.store.enable_dleger_commit_log, "enableDLegerCommitLog=true", "has no DLedger mode yet"),
+            (self.broker.acl_enable, "aclEnable=true", "has no access control yet"),
+            (self.auth.authentication_enabled, "authenticationEnabled=true", "has no access control yet"),
+            (self.auth.authorization_enabled, "authorizationEnabled=true", "has no access control yet"),
+            (self.client.use_tls, "useTLS=true", "has no TLS yet"),
+            (self.store.store_type != "default", "storeType", "has only the store type `default`"),
+        ];
+        match settings.into_iter().find(|(is_set, ..)| *is_set) {
+            Some((_, setting, cannot)) => Err(unsupported(setting, cannot)),
+            None => Ok(()),
+        }
     }
 
     /// The lines of `-p`, or those of `-m` when only important keys are wanted.
@@ -208,6 +219,10 @@ impl Remarks {
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         [self.unknown.as_str(), self.no_effect.as_str()].into_iter().filter(|line| !line.is_empty())
     }
+}
+
+fn unsupported(setting: &str, cannot: &'static str) -> ConfigError {
+    ConfigError::Unsupported { setting: setting.into(), cannot }
 }
 
 /// Whether the text is empty or a list of host:port, separated by semicolons.
@@ -428,7 +443,10 @@ mod tests {
         );
         assert_eq!(refusal("brokerRole=SLAVE\nbrokerId=0"), "Slave's brokerId must be > 0");
         assert!(refusal("enableControllerMode=true\nenableDLegerCommitLog=true").contains("cannot both be true."));
-        assert!(refusal("enableDLegerCommitLog=true").contains("remove the setting"));
+        for ignored in ["enableDLegerCommitLog", "aclEnable", "authenticationEnabled", "useTLS"] {
+            let refusal = refusal(&format!("{ignored}=true"));
+            assert!(refusal.starts_with(&format!("{ignored}=true: this version of RaptorMQ has no ")), "{refusal}");
+        }
         assert!(load_broker("namesrvAddr=a:1;[::1]:2;").is_ok());
     }
 
