@@ -100,10 +100,21 @@ struct Outbox {
     /// Why nothing more is taken.
     end: Option<String>,
     /// The owner is asked to end the connection.
-    close: Option<String>,
+    close: Option<Close>,
     /// The owner is asked to end the connection when no call waits any more.
     retired: bool,
 }
+
+/// The wish to end a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Close {
+    pub(crate) reason: String,
+    /// Without sending what waits.
+    pub(crate) at_once: bool,
+}
+
+/// While so much waits to be sent already, an outbox keeps what it has, and its limit counts.
+const COLLECT_BYTES_MAX: usize = 1 << 20;
 
 struct Waiter {
     deadline: Instant,
@@ -207,7 +218,7 @@ impl Connection {
     pub fn close(&self, reason: &str) {
         let mut outbox = self.peer.outbox.lock();
         if outbox.end.is_none() && outbox.close.is_none() {
-            outbox.close = Some(reason.to_owned());
+            outbox.close = Some(Close { reason: reason.to_owned(), at_once: false });
             drop(outbox);
             self.ring();
         }
@@ -228,7 +239,7 @@ impl Connection {
             return Err(Refusal::TooLong(bytes));
         }
         let mut outbox = self.peer.outbox.lock();
-        if let Some(reason) = outbox.end.as_ref().or(outbox.close.as_ref()) {
+        if let Some(reason) = outbox.end.as_ref().or(outbox.close.as_ref().map(|close| &close.reason)) {
             return Err(Refusal::Ended(reason.clone()));
         }
         if outbox.calls.len() >= settings.calls_max && waiter.is_some() {
@@ -261,9 +272,12 @@ impl Connection {
 
     /// Lets the owner look into the outbox, unless it is about to.
     fn ring(&self) {
-        if self.peer.rung.swap(true, Ordering::AcqRel) {
-            return;
+        if !self.peer.rung.swap(true, Ordering::AcqRel) {
+            self.wake_owner();
         }
+    }
+
+    fn wake_owner(&self) {
         match &self.peer.doorbell {
             Doorbell::Mailbox(mailbox) => {
                 mailbox.rung.lock().push(self.peer.id);
@@ -287,16 +301,26 @@ impl Connection {
         }
     }
 
-    /// Moves what waits in the outbox behind `output`. Returns why the connection shall end, if it shall.
-    pub(crate) fn collect(&self, output: &mut Output) -> Option<String> {
-        if !self.peer.rung.swap(false, Ordering::AcqRel) {
+    /// Moves what waits in the outbox behind `output`, unless too much waits there. Returns why the connection shall
+    /// end, if it shall.
+    pub(crate) fn collect(&self, output: &mut Output) -> Option<Close> {
+        if !self.is_rung() {
             return None;
         }
+        let has_room = output.len() < COLLECT_BYTES_MAX;
+        if has_room {
+            self.peer.rung.swap(false, Ordering::AcqRel);
+        }
         let mut outbox = self.peer.outbox.lock();
-        if !outbox.output.is_empty() {
+        if has_room && !outbox.output.is_empty() {
             output.append(&mut outbox.output);
         }
         outbox.close.clone()
+    }
+
+    /// Whether the outbox has something, or was not looked into since it had.
+    pub(crate) fn is_rung(&self) -> bool {
+        self.peer.rung.load(Ordering::Acquire)
     }
 
     /// Hands an answer to the call that waits for it; `false` when none does.
@@ -463,13 +487,20 @@ impl Responder {
         }
         let peer = &self.connection.peer;
         let mut outbox = peer.outbox.lock();
-        if outbox.end.is_some() {
+        if outbox.end.is_some() || outbox.close.is_some() {
             return;
         }
         outbox.output.lend_buffer(|| Vec::with_capacity(512));
         write(self.to, &mut outbox.output);
-        if outbox.output.len() > peer.settings.outbox_bytes_max && outbox.close.is_none() {
-            outbox.close = Some(format!("{} bytes of answers wait; the peer does not read", outbox.output.len()));
+        let waiting = outbox.output.len();
+        if waiting > peer.settings.outbox_bytes_max {
+            let reason = format!("{waiting} bytes of answers wait, and the peer does not read");
+            outbox.close = Some(Close { reason, at_once: true });
+            drop(outbox);
+            // The owner was rung long ago and waits for the socket.
+            self.connection.ring();
+            self.connection.wake_owner();
+            return;
         }
         drop(outbox);
         self.connection.ring();

@@ -243,6 +243,26 @@ async fn calls_beyond_the_limit_are_refused() {
     server.shutdown().await;
 }
 
+#[tokio::test]
+async fn what_a_deaf_server_does_not_take_is_bounded() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let options = ClientOptions { outbox_bytes_max: 4 << 20, ..ClientOptions::default() };
+    let client = Client::new(options, Arc::new(()));
+    let body = bytes::Bytes::from(vec![0; 1 << 20]);
+    let mut calls = Vec::new();
+    let refused = loop {
+        match client.begin(&address, &ask(NOW).body(body.clone()), LONG).await {
+            Ok(call) => calls.push(call),
+            Err(error) => break error,
+        }
+        tokio::task::yield_now().await;
+        assert!(calls.len() < 100, "a socket holds some megabytes");
+    };
+    assert!(matches!(refused, CallError::Busy { .. }), "{refused}");
+    drop(listener);
+}
+
 /// A server of one connection a script: reads a request, says the bytes the script makes of its opaque, and so on.
 async fn scripted(scripts: Vec<fn(i32) -> Vec<u8>>) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -79,11 +79,18 @@ impl Link {
         if let Poll::Ready(reason) = self.read(context) {
             return Poll::Ready(reason);
         }
-        if let Some(reason) = self.connection.collect(&mut self.output) {
-            self.closing.get_or_insert(reason);
+        match self.connection.collect(&mut self.output) {
+            Some(close) if close.at_once => return Poll::Ready(close.reason),
+            Some(close) => drop(self.closing.get_or_insert(close.reason)),
+            None => {}
         }
         if let Poll::Ready(reason) = self.send(context) {
             return Poll::Ready(reason);
+        }
+        if self.output.is_empty() && self.connection.is_rung() {
+            // More was left in the outbox, or has come.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         if self.closing.is_none() {
             self.closing = self.connection.close_if_quiet();

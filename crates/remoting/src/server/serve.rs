@@ -150,7 +150,8 @@ impl<S: Service> Conn<S> {
         }
         self.collect(thread, state);
         let sent = self.send(thread, state);
-        if !sent || state.behind || state.end.is_some() || thread.phase.get() != Phase::Running {
+        let running = state.end.is_none() && thread.phase.get() == Phase::Running;
+        if !sent || state.behind || !running || self.public.is_rung() {
             state.wake();
         }
     }
@@ -184,6 +185,11 @@ impl<S: Service> Conn<S> {
                 Poll::Ready(Err(_)) => state.end = Some(End::Broken),
                 Poll::Pending => return Poll::Pending,
             }
+        }
+        if self.public.is_rung() && state.end != Some(End::Broken) {
+            // More was left in the outbox, or has come.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         self.rest(thread, state, context)
     }
@@ -285,8 +291,13 @@ impl<S: Service> Conn<S> {
 
     /// Takes what others have left for this connection.
     fn collect(&self, thread: &Thread<S>, state: &mut State<S::Ticket>) {
-        if let Some(reason) = self.public.collect(&mut state.output) {
-            state.end.get_or_insert(End::Asked(reason));
+        if let Some(close) = self.public.collect(&mut state.output) {
+            if close.at_once {
+                tracing::warn!(peer = %self.public.peer_addr(), reason = close.reason, "connection closed");
+                state.end = Some(End::Broken);
+            } else {
+                state.end.get_or_insert(End::Asked(close.reason));
+            }
             state.inbox = Inbox::default();
             self.account(thread, 0, false);
         }
