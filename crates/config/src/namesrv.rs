@@ -53,8 +53,8 @@ config! {
         pub config_black_list: String = "configBlackList" => "configBlackList;configStorePath;kvConfigPath", fixed;
         /// Brokers that may be registered at once; more are refused.
         pub brokers_max: u32 = "brokersMax" [1..=2147483647] => 10_000, dynamic, own;
-        /// Topics that may be known at once; registrations with more are refused.
-        pub topics_max: u32 = "topicsMax" [1..=2147483647] => 1_000_000, dynamic, own;
+        /// Topics that may be known at once, each counted once for every broker group that serves it; registrations with more are refused.
+        pub topics_max: u32 = "topicsMax" [1..=2147483647] => 2_000_000, dynamic, own;
         /// Keys that the KV configuration may hold; more are refused.
         pub kv_config_entries_max: u32 = "kvConfigEntriesMax" [1..=2147483647] => 100_000, dynamic, own;
     }

@@ -183,9 +183,10 @@ impl NamesrvSettings {
         print(&[&self.namesrv, &self.server, &self.client], false)
     }
 
-    /// Key and value of everything, as the request GET_NAMESRV_CONFIG answers it.
+    /// Key and value of name server and network, as the request GET_NAMESRV_CONFIG answers them: Java 5.3.3 leaves out
+    /// the keys of its client.
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        self.printed()
+        print(&[&self.namesrv, &self.server], false)
     }
 
     /// Changes keys while the name server runs: all of them, or none. Returns the keys whose value is another now.

@@ -17,6 +17,7 @@ use raptormq_remoting::{Responder, Response};
 
 use crate::file;
 use crate::handle::Failure;
+use crate::kv_config::KvConfig;
 use crate::name_server::NameServer;
 
 /// Changes that may wait. Each takes a few ms of disk.
@@ -117,9 +118,14 @@ fn delete_kv(namesrv: &NameServer, namespace: &str, key: &str) -> Result<(), Fai
     if changed.delete(namespace, key) { save_kv(namesrv, changed) } else { Ok(()) }
 }
 
-fn save_kv(namesrv: &NameServer, changed: crate::kv_config::KvConfig) -> Result<(), Failure> {
+fn save_kv(namesrv: &NameServer, changed: KvConfig) -> Result<(), Failure> {
     let content = changed.to_json().map_err(Failure::system)?;
     let settings = namesrv.settings();
+    // A namespace is answered as one frame.
+    let max = settings.server.frame_bytes_max as usize;
+    if content.len() > max && changed.bytes() > namesrv.kv_config.read().bytes() {
+        return Err(Failure::system(format!("the KV configuration would be longer than frameBytesMax, {max} bytes")));
+    }
     save(&settings.namesrv.kv_config_path, &content)?;
     *namesrv.kv_config.write() = changed;
     Ok(())
@@ -158,7 +164,6 @@ fn cannot_save(path: &str, error: io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kv_config::KvConfig;
     use crate::name_server::testing::Fixture;
 
     fn put(namespace: &str, key: &str, value: &str) -> Change {
@@ -203,6 +208,10 @@ mod tests {
         make(&fixture.namesrv, put("N", "k", "v")).unwrap();
         assert!(make(&fixture.namesrv, put("N", "l", "v")).unwrap_err().remark.contains("kvConfigEntriesMax"));
         make(&fixture.namesrv, put("N", "k", "w")).unwrap();
+        let fixture = Fixture::with(|settings| settings.server.frame_bytes_max = 1024);
+        let failure = make(&fixture.namesrv, put("N", "k", &"v".repeat(1024))).unwrap_err();
+        assert!(failure.remark.contains("longer than frameBytesMax"), "{}", failure.remark);
+        make(&fixture.namesrv, put("N", "k", &"v".repeat(512))).unwrap();
     }
 
     #[test]

@@ -94,6 +94,13 @@ impl KvConfig {
         self.table.config_table.get_mut(namespace).is_some_and(|table| table.remove(key).is_some())
     }
 
+    /// Bytes of all texts.
+    pub(crate) fn bytes(&self) -> usize {
+        let tables = self.table.config_table.iter();
+        let texts = tables.flat_map(|(name, table)| std::iter::once(name).chain(table.keys()).chain(table.values()));
+        texts.map(String::len).sum()
+    }
+
     /// Namespaces and keys together.
     pub(crate) fn len(&self) -> usize {
         self.table.config_table.values().map(|table| 1 + table.len()).sum()

@@ -1,5 +1,7 @@
 //! A name server as its peers meet it: over TCP, through the remoting client.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;

@@ -7,6 +7,7 @@ use raptormq_protocol::body::TopicList;
 use raptormq_protocol::route::QueueData;
 
 use super::Routes;
+use super::register::has_room;
 
 /// Bit of a topic's system flag: it belongs to a unit. Java: `TopicSysFlag`.
 const FLAG_UNIT: i32 = 1;
@@ -99,16 +100,15 @@ impl Routes {
     }
 
     /// Enters a topic for groups that are registered; as in Java, those from the first unknown group on are left out,
-    /// silently. So is a topic that is one too many.
+    /// silently. So is what finds no room.
     pub(crate) fn register_topic(&mut self, topic: &str, queues: Vec<QueueData>, config: &NamesrvConfig) {
-        let is_full = !self.topics.contains_key(topic) && self.topics.len() >= config.topics_max as usize;
-        if topic.is_empty() || is_full {
+        let known: Vec<QueueData> =
+            queues.into_iter().take_while(|queues| self.groups.contains_key(&queues.broker_name)).collect();
+        if topic.is_empty() || known.is_empty() || !has_room(&self.topics, known.len(), config.topics_max) {
             return;
         }
-        for queues in queues.into_iter().take_while(|queues| self.groups.contains_key(&queues.broker_name)) {
-            let brokers = self.topics.entry(topic.to_owned()).or_default();
-            brokers.insert(queues.broker_name.clone(), queues);
-        }
+        let brokers = self.topics.entry(topic.to_owned()).or_default();
+        brokers.extend(known.into_iter().map(|queues| (queues.broker_name.clone(), queues)));
     }
 }
 

@@ -14,6 +14,12 @@ use super::{BrokerKey, ConnectionId, Departure, LiveBroker, MASTER_ID, MinBroker
 /// Java: `RouteInfoManager.DEFAULT_BROKER_CHANNEL_EXPIRED_TIME`.
 const HEARTBEAT_TIMEOUT_MS: i64 = 120_000;
 
+/// The longest name or address that is taken, in bytes. A topic's length is one byte in the commit log.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Filter servers of one broker. RocketMQ has given them up; old brokers have one or two.
+const FILTER_SERVERS_MAX: usize = 64;
+
 /// What a broker says of itself when it registers.
 pub(crate) struct Registration<'a> {
     pub(crate) header: RegisterBrokerRequestHeader<'a>,
@@ -46,6 +52,9 @@ pub(crate) enum RegisterRefused {
     /// Without a name, an address and a cluster nobody could use it.
     #[error("register broker failed: {0} is empty")]
     Nameless(&'static str),
+    /// A name longer than any that a broker has.
+    #[error("register broker failed: {0} is longer than {NAME_BYTES_MAX} bytes")]
+    TooLong(&'static str),
     /// The tables are full.
     #[error("register broker failed: the name server holds {max} {what} already; raise {key} to let it hold more")]
     Full {
@@ -69,7 +78,7 @@ impl Routes {
         config: &NamesrvConfig,
     ) -> Result<Registered, RegisterRefused> {
         let header = &registration.header;
-        check_names(header)?;
+        check_names(&registration)?;
         let key = BrokerKey::new(header.cluster_name, header.broker_addr);
         if self.is_superseded(&registration) {
             let departure = Departure { key, broker_name: header.broker_name.to_owned() };
@@ -82,7 +91,7 @@ impl Routes {
         if is_first && registration.topics.topic_config_table.len() == 1 {
             return Err(RegisterRefused::SingleTopic);
         }
-        self.check_room(&key, &registration.topics.topic_config_table, config)?;
+        self.check_room(&key, &registration, config)?;
 
         let group = self.join_group(&registration);
         // A slave that may act as master speaks for its group as long as it has the smallest id.
@@ -124,7 +133,7 @@ impl Routes {
     fn check_room(
         &self,
         key: &BrokerKey,
-        topics: &BTreeMap<String, TopicConfig>,
+        registration: &Registration<'_>,
         config: &NamesrvConfig,
     ) -> Result<(), RegisterRefused> {
         let max = config.brokers_max;
@@ -132,11 +141,12 @@ impl Routes {
             return Err(RegisterRefused::Full { what: "brokers", max, key: "brokersMax" });
         }
         let max = config.topics_max;
-        if self.topics.len() + topics.len() > max as usize {
-            let new = topics.keys().filter(|name| !self.topics.contains_key(*name)).count();
-            if self.topics.len() + new > max as usize {
-                return Err(RegisterRefused::Full { what: "topics", max, key: "topicsMax" });
-            }
+        let broker_name = registration.header.broker_name;
+        let new_queues = new_entries(&self.topics, registration.topics.topic_config_table.keys(), broker_name);
+        let mappings = registration.topics.topic_queue_mapping_info_map.keys();
+        let new_mappings = new_entries(&self.mappings, mappings, broker_name);
+        if !has_room(&self.topics, new_queues, max) || !has_room(&self.mappings, new_mappings, max) {
+            return Err(RegisterRefused::Full { what: "topics", max, key: "topicsMax" });
         }
         Ok(())
     }
@@ -193,11 +203,34 @@ impl Routes {
     }
 }
 
-fn check_names(header: &RegisterBrokerRequestHeader<'_>) -> Result<(), RegisterRefused> {
+/// How many of these topics the broker group is new to.
+fn new_entries<'a, T>(
+    table: &BTreeMap<String, BTreeMap<String, T>>,
+    topics: impl Iterator<Item = &'a String>,
+    broker_name: &str,
+) -> usize {
+    topics.filter(|topic| !table.get(*topic).is_some_and(|brokers| brokers.contains_key(broker_name))).count()
+}
+
+/// Whether a table may grow by so many entries. Only what is new is counted: who is there is never hindered.
+pub(super) fn has_room<T>(table: &BTreeMap<String, BTreeMap<String, T>>, new: usize, max: u32) -> bool {
+    new == 0 || table.values().map(BTreeMap::len).sum::<usize>() + new <= max as usize
+}
+
+fn check_names(registration: &Registration<'_>) -> Result<(), RegisterRefused> {
+    let Registration { header, topics, filter_servers, .. } = registration;
     let names =
         [("brokerName", header.broker_name), ("brokerAddr", header.broker_addr), ("clusterName", header.cluster_name)];
-    match names.iter().find(|(_, value)| value.is_empty()) {
-        Some((field, _)) => Err(RegisterRefused::Nameless(field)),
+    if let Some((field, _)) = names.iter().find(|(_, value)| value.is_empty()) {
+        return Err(RegisterRefused::Nameless(field));
+    }
+    let further = [("haServerAddr", header.ha_server_addr), ("zone", registration.zone_name.unwrap_or_default())];
+    let topics = topics.topic_config_table.keys().chain(topics.topic_queue_mapping_info_map.keys());
+    let mut all = (names.into_iter().chain(further))
+        .chain(topics.map(|topic| ("a topic", topic.as_str())))
+        .chain(filter_servers.iter().map(|server| ("a filter server", server.as_str())));
+    match all.find(|(_, value)| value.len() > NAME_BYTES_MAX) {
+        Some((field, _)) => Err(RegisterRefused::TooLong(field)),
         None => Ok(()),
     }
 }
@@ -224,7 +257,7 @@ fn live_broker(registration: &Registration<'_>) -> LiveBroker {
         data_version: topics.data_version,
         connection: *connection,
         ha_server_addr: header.ha_server_addr.to_owned(),
-        filter_servers: filter_servers.clone(),
+        filter_servers: filter_servers.iter().take(FILTER_SERVERS_MAX).cloned().collect(),
     }
 }
 
@@ -279,6 +312,11 @@ mod tests {
     fn names_are_needed() {
         let refusal = Routes::default().register(broker("", 0, "a:0"), &config()).unwrap_err();
         assert_eq!(refusal.to_string(), "register broker failed: brokerName is empty");
+        let long = "x".repeat(256);
+        let refusal = Routes::default().register(broker("a", 0, &long), &config()).unwrap_err();
+        assert_eq!(refusal.to_string(), "register broker failed: brokerAddr is longer than 255 bytes");
+        let topic = Registration { topics: topics(&[&long, "B"], 1), ..broker("a", 0, "a:0") };
+        assert_eq!(Routes::default().register(topic, &config()), Err(RegisterRefused::TooLong("a topic")));
     }
 
     #[test]
@@ -295,6 +333,9 @@ mod tests {
             Err(RegisterRefused::Full { what: "topics", max: 2, .. })
         ));
         assert!(routes.register(more(&["A", "B"]), &config).is_ok());
+        let config = NamesrvConfig { brokers_max: 2, ..config };
+        let other = Registration { topics: topics(&["A", "B"], 2), ..broker("b", 0, "b:0") };
+        assert!(routes.register(other, &config).is_err(), "a topic counts once for each group");
     }
 
     #[test]
