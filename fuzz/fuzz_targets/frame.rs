@@ -1,0 +1,20 @@
+//! A connection's bytes: frames one after another, each decoded, as a server does.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use raptormq_fuzz::FRAME_BYTES_MAX;
+use raptormq_protocol::command::Command;
+use raptormq_protocol::frame;
+
+fuzz_target!(|data: &[u8]| {
+    let mut rest = data.to_vec();
+    while let Ok(Some(frame)) = frame::split(&rest, FRAME_BYTES_MAX) {
+        let next = rest.split_off(frame.len());
+        let mut scratch = Vec::new();
+        if Command::decode(&mut rest, &frame, &mut scratch).is_err() {
+            return;
+        }
+        rest = next;
+    }
+});
