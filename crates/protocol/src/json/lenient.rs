@@ -16,6 +16,10 @@ use std::fmt;
 use serde::de::value::{MapDeserializer, SeqDeserializer, StringDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
+/// The longest object that is read as a key, in bytes of its JSON. It is the only thing that is read by way of a tree,
+/// which takes many times its text; a queue with the longest names has less than a kilobyte.
+const KEY_BYTES_MAX: usize = 16 << 10;
+
 /// The lenient view of a deserializer or a seed.
 pub(super) struct Lenient<D>(pub(super) D);
 
@@ -160,7 +164,7 @@ impl<'de, V: Visitor<'de>> Asked<V> {
             },
             Wanted::Enumeration(_) => self.variant(text.to_owned()),
             // An object that stands as a key. Text within text doubles its escapes, so this cannot nest deep.
-            Wanted::Table if trimmed.starts_with('{') => {
+            Wanted::Table if trimmed.starts_with('{') && trimmed.len() <= KEY_BYTES_MAX => {
                 let key: serde_json::Value = serde_json::from_str(trimmed).map_err(E::custom)?;
                 Lenient(key).deserialize_map(self.visitor).map_err(E::custom)
             }

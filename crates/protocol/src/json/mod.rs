@@ -187,6 +187,13 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_megabytes_is_refused_before_it_becomes_a_tree() {
+        let text = format!("{{\"offsets\":{{{{\"brokerName\":\"b\",\"later\":[{}0]}}:1}}}}", "[],".repeat(1 << 20));
+        assert!(from_slice::<Body>(text.as_bytes()).is_err());
+        assert!(from_slice::<Body>(text.replace("[],", "").as_bytes()).is_ok());
+    }
+
+    #[test]
     fn deep_nesting_is_refused_in_every_form() {
         for piece in ["[", "{\"a\":", "{a:", "{{\"a\":", "['',"] {
             let text = piece.repeat(10_000);
