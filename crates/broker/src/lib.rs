@@ -1,1 +1,32 @@
 //! Answers every request of producers, consumers and admins over one store.
+//!
+//! The way of a request: an I/O thread's [`service`] gets it from remoting; [`dispatch`] has the one table of requests
+//! and finds its handler in [`handle`]; the handler borrows the [`Broker`] and answers at once, or at the end of the turn
+//! (a send, when the turn's messages are appended), or later (a pull that waits in [`hold`], a change that [`persist`]
+//! must keep first). A refusal is a [`failure`].
+//!
+//! What the broker knows: [`topics`], [`groups`] and [`offsets`], which [`persist`] keeps on disk; [`clients`] and
+//! [`locks`], which live as long as their connections. [`filter`] says which messages a group wants, [`names`] which names
+//! are allowed, [`outer`] tells the name servers. [`start`] puts it all together and takes it apart again.
+#![forbid(unsafe_code)]
+
+mod broker;
+mod clients;
+mod dispatch;
+mod failure;
+mod filter;
+mod groups;
+mod handle;
+mod hold;
+mod locks;
+mod names;
+mod offsets;
+mod outer;
+mod persist;
+mod service;
+mod start;
+mod topics;
+
+pub use broker::Broker;
+pub use persist::KeptError;
+pub use start::{RunningBroker, StartError, start, start_with};

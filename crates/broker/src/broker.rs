@@ -1,0 +1,204 @@
+//! The broker: everything that handlers need, built once and whole.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use raptormq_config::{BrokerSettings, FlushDiskType};
+use raptormq_protocol::body::{
+    ConsumerOffsetSerializeWrapper, SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
+};
+use raptormq_protocol::code::RequestCode;
+use raptormq_protocol::header::NotifyConsumerIdsChangedRequestHeader;
+use raptormq_protocol::message::id::{Month, UniqueIdGenerator};
+use raptormq_protocol::message::properties::{self, name};
+use raptormq_protocol::{hash, message};
+use raptormq_remoting::Request;
+use raptormq_store::disk::Disk;
+use raptormq_store::{Clock, Store};
+
+use crate::StartError;
+use crate::clients::Clients;
+use crate::groups::Groups;
+use crate::hold::Holds;
+use crate::locks::Locks;
+use crate::offsets::Offsets;
+use crate::outer::Outer;
+use crate::persist::{Keeper, Table};
+use crate::start;
+use crate::topics::Topics;
+
+/// One broker. Handlers borrow it; nothing in it is wired later.
+pub struct Broker {
+    pub(crate) settings: BrokerSettings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Store,
+    pub(crate) topics: Topics,
+    pub(crate) groups: Groups,
+    pub(crate) offsets: Offsets,
+    pub(crate) clients: Clients,
+    pub(crate) locks: Locks,
+    pub(crate) holds: Holds,
+    pub(crate) keeper: Keeper,
+    pub(crate) outer: Outer,
+    pub(crate) counters: Counters,
+    pub(crate) identity: Identity,
+}
+
+/// What of the settings every message needs, in the form that it needs.
+pub(crate) struct Identity {
+    /// Where this broker says its messages are.
+    pub(crate) store_host: SocketAddr,
+    /// What the offset message ids of this broker begin with.
+    pub(crate) message_id_prefix: String,
+    /// The property that says which cluster a message went through.
+    pub(crate) cluster_property: String,
+    /// Makes the ids of messages that come without.
+    pub(crate) unique_ids: UniqueIdGenerator,
+    /// Sends are acknowledged when they are on disk.
+    pub(crate) is_sync_flush: bool,
+    pub(crate) sync_flush_timeout: Duration,
+}
+
+/// What was served since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) sends_failed: AtomicU64,
+    pub(crate) pulls_found: AtomicU64,
+    pub(crate) pulls_missed: AtomicU64,
+    pub(crate) messages_out: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+impl Broker {
+    /// Opens the store and reads what was kept. Nothing runs and nothing listens yet but the store's own threads.
+    pub fn new(
+        settings: BrokerSettings,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Broker>, StartError> {
+        let identity = Identity::new(&settings)?;
+        let store = Store::open(start::store_options(&settings.store)?, Arc::clone(&disk), Arc::clone(&clock))?;
+        let now_ms = clock.now_ms();
+        let interval = Duration::from_millis(settings.broker.flush_consumer_offset_interval);
+        let keeper = Keeper::new(disk, settings.store.store_path_root_dir.as_ref(), interval);
+        let topics: TopicConfigSerializeWrapper = keeper.load(Table::Topics)?;
+        let groups: SubscriptionGroupWrapper = keeper.load(Table::Groups)?;
+        let offsets: ConsumerOffsetSerializeWrapper = keeper.load(Table::Offsets)?;
+        let broker = Broker {
+            topics: Topics::new(&settings, topics, now_ms),
+            groups: Groups::new(&settings, groups, now_ms),
+            offsets: Offsets::new(offsets, settings.broker.consumer_offset_update_version_step, now_ms),
+            clients: Clients::default(),
+            locks: Locks::default(),
+            holds: Holds::default(),
+            outer: Outer::new(&settings),
+            counters: Counters::default(),
+            store,
+            keeper,
+            identity,
+            clock,
+            settings,
+        };
+        Ok(Arc::new(broker))
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// A topic was made, changed or removed: the table is written and the name servers are told.
+    pub(crate) fn topics_changed(&self) {
+        self.keeper.changed(Table::Topics);
+        self.outer.topics_changed();
+    }
+
+    /// Name servers know which topics are ordered over all brokers.
+    pub(crate) fn take_order_topics<'a>(&self, names: impl Iterator<Item = &'a String>) {
+        let mut is_other = false;
+        for name in names {
+            if let Some(topic) = self.topics.get(name)
+                && !topic.config.order
+            {
+                self.topics.put(TopicConfig { order: true, ..topic.config.clone() }, self.now_ms());
+                is_other = true;
+            }
+        }
+        if is_other {
+            self.topics_changed();
+        }
+    }
+
+    /// Tells the members of a consumer group that it has others now, unless the group does not want to know.
+    pub(crate) fn notify_members(&self, group: &str) {
+        let is_wanted = self.groups.get(group).is_none_or(|config| config.notify_consumer_ids_changed_enable);
+        if !(self.settings.broker.notify_consumer_ids_changed_enable && is_wanted) {
+            return;
+        }
+        let Some(members) = self.clients.consumer_group(group) else { return };
+        let header = NotifyConsumerIdsChangedRequestHeader { consumer_group: group };
+        let request = Request::new(RequestCode::NOTIFY_CONSUMER_IDS_CHANGED).header(&header);
+        for member in members.members() {
+            // Who is gone or does not read finds out at its next rebalance.
+            if let Err(error) = member.connection.oneway(&request) {
+                tracing::debug!(group, client_id = %member.client_id, %error, "a member was not told of a change");
+            }
+        }
+    }
+
+    /// Drops clients and locks of which nothing was heard for too long.
+    pub(crate) fn expire_clients(&self) {
+        let now_ms = self.now_ms();
+        let timeout_ms = i64::try_from(self.settings.broker.channel_expired_timeout).unwrap_or(i64::MAX);
+        for group in self.clients.expire(now_ms.saturating_sub(timeout_ms)) {
+            self.notify_members(&group);
+        }
+        self.locks.sweep(now_ms);
+    }
+}
+
+impl Identity {
+    fn new(settings: &BrokerSettings) -> Result<Identity, StartError> {
+        let ip = &settings.broker.broker_ip1;
+        let port = settings.server.listen_port;
+        let found = (ip.as_str(), port).to_socket_addrs().map(|mut addresses| addresses.next());
+        let store_host = match found {
+            Ok(Some(address)) => address,
+            Ok(None) => return Err(StartError::BrokerIp { ip: ip.clone(), reason: "it has no address".to_owned() }),
+            Err(error) => return Err(StartError::BrokerIp { ip: ip.clone(), reason: error.to_string() }),
+        };
+        let mut id = message::id::OffsetMessageId { store_host, log_offset: 0 }.to_string();
+        // The last sixteen digits are the log offset's.
+        id.truncate(id.len() - 16);
+        let mut cluster_property = String::new();
+        properties::append(&mut cluster_property, name::CLUSTER, &settings.broker.broker_cluster_name);
+        // Java puts the hash of its class loader there: a number of this process's own.
+        let process_number = hash::java_hash(&format!("{store_host} {:p}", &raw const *settings)) as u32;
+        Ok(Identity {
+            store_host,
+            message_id_prefix: id,
+            cluster_property,
+            unique_ids: UniqueIdGenerator::new(store_host.ip(), std::process::id(), process_number, month_of),
+            is_sync_flush: settings.store.flush_disk_type == FlushDiskType::SyncFlush,
+            sync_flush_timeout: Duration::from_millis(settings.store.sync_flush_timeout),
+        })
+    }
+}
+
+/// The month of the local time zone that a moment lies in.
+fn month_of(now_ms: i64) -> Month {
+    let bounds = || -> Result<Month, jiff::Error> {
+        let now = jiff::Timestamp::from_millisecond(now_ms)?.to_zoned(jiff::tz::TimeZone::system());
+        let start = now.first_of_month()?.start_of_day()?;
+        let next = start.checked_add(jiff::Span::new().months(1))?;
+        Ok(Month { start_ms: start.timestamp().as_millisecond(), next_ms: next.timestamp().as_millisecond() })
+    };
+    // Only a clock thousands of years ahead has no month; an id needs none to be unique.
+    bounds().unwrap_or(Month { start_ms: 0, next_ms: i64::MAX })
+}

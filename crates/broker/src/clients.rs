@@ -1,0 +1,352 @@
+//! Who is connected: members of producer and consumer groups by connection, and what consumer groups subscribe to.
+//!
+//! A pull looks up its group here, so that look-up takes no lock but the group's own. A member is gone with its
+//! connection, or when it has said nothing for two minutes.
+//! Java: `client/ConsumerManager.java`, `client/ConsumerGroupInfo.java`, `client/ProducerManager.java`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+use raptormq_protocol::command::{Language, Version};
+use raptormq_protocol::heartbeat::{ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel};
+use raptormq_remoting::Connection;
+
+use crate::filter::Subscription;
+
+/// Most groups that one connection may be a member of.
+const GROUPS_PER_CONNECTION_MAX: usize = 4096;
+/// Most topics that a group may subscribe to.
+const SUBSCRIPTIONS_MAX: usize = 65_536;
+
+/// One client of a group.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) client_id: Box<str>,
+    pub(crate) connection: Connection,
+    pub(crate) language: Language,
+    pub(crate) version: Version,
+    /// Its last heartbeat.
+    last_update_ms: AtomicI64,
+}
+
+impl Member {
+    /// When it last said something.
+    pub(crate) fn last_update_ms(&self) -> i64 {
+        self.last_update_ms.load(Ordering::Relaxed)
+    }
+}
+
+/// Who sends a heartbeat.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) connection: &'a Connection,
+    pub(crate) language: Language,
+    pub(crate) version: Version,
+    pub(crate) now_ms: i64,
+}
+
+impl Caller<'_> {
+    fn member(&self) -> Arc<Member> {
+        Arc::new(Member {
+            client_id: self.client_id.into(),
+            connection: self.connection.clone(),
+            language: self.language,
+            version: self.version,
+            last_update_ms: AtomicI64::new(self.now_ms),
+        })
+    }
+}
+
+/// Members of a group, by the number of their connection.
+#[derive(Debug, Default)]
+struct Members(RwLock<BTreeMap<u64, Arc<Member>>>);
+
+impl Members {
+    /// Notes a sign of life; `true` when it came from a new member, or from one that has another name now.
+    fn touch(&self, caller: &Caller<'_>) -> bool {
+        let id = caller.connection.id();
+        if let Some(member) = self.0.read().get(&id)
+            && *member.client_id == *caller.client_id
+        {
+            member.last_update_ms.store(caller.now_ms, Ordering::Relaxed);
+            return false;
+        }
+        self.0.write().insert(id, caller.member());
+        true
+    }
+
+    fn remove(&self, connection_id: u64) -> bool {
+        self.0.write().remove(&connection_id).is_some()
+    }
+
+    fn all(&self) -> Vec<Arc<Member>> {
+        self.0.read().values().cloned().collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.read().is_empty()
+    }
+
+    /// Numbers of the connections that have said nothing since `before_ms`.
+    fn silent(&self, before_ms: i64) -> Vec<u64> {
+        let members = self.0.read();
+        members.iter().filter(|(_, member)| member.last_update_ms() < before_ms).map(|(id, _)| *id).collect()
+    }
+}
+
+/// How a group consumes, as its members say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Manner {
+    pub(crate) consume_type: ConsumeType,
+    pub(crate) message_model: MessageModel,
+    pub(crate) consume_from_where: ConsumeFromWhere,
+}
+
+impl From<&ConsumerData> for Manner {
+    fn from(data: &ConsumerData) -> Manner {
+        Manner {
+            consume_type: data.consume_type,
+            message_model: data.message_model,
+            consume_from_where: data.consume_from_where,
+        }
+    }
+}
+
+/// A consumer group that has members.
+#[derive(Debug)]
+pub(crate) struct ConsumerGroup {
+    members: Members,
+    manner: RwLock<Manner>,
+    /// By topic. Replaced as a whole, because pulls read it all the time and it seldom changes.
+    subscriptions: ArcSwap<HashMap<Box<str>, Arc<Subscription>>>,
+    /// Held while the subscriptions change.
+    changing: Mutex<()>,
+}
+
+impl ConsumerGroup {
+    fn new(manner: Manner) -> ConsumerGroup {
+        ConsumerGroup {
+            members: Members::default(),
+            manner: RwLock::new(manner),
+            subscriptions: ArcSwap::default(),
+            changing: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn manner(&self) -> Manner {
+        *self.manner.read()
+    }
+
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
+        self.members.all()
+    }
+
+    /// What the group subscribes to in the topic.
+    pub(crate) fn subscription(&self, topic: &str) -> Option<Arc<Subscription>> {
+        self.subscriptions.load().get(topic).cloned()
+    }
+
+    /// Everything that the group subscribes to.
+    pub(crate) fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        self.subscriptions.load().values().cloned().collect()
+    }
+
+    /// Takes over a member's subscriptions: of two for one topic the newer one, and what the member has not is gone.
+    /// Returns whether topics came or went.
+    fn subscribe(&self, data: ConsumerData) -> bool {
+        let _changing = self.changing.lock();
+        let known = self.subscriptions.load_full();
+        let mut next: HashMap<Box<str>, Arc<Subscription>> = HashMap::with_capacity(data.subscription_data_set.len());
+        let mut is_other = false;
+        let mut topics_changed = false;
+        for said in data.subscription_data_set.into_iter().take(SUBSCRIPTIONS_MAX) {
+            let topic: Box<str> = said.topic.as_str().into();
+            match known.get(&topic) {
+                Some(kept) if said.sub_version <= kept.data.sub_version => {
+                    next.insert(topic, Arc::clone(kept));
+                }
+                kept => {
+                    is_other = true;
+                    topics_changed |= kept.is_none();
+                    next.insert(topic, Arc::new(Subscription::new(said)));
+                }
+            }
+        }
+        topics_changed |= known.keys().any(|topic| !next.contains_key(topic));
+        if is_other || topics_changed {
+            self.subscriptions.store(Arc::new(next));
+        }
+        topics_changed
+    }
+}
+
+/// What a heartbeat changed in a consumer group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The member was not there before.
+    pub(crate) is_new_member: bool,
+    /// Topics came or went.
+    pub(crate) topics_changed: bool,
+}
+
+impl Change {
+    /// Whether the members must be told.
+    pub(crate) fn is_any(self) -> bool {
+        self.is_new_member || self.topics_changed
+    }
+}
+
+/// The groups that a connection is in.
+#[derive(Debug, Default)]
+struct Joined {
+    producers: HashSet<Arc<str>>,
+    consumers: HashSet<Arc<str>>,
+}
+
+/// All connected clients.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    consumers: papaya::HashMap<Arc<str>, Arc<ConsumerGroup>>,
+    producers: papaya::HashMap<Arc<str>, Arc<Members>>,
+    /// By connection number. Also held while members come and go, so that no group is dropped as somebody joins it.
+    joined: Mutex<HashMap<u64, Joined>>,
+}
+
+impl Clients {
+    /// The group, if it has members.
+    pub(crate) fn consumer_group(&self, group: &str) -> Option<Arc<ConsumerGroup>> {
+        self.consumers.pin().get(group).cloned()
+    }
+
+    /// The group's producers, by connection.
+    pub(crate) fn producers(&self, group: &str) -> Vec<Arc<Member>> {
+        self.producers.pin().get(group).map(|members| members.all()).unwrap_or_default()
+    }
+
+    /// A heartbeat of a producer.
+    pub(crate) fn produce(&self, group: &str, caller: &Caller<'_>) {
+        let mut joined = self.joined.lock();
+        let joined = joined.entry(caller.connection.id()).or_default();
+        let pin = self.producers.pin();
+        let members = match pin.get(group) {
+            Some(members) => members,
+            None => pin.get_or_insert_with(group.into(), Arc::default),
+        };
+        if joined.producers.contains(group) || joined.producers.len() < GROUPS_PER_CONNECTION_MAX {
+            members.touch(caller);
+            joined.producers.insert(group.into());
+        }
+    }
+
+    /// A heartbeat of a consumer; `data` without subscriptions (`with_subscriptions` false) leaves them as they are.
+    pub(crate) fn consume(&self, data: ConsumerData, with_subscriptions: bool, caller: &Caller<'_>) -> Change {
+        let manner = Manner::from(&data);
+        let (group, is_new_member) = {
+            let mut joined = self.joined.lock();
+            let joined = joined.entry(caller.connection.id()).or_default();
+            let name: &str = &data.group_name;
+            if !joined.consumers.contains(name) && joined.consumers.len() >= GROUPS_PER_CONNECTION_MAX {
+                return Change { is_new_member: false, topics_changed: false };
+            }
+            let pin = self.consumers.pin();
+            let group = match pin.get(name) {
+                Some(group) => group,
+                None => pin.get_or_insert_with(name.into(), || Arc::new(ConsumerGroup::new(manner))),
+            };
+            joined.consumers.insert(name.into());
+            (Arc::clone(group), group.members.touch(caller))
+        };
+        *group.manner.write() = manner;
+        let topics_changed = with_subscriptions && group.subscribe(data);
+        Change { is_new_member, topics_changed }
+    }
+
+    /// A client says that it is no producer of the group any more.
+    pub(crate) fn leave_producers(&self, group: &str, connection_id: u64) {
+        let mut joined = self.joined.lock();
+        if let Some(joined) = joined.get_mut(&connection_id) {
+            joined.producers.remove(group);
+        }
+        self.drop_producer(group, connection_id);
+    }
+
+    /// A client says that it is no consumer of the group any more; `true` when it was one.
+    pub(crate) fn leave_consumers(&self, group: &str, connection_id: u64) -> bool {
+        let mut joined = self.joined.lock();
+        if let Some(joined) = joined.get_mut(&connection_id) {
+            joined.consumers.remove(group);
+        }
+        self.drop_consumer(group, connection_id)
+    }
+
+    /// A connection has ended. Returns the consumer groups that lost a member.
+    pub(crate) fn closed(&self, connection_id: u64) -> Vec<Arc<str>> {
+        let mut joined = self.joined.lock();
+        let Some(groups) = joined.remove(&connection_id) else { return Vec::new() };
+        for group in groups.producers {
+            self.drop_producer(&group, connection_id);
+        }
+        let left = groups.consumers.into_iter();
+        left.filter(|group| self.drop_consumer(group, connection_id)).collect()
+    }
+
+    /// Drops members that have said nothing since `before_ms`. Returns the consumer groups that lost a member.
+    pub(crate) fn expire(&self, before_ms: i64) -> Vec<Arc<str>> {
+        let mut joined = self.joined.lock();
+        let mut changed = Vec::new();
+        let producers: Vec<(Arc<str>, Vec<u64>)> =
+            self.producers.pin().iter().map(|(group, members)| (group.clone(), members.silent(before_ms))).collect();
+        for (group, silent) in producers {
+            for id in silent {
+                if let Some(joined) = joined.get_mut(&id) {
+                    joined.producers.remove(&group);
+                }
+                self.drop_producer(&group, id);
+            }
+        }
+        let consumers: Vec<(Arc<str>, Vec<u64>)> = self
+            .consumers
+            .pin()
+            .iter()
+            .map(|(group, members)| (group.clone(), members.members.silent(before_ms)))
+            .collect();
+        for (group, silent) in consumers {
+            let lost = silent.into_iter().filter(|id| {
+                if let Some(joined) = joined.get_mut(id) {
+                    joined.consumers.remove(&group);
+                }
+                self.drop_consumer(&group, *id)
+            });
+            if lost.count() > 0 {
+                changed.push(group);
+            }
+        }
+        changed
+    }
+
+    /// Takes a producer out; the caller holds `joined`.
+    fn drop_producer(&self, group: &str, connection_id: u64) {
+        let pin = self.producers.pin();
+        if let Some(members) = pin.get(group)
+            && members.remove(connection_id)
+            && members.is_empty()
+        {
+            pin.remove(group);
+        }
+    }
+
+    /// Takes a consumer out, and the group with its last one; the caller holds `joined`.
+    fn drop_consumer(&self, group: &str, connection_id: u64) -> bool {
+        let pin = self.consumers.pin();
+        let Some(members) = pin.get(group) else { return false };
+        let removed = members.members.remove(connection_id);
+        if removed && members.members.is_empty() {
+            pin.remove(group);
+        }
+        removed
+    }
+}

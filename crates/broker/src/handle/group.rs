@@ -1,0 +1,70 @@
+//! Subscription groups, as tools make, remove and list them (200, 201, 207, 352).
+//! Java: `processor/AdminBrokerProcessor.java`.
+
+use raptormq_protocol::body::{DataVersion, SubscriptionGroupConfig};
+use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::header::{
+    DeleteSubscriptionGroupRequestHeader, FieldValue, GetAllSubscriptionGroupRequestHeader,
+    GetSubscriptionGroupConfigRequestHeader,
+};
+use raptormq_protocol::json;
+
+use crate::broker::Broker;
+use crate::dispatch::{Call, Reply};
+use crate::failure::Failure;
+use crate::handle::topic::Page;
+use crate::names;
+use crate::persist::Table;
+
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200).
+pub(crate) fn create(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
+    let config: SubscriptionGroupConfig = json::from_slice(call.request.body).map_err(Failure::body)?;
+    names::check_group(&config.group_name)?;
+    tracing::info!(group = config.group_name, by = %call.peer.peer_addr(), "a subscription group is made or changed");
+    broker.groups.put(config, broker.now_ms());
+    Ok(call.success_when_kept(broker.keeper.keep(Table::Groups)))
+}
+
+/// DELETE_SUBSCRIPTIONGROUP (207).
+pub(crate) fn delete(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: DeleteSubscriptionGroupRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    tracing::info!(group = header.group_name, by = %call.peer.peer_addr(), "a subscription group is deleted");
+    broker.groups.remove(header.group_name, broker.now_ms());
+    if header.clean_offset {
+        broker.offsets.remove_group(header.group_name);
+        broker.keeper.changed(Table::Offsets);
+    }
+    Ok(call.success_when_kept(broker.keeper.keep(Table::Groups)))
+}
+
+/// GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201): all, or from 5.x a page.
+pub(crate) fn all(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: GetAllSubscriptionGroupRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let mut wrapper = broker.groups.snapshot();
+    let total = wrapper.subscription_group_table.len();
+    let known = header.data_version.and_then(|version| json::from_slice::<DataVersion>(version.as_bytes()).ok());
+    let page =
+        Page { first: header.group_seq, count: header.max_group_num, is_same: known == Some(wrapper.data_version) };
+    wrapper.subscription_group_table = page.of(broker, wrapper.subscription_group_table);
+    let body = json::to_vec(&wrapper).map_err(Failure::answer)?;
+    Ok(call.success_fields_body(|field| field("totalGroupNum", FieldValue::Integer(total as i64)), body))
+}
+
+/// GET_SUBSCRIPTIONGROUP_CONFIG (352).
+pub(crate) fn get(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: GetSubscriptionGroupConfigRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let group = broker.groups.get(header.group).ok_or_else(|| {
+        let remark = format!("No group in this broker. group: {}", header.group);
+        Failure::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
+    })?;
+    call.success_json(&*group)
+}

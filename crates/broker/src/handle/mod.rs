@@ -1,0 +1,11 @@
+//! Handlers: one function a request, grouped in families. Each takes the broker, the call and the request's header, and
+//! answers through the call, or refuses.
+
+pub(crate) mod admin;
+pub(crate) mod client;
+pub(crate) mod group;
+pub(crate) mod lock;
+pub(crate) mod offset;
+pub(crate) mod pull;
+pub(crate) mod send;
+pub(crate) mod topic;

@@ -1,0 +1,304 @@
+//! Reading messages: pulls (11, 361) and single messages by their id (33).
+//! Java: `processor/PullMessageProcessor.java`, `processor/DefaultPullMessageResultHandler.java`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raptormq_protocol::body::{PERM_READ, SubscriptionGroupConfig};
+use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader, ViewMessageRequestHeader};
+use raptormq_protocol::heartbeat::{EXPRESSION_TAG, MessageModel};
+use raptormq_remoting::{Exchange, Output, Responder};
+use raptormq_store::{GetLimits, GetResult, GetStatus, Queue};
+
+use crate::broker::{Broker, Counters};
+use crate::dispatch::{Call, Reply};
+use crate::failure::{Failure, Forbidden};
+use crate::filter::{Subscription, TagFilter};
+use crate::hold::NotHeld;
+use crate::persist::Table;
+use crate::topics::Topic;
+
+/// Bits of a pull's `sysFlag`. Java: `common/sysflag/PullSysFlag.java`.
+mod pull_flag {
+    pub(super) const COMMIT_OFFSET: i32 = 0x1;
+    pub(super) const SUSPEND: i32 = 0x2;
+    pub(super) const SUBSCRIPTION: i32 = 0x4;
+}
+
+/// Bytes of messages that a pull answers when it names no limit. Java: `PullMessageRequestHeader.maxMsgBytes`.
+const BYTES_DEFAULT: usize = 256 << 10;
+
+/// A pull that is allowed: what is needed to run it, and to run it again.
+pub(crate) struct Pull {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) queue_offset: i64,
+    pub(crate) filter: PullFilter,
+    limits: GetLimits,
+    topic_sys_flag: i32,
+    group: Arc<SubscriptionGroupConfig>,
+}
+
+/// Where the filter of a pull comes from.
+pub(crate) enum PullFilter {
+    /// The request.
+    Own(TagFilter),
+    /// What the group subscribes to.
+    Of(Arc<Subscription>),
+}
+
+impl PullFilter {
+    pub(crate) fn matches(&self, tags_code: i64) -> bool {
+        match self {
+            PullFilter::Own(filter) => filter.matches(tags_code),
+            PullFilter::Of(subscription) => subscription.filter.matches(tags_code),
+        }
+    }
+}
+
+/// PULL_MESSAGE (11).
+pub(crate) fn pull(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: PullMessageRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    check_broker(broker)?;
+    run(broker, call, &header)
+}
+
+/// LITE_PULL_MESSAGE (361).
+pub(crate) fn lite_pull(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: PullMessageRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    check_broker(broker)?;
+    if !broker.settings.broker.lite_pull_message_enable {
+        let ip = &broker.settings.broker.broker_ip1;
+        let remark = format!("the broker[{ip}] for lite pull consumer is forbidden");
+        return Err(Failure::pull_forbidden(Forbidden::Broker, remark));
+    }
+    run(broker, call, &header)
+}
+
+fn run(broker: &Broker, call: &mut Call<'_, '_>, header: &PullMessageRequestHeader<'_>) -> Result<Reply, Failure> {
+    let pull = allow(broker, call, header)?;
+    if header.sys_flag & pull_flag::COMMIT_OFFSET != 0 {
+        let (group, topic) = (header.consumer_group, header.topic);
+        broker.offsets.commit(group, topic, header.queue_id, header.commit_offset, broker.now_ms());
+    }
+    let answer = read(broker, &pull);
+    if answer.code == ResponseCode::PULL_NOT_FOUND && header.sys_flag & pull_flag::SUSPEND != 0 {
+        hold(broker, pull, call.responder(), header.suspend_timeout_millis);
+    } else {
+        answer.write(call.exchange(), call.out);
+    }
+    Ok(Reply::Done)
+}
+
+fn hold(broker: &Broker, pull: Pull, responder: Responder, asked_ms: i64) {
+    let config = &broker.settings.broker;
+    let timeout_ms = match config.long_polling_enable {
+        true => u64::try_from(asked_ms).unwrap_or(0),
+        false => config.short_polling_time_mills,
+    };
+    match broker.holds.add(pull, responder, Duration::from_millis(timeout_ms)) {
+        Ok(()) => {}
+        Err(NotHeld::Full(pull, responder) | NotHeld::Arrived(pull, responder)) => again(broker, pull, responder),
+    }
+}
+
+/// Runs a pull that waited, and answers whatever there is.
+pub(crate) fn again(broker: &Broker, pull: Pull, responder: Responder) {
+    if responder.connection().is_closed() {
+        return;
+    }
+    let answer = read(broker, &pull);
+    responder.answer(|to, out| answer.write(to, out));
+}
+
+fn check_broker(broker: &Broker) -> Result<(), Failure> {
+    if broker.settings.broker.broker_permission & PERM_READ as u32 != 0 {
+        return Ok(());
+    }
+    let remark = format!("the broker[{}] pulling message is forbidden", broker.settings.broker.broker_ip1);
+    Err(Failure::pull_forbidden(Forbidden::Broker, remark))
+}
+
+/// Checks a pull in the original's order.
+fn allow(broker: &Broker, call: &Call<'_, '_>, header: &PullMessageRequestHeader<'_>) -> Result<Pull, Failure> {
+    let group = find_group(broker, header.consumer_group)?;
+    let topic = broker.topics.get(header.topic).ok_or_else(|| Failure::no_topic_to_pull(header.topic))?;
+    if !topic.is_readable() {
+        let remark = format!("the topic[{}] pulling message is forbidden", header.topic);
+        return Err(Failure::pull_forbidden(Forbidden::Topic, remark));
+    }
+    let queue = find_queue(broker, &topic, header, call)?;
+    let filter = match header.sys_flag & pull_flag::SUBSCRIPTION != 0 {
+        true => own_filter(broker, header)?,
+        false => PullFilter::Of(group_filter(broker, &group, header)?),
+    };
+    let bytes = header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+    Ok(Pull {
+        queue,
+        queue_offset: header.queue_offset,
+        filter,
+        limits: GetLimits {
+            count: usize::try_from(header.max_msg_nums).unwrap_or(0).max(1),
+            bytes: bytes.unwrap_or(BYTES_DEFAULT),
+        },
+        topic_sys_flag: topic.config.topic_sys_flag,
+        group,
+    })
+}
+
+fn find_group(broker: &Broker, name: &str) -> Result<Arc<SubscriptionGroupConfig>, Failure> {
+    let group = match broker.groups.get(name) {
+        Some(group) => group,
+        None => {
+            let made = broker.groups.get_or_create(name, broker.now_ms());
+            let (group, is_new) = made.ok_or_else(|| Failure::no_group_to_pull(name))?;
+            if is_new {
+                broker.keeper.changed(Table::Groups);
+            }
+            group
+        }
+    };
+    if !group.consume_enable {
+        let remark = format!("subscription group no permission, {name}");
+        return Err(Failure::pull_forbidden(Forbidden::Group, remark));
+    }
+    Ok(group)
+}
+
+fn find_queue(
+    broker: &Broker,
+    topic: &Topic,
+    header: &PullMessageRequestHeader<'_>,
+    call: &Call<'_, '_>,
+) -> Result<Arc<Queue>, Failure> {
+    let is_readable = (0..topic.config.read_queue_nums).contains(&header.queue_id);
+    let queue = if is_readable { topic.queue(&broker.store, header.queue_id) } else { None };
+    queue.cloned().ok_or_else(|| {
+        Failure::invalid(format!(
+            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[{}]",
+            header.queue_id,
+            header.topic,
+            topic.config.read_queue_nums,
+            call.peer.peer_addr()
+        ))
+    })
+}
+
+/// The filter that the request carries.
+fn own_filter(broker: &Broker, header: &PullMessageRequestHeader<'_>) -> Result<PullFilter, Failure> {
+    check_expression_type(broker, header.expression_type.unwrap_or_default())?;
+    let filter = TagFilter::parse(header.subscription.unwrap_or_default());
+    filter.map(PullFilter::Own).ok_or_else(|| {
+        Failure::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, "parse the consumer's subscription failed")
+    })
+}
+
+/// The filter that the group's members have told.
+fn group_filter(
+    broker: &Broker,
+    group: &SubscriptionGroupConfig,
+    header: &PullMessageRequestHeader<'_>,
+) -> Result<Arc<Subscription>, Failure> {
+    let name = header.consumer_group;
+    let members = broker.clients.consumer_group(name).ok_or_else(Failure::group_not_online)?;
+    if !group.consume_broadcast_enable && members.manner().message_model == MessageModel::Broadcasting {
+        let remark = format!("the consumer group[{name}] can not consume by broadcast way");
+        return Err(Failure::pull_forbidden(Forbidden::Broadcasting, remark));
+    }
+    let subscription = members.subscription(header.topic).ok_or_else(Failure::not_subscribed)?;
+    if subscription.data.sub_version < header.sub_version {
+        return Err(Failure::new(ResponseCode::SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest"));
+    }
+    check_expression_type(broker, &subscription.data.expression_type)?;
+    Ok(subscription)
+}
+
+/// Refuses what is no filter by tags.
+pub(crate) fn check_expression_type(broker: &Broker, expression_type: &str) -> Result<(), Failure> {
+    if expression_type.is_empty() || expression_type == EXPRESSION_TAG {
+        return Ok(());
+    }
+    if !broker.settings.broker.enable_property_filter {
+        let remark = format!("The broker does not support consumer to filter message by {expression_type}");
+        return Err(Failure::system(remark));
+    }
+    Err(Failure::not_built("filters other than by tags"))
+}
+
+/// What a pull is answered.
+struct Answer {
+    code: ResponseCode,
+    header: PullMessageResponseHeader,
+    result: GetResult,
+}
+
+/// Reads what the pull wants.
+fn read(broker: &Broker, pull: &Pull) -> Answer {
+    let result = broker.store.get(&pull.queue, pull.queue_offset, &pull.limits, &mut |code| pull.filter.matches(code));
+    let code = match result.status {
+        GetStatus::Found => ResponseCode::SUCCESS,
+        GetStatus::MessageWasRemoving | GetStatus::NoMatchedMessage => ResponseCode::PULL_RETRY_IMMEDIATELY,
+        GetStatus::NoMatchedLogicQueue | GetStatus::NoMessageInQueue if pull.queue_offset != 0 => {
+            ResponseCode::PULL_OFFSET_MOVED
+        }
+        GetStatus::NoMatchedLogicQueue
+        | GetStatus::NoMessageInQueue
+        | GetStatus::OffsetFoundNull
+        | GetStatus::OffsetOverflowOne => ResponseCode::PULL_NOT_FOUND,
+        GetStatus::OffsetOverflowBadly | GetStatus::OffsetTooSmall | GetStatus::OffsetReset => {
+            ResponseCode::PULL_OFFSET_MOVED
+        }
+    };
+    match result.status {
+        GetStatus::Found => {
+            Counters::add(&broker.counters.pulls_found, 1);
+            Counters::add(&broker.counters.messages_out, result.count as u64);
+        }
+        _ => Counters::add(&broker.counters.pulls_missed, 1),
+    }
+    let suggested = match (broker.settings.broker.slave_read_enable, result.suggest_slave) {
+        (true, true) => pull.group.which_broker_when_consume_slowly,
+        (true, false) => pull.group.broker_id,
+        (false, _) => 0,
+    };
+    let header = PullMessageResponseHeader {
+        suggest_which_broker_id: suggested,
+        next_begin_offset: result.next_offset,
+        min_offset: result.min_offset,
+        max_offset: result.max_offset,
+        topic_sys_flag: Some(pull.topic_sys_flag),
+        group_sys_flag: Some(pull.group.group_sys_flag),
+        ..PullMessageResponseHeader::default()
+    };
+    Answer { code, header, result }
+}
+
+impl Answer {
+    /// Writes the answer; the messages are slices of the log, sent without a copy.
+    fn write(self, to: Exchange, out: &mut Output) {
+        let Some(writer) = out.answer(to, self.code, Some(self.result.status.name())) else { return };
+        let bytes = self.result.slices.iter().map(|slice| slice.len()).sum();
+        writer.header(&self.header).finish_detached(bytes);
+        for slice in self.result.slices {
+            out.attach(slice);
+        }
+    }
+}
+
+/// VIEW_MESSAGE_BY_ID (33).
+pub(crate) fn view_message(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: ViewMessageRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    match broker.store.record_at(header.offset) {
+        Some(record) => Ok(call.success_body(record)),
+        None => Err(Failure::system(format!("can not find message by the offset, {}", header.offset))),
+    }
+}

@@ -1,0 +1,227 @@
+//! Topics, as clients and tools make, remove and list them (17, 21, 202, 215, 305, 351).
+//! Java: `processor/AdminBrokerProcessor.java`, `common/attribute/AttributeUtil.java`.
+
+use std::collections::BTreeMap;
+
+use raptormq_protocol::body::{
+    TopicConfig, TopicConfigAndMappingSerializeWrapper, TopicConfigAndQueueMapping, TopicFilterType, TopicList,
+    TopicOffset, TopicStatsTable,
+};
+use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::header::{
+    CreateTopicRequestHeader, DeleteTopicRequestHeader, FieldValue, GetAllTopicConfigRequestHeader,
+    GetTopicConfigRequestHeader, GetTopicStatsInfoRequestHeader,
+};
+use raptormq_protocol::json;
+
+use crate::broker::Broker;
+use crate::dispatch::{Call, Reply};
+use crate::failure::Failure;
+use crate::handle::offset;
+use crate::names;
+use crate::persist::Table;
+use crate::topics::QUEUES_MAX;
+
+/// UPDATE_AND_CREATE_TOPIC (17).
+pub(crate) fn create(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: CreateTopicRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let name = header.topic;
+    check_own(broker, name)?;
+    let queues = |number: i32, what: &str| match number {
+        1..=QUEUES_MAX => Ok(number),
+        _ => Err(Failure::invalid(format!("{what} is {number}; 1 to {QUEUES_MAX} queues are possible"))),
+    };
+    let known = broker.topics.get(name);
+    let mut attributes = known.as_ref().map(|topic| topic.config.attributes.clone()).unwrap_or_default();
+    change_attributes(broker, &mut attributes, header.attributes.unwrap_or_default(), known.is_none())?;
+    let config = TopicConfig {
+        topic_name: name.to_owned(),
+        read_queue_nums: queues(header.read_queue_nums, "readQueueNums")?,
+        write_queue_nums: queues(header.write_queue_nums, "writeQueueNums")?,
+        perm: header.perm,
+        topic_filter_type: TopicFilterType::from_name(header.topic_filter_type),
+        topic_sys_flag: header.topic_sys_flag.unwrap_or_default(),
+        order: header.order,
+        attributes,
+    };
+    if known.is_some_and(|topic| topic.config == config) {
+        return Ok(call.success());
+    }
+    tracing::info!(topic = name, by = %call.peer.peer_addr(), "a topic is made or changed");
+    broker.topics.put(config, broker.now_ms());
+    broker.outer.topics_changed();
+    Ok(call.success_when_kept(broker.keeper.keep(Table::Topics)))
+}
+
+/// Refuses names that are none, and those of the broker's own topics.
+fn check_own(broker: &Broker, name: &str) -> Result<(), Failure> {
+    names::check_topic(name)?;
+    if broker.settings.broker.validate_system_topic_when_update_topic && broker.topics.system.contains(name) {
+        return Err(Failure::invalid(format!("The topic[{name}] is conflict with system topic.")));
+    }
+    Ok(())
+}
+
+/// Values that an attribute may have.
+enum Values {
+    OneOf(&'static [&'static str]),
+    Number,
+}
+
+/// The attributes of topics and what they may be. Java: `common/TopicAttributes.java`.
+const ATTRIBUTES: &[(&str, Values)] = &[
+    ("queue.type", Values::OneOf(&["SimpleCQ", "BatchCQ", "RocksDBCQ"])),
+    ("cleanup.policy", Values::OneOf(&["DELETE", "COMPACTION"])),
+    (MESSAGE_TYPE, Values::OneOf(&["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED"])),
+    ("reserve.time", Values::Number),
+];
+
+const MESSAGE_TYPE: &str = "message.type";
+
+/// Applies `+key=value,-key` to the attributes of a topic.
+fn change_attributes(
+    broker: &Broker,
+    attributes: &mut BTreeMap<String, String>,
+    changes: &str,
+    is_new: bool,
+) -> Result<(), Failure> {
+    for change in changes.split(',').map(str::trim).filter(|change| !change.is_empty()) {
+        let refused = |reason: &str| Err(Failure::system(format!("attribute {change}: {reason}")));
+        match change.split_at(1) {
+            ("+", pair) => {
+                let Some((key, value)) = pair.split_once('=') else { return refused("kv string format wrong.") };
+                let Some((_, values)) = ATTRIBUTES.iter().find(|(name, _)| *name == key) else {
+                    return refused("unsupported key");
+                };
+                let is_right = match values {
+                    Values::OneOf(values) => values.contains(&value),
+                    Values::Number => value.parse::<i64>().is_ok_and(|number| number >= -1),
+                };
+                if !is_right {
+                    return refused("value is not in set");
+                }
+                if key == MESSAGE_TYPE && value == "MIXED" && !broker.settings.broker.enable_mixed_message_type {
+                    return Err(Failure::invalid("MIXED message type is not supported."));
+                }
+                attributes.insert(key.to_owned(), value.to_owned());
+            }
+            ("-", _) if is_new => return refused("only add attribute is supported while creating topic"),
+            ("-", key) => {
+                if attributes.remove(key).is_none() {
+                    return refused("attempt to delete a nonexistent key");
+                }
+            }
+            _ => return refused("add/alter attribute format is wrong"),
+        }
+    }
+    Ok(())
+}
+
+/// DELETE_TOPIC_IN_BROKER (215).
+pub(crate) fn delete(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: DeleteTopicRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let name = header.topic;
+    check_own(broker, name)?;
+    tracing::info!(topic = name, by = %call.peer.peer_addr(), "a topic is deleted");
+    broker.topics.remove(name, broker.now_ms());
+    broker.store.delete_topic(name).map_err(offset::disk_failure)?;
+    broker.offsets.remove_topic(name);
+    broker.outer.topics_changed();
+    Ok(call.success_when_kept(broker.keeper.keep(Table::Topics)))
+}
+
+/// GET_ALL_TOPIC_CONFIG (21): all, or from 5.x a page.
+pub(crate) fn all(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: GetAllTopicConfigRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let table = broker.topics.snapshot();
+    let total = table.topic_config_table.len();
+    let page = Page {
+        first: header.topic_seq,
+        count: header.max_topic_num,
+        is_same: header.data_version.is_some_and(|version| {
+            json::from_slice(version.as_bytes())
+                .is_ok_and(|version: raptormq_protocol::body::DataVersion| version == table.data_version)
+        }),
+    };
+    let wrapper = TopicConfigAndMappingSerializeWrapper {
+        data_version: table.data_version,
+        topic_config_table: page.of(broker, table.topic_config_table),
+        ..Default::default()
+    };
+    let body = json::to_vec(&wrapper).map_err(Failure::answer)?;
+    Ok(call.success_fields_body(|field| field("totalTopicNum", FieldValue::Integer(total as i64)), body))
+}
+
+/// Which part of a table is asked for.
+pub(crate) struct Page {
+    /// Number of the first entry; without it all are meant.
+    pub(crate) first: Option<i32>,
+    pub(crate) count: Option<i32>,
+    /// The table is still the one that the pages before came from; otherwise the first page comes again.
+    pub(crate) is_same: bool,
+}
+
+impl Page {
+    pub(crate) fn of<T>(&self, broker: &Broker, table: BTreeMap<String, T>) -> BTreeMap<String, T> {
+        let Some(first) = self.first.filter(|_| broker.settings.broker.enable_split_metadata) else { return table };
+        let first = if self.is_same { usize::try_from(first).unwrap_or(0) } else { 0 };
+        let most = usize::try_from(broker.settings.broker.split_metadata_size).unwrap_or(usize::MAX);
+        let count = self.count.and_then(|count| usize::try_from(count).ok()).unwrap_or(most).min(most);
+        table.into_iter().skip(first).take(count).collect()
+    }
+}
+
+/// GET_TOPIC_CONFIG (351).
+pub(crate) fn get(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: GetTopicConfigRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let topic = broker.topics.get(header.topic).ok_or_else(|| {
+        let remark = format!("No topic in this broker. topic: {}", header.topic);
+        Failure::new(ResponseCode::TOPIC_NOT_EXIST, remark)
+    })?;
+    call.success_json(&TopicConfigAndQueueMapping { mapping_detail: None, topic: topic.config.clone() })
+}
+
+/// GET_TOPIC_STATS_INFO (202).
+pub(crate) fn stats(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: GetTopicStatsInfoRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let name = header.topic;
+    let topic = broker
+        .topics
+        .get(name)
+        .ok_or_else(|| Failure::new(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{name}] not exist")))?;
+    let mut stats = TopicStatsTable::default();
+    for queue_id in 0..topic.config.write_queue_nums.clamp(0, QUEUES_MAX) {
+        let mut offsets = TopicOffset::default();
+        if let Some(queue) = broker.store.queue(name, queue_id) {
+            offsets.min_offset = queue.min_offset().max(0);
+            offsets.max_offset = queue.max_offset().max(0);
+            if offsets.max_offset > 0 {
+                let last = broker.store.timestamp_at(&queue, offsets.max_offset - 1);
+                offsets.last_update_timestamp = last.map_err(offset::disk_failure)?;
+            }
+        }
+        let queue = names::message_queue(name, &broker.settings.broker.broker_name, queue_id);
+        stats.offset_table.insert(queue, offsets);
+    }
+    call.success_json(&stats)
+}
+
+/// GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305).
+pub(crate) fn system_topics(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
+    call.success_json(&TopicList { broker_addr: None, topic_list: broker.topics.system.list() })
+}

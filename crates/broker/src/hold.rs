@@ -1,0 +1,195 @@
+//! Pulls that wait for their queue's next message (long polling).
+//!
+//! A hold hangs on its queue and keeps no thread and no lock. The I/O thread that appends a message wakes the holds that
+//! want it at the end of its turn ([`wake`]), wherever their connections live; one task ends those whose time is up
+//! ([`run`]). Either way the pull runs once more, may not wait again, and answers. A queue counts its holds, so an append
+//! to a queue that nobody waits for costs one load. Java: `longpolling/PullRequestHoldService.java`; unlike there, a
+//! deadline is met when it comes, not at the next tick.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use raptormq_remoting::Responder;
+use raptormq_store::{Queue, Staging};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::broker::Broker;
+use crate::handle::pull::{self, Pull};
+
+/// Most holds at a time; a pull beyond that is answered at once. What clients have: one for each queue of each group.
+const HOLDS_MAX: usize = 1 << 20;
+/// Most holds of one connection.
+const HOLDS_PER_CONNECTION_MAX: usize = 1 << 16;
+/// Longest hold, whatever the client asks for: beyond, its connection would count as idle and be closed.
+const HOLD_MAX: Duration = Duration::from_secs(90);
+
+/// A pull that waits.
+pub(crate) struct Hold {
+    pub(crate) pull: Pull,
+    pub(crate) responder: Responder,
+    deadline: Instant,
+}
+
+/// The place of a hold: its queue (by address; the hold keeps it alive) and a number.
+type Place = (usize, u64);
+
+/// All holds.
+#[derive(Default)]
+pub(crate) struct Holds {
+    /// One lock for all: it is held for the time of a few look-ups, and appends that nobody waits for do not take it.
+    table: Mutex<Table>,
+    /// The task of [`run`] is asked to look at the deadlines.
+    earlier: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    next_number: u64,
+    holds: BTreeMap<Place, Hold>,
+    deadlines: BTreeSet<(Instant, Place)>,
+    connections: HashMap<u64, BTreeSet<Place>>,
+    /// When the task looks next by itself. It may find nothing then; that is cheaper than telling it of every hold.
+    armed: Option<Instant>,
+}
+
+/// Why a pull cannot be held.
+pub(crate) enum NotHeld {
+    /// There are too many.
+    Full(Pull, Responder),
+    /// A message has come in the meantime.
+    Arrived(Pull, Responder),
+}
+
+impl Holds {
+    /// Lets the pull wait for `timeout` at most.
+    pub(crate) fn add(&self, pull: Pull, responder: Responder, timeout: Duration) -> Result<(), NotHeld> {
+        let connection_id = responder.connection().id();
+        let deadline = Instant::now() + timeout.min(HOLD_MAX);
+        let queue = Arc::clone(&pull.queue);
+        let from = pull.queue_offset;
+        let mut table = self.table.lock();
+        let of_connection = table.connections.get(&connection_id).map_or(0, BTreeSet::len);
+        if table.holds.len() >= HOLDS_MAX || of_connection >= HOLDS_PER_CONNECTION_MAX {
+            return Err(NotHeld::Full(pull, responder));
+        }
+        let place = (address_of(&queue), table.next_number);
+        table.next_number += 1;
+        table.connections.entry(connection_id).or_default().insert(place);
+        table.deadlines.insert((deadline, place));
+        table.holds.insert(place, Hold { pull, responder, deadline });
+        queue.holds.fetch_add(1, Ordering::SeqCst);
+        let is_earlier = table.armed.is_none_or(|armed| deadline < armed);
+        if is_earlier {
+            table.armed = Some(deadline);
+        }
+        drop(table);
+        if is_earlier {
+            self.earlier.notify_one();
+        }
+        // An append that did not see this hold has moved the queue's end before: either it wakes us or we see it.
+        fence(Ordering::SeqCst);
+        if queue.max_offset() > from
+            && let Some(hold) = self.table.lock().remove(place)
+        {
+            return Err(NotHeld::Arrived(hold.pull, hold.responder));
+        }
+        Ok(())
+    }
+
+    /// Drops the holds of a connection that has ended.
+    pub(crate) fn closed(&self, connection_id: u64) {
+        let mut table = self.table.lock();
+        let places = table.connections.get(&connection_id).cloned().unwrap_or_default();
+        for place in places {
+            table.remove(place);
+        }
+    }
+
+    /// How many pulls wait.
+    pub(crate) fn len(&self) -> usize {
+        self.table.lock().holds.len()
+    }
+
+    /// Takes out the holds that one of the turn's messages is for.
+    fn take_wanting(&self, staging: &Staging) -> Vec<Hold> {
+        let mut woken = Vec::new();
+        // The appended messages are visible; whoever holds from now on sees them by itself.
+        fence(Ordering::SeqCst);
+        for arrival in staging.arrivals() {
+            if arrival.queue.holds.load(Ordering::SeqCst) == 0 {
+                continue;
+            }
+            let address = address_of(arrival.queue);
+            let mut table = self.table.lock();
+            let of_queue = table.holds.range((address, 0)..=(address, u64::MAX));
+            let wants = |hold: &Hold| {
+                hold.pull.queue_offset <= arrival.queue_offset && hold.pull.filter.matches(arrival.tags_code)
+            };
+            let places: Vec<Place> = of_queue.filter(|(_, hold)| wants(hold)).map(|(place, _)| *place).collect();
+            woken.extend(places.into_iter().filter_map(|place| table.remove(place)));
+        }
+        woken
+    }
+
+    /// Takes out the holds whose time is up, and says when the next one's is.
+    fn take_due(&self, now: Instant) -> (Vec<Hold>, Option<Instant>) {
+        let mut table = self.table.lock();
+        let mut due = Vec::new();
+        while let Some((deadline, place)) = table.deadlines.first().copied()
+            && deadline <= now
+        {
+            due.extend(table.remove(place));
+        }
+        table.armed = table.deadlines.first().map(|(deadline, _)| *deadline);
+        (due, table.armed)
+    }
+}
+
+impl Table {
+    fn remove(&mut self, place: Place) -> Option<Hold> {
+        let hold = self.holds.remove(&place)?;
+        hold.pull.queue.holds.fetch_sub(1, Ordering::SeqCst);
+        self.deadlines.remove(&(hold.deadline, place));
+        let connection_id = hold.responder.connection().id();
+        if let Some(places) = self.connections.get_mut(&connection_id) {
+            places.remove(&place);
+            if places.is_empty() {
+                self.connections.remove(&connection_id);
+            }
+        }
+        Some(hold)
+    }
+}
+
+fn address_of(queue: &Arc<Queue>) -> usize {
+    Arc::as_ptr(queue).addr()
+}
+
+/// Answers the pulls that waited for what the turn appended. Called at the end of the turn, with no lock held.
+pub(crate) fn wake(broker: &Broker, staging: &Staging) {
+    for hold in broker.holds.take_wanting(staging) {
+        pull::again(broker, hold.pull, hold.responder);
+    }
+}
+
+/// Ends holds whose time is up, for as long as the broker runs.
+pub(crate) async fn run(broker: Arc<Broker>) {
+    loop {
+        let (due, next) = broker.holds.take_due(Instant::now());
+        for hold in due {
+            pull::again(&broker, hold.pull, hold.responder);
+        }
+        let earlier = broker.holds.earlier.notified();
+        match next {
+            Some(next) => {
+                // Whichever comes first; then the deadlines are looked at anew.
+                let _ = tokio::time::timeout_at(next, earlier).await;
+            }
+            None => earlier.await,
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The broker at its name servers: registered with each of them, at the start, in a fixed period and when topics change.
+//!
+//! Each name server has a task of its own, so one that is slow or gone delays neither the others nor the broker.
+//! Java: `out/BrokerOuterAPI.java`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use raptormq_config::BrokerSettings;
+use raptormq_protocol::body::{
+    DataVersion, KVTable, PERM_READ, PERM_WRITE, RegisterBrokerBody, TopicConfigAndMappingSerializeWrapper,
+};
+use raptormq_protocol::code::RequestCode;
+use raptormq_protocol::header::{
+    QueryDataVersionRequestHeader, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader,
+    UnRegisterBrokerRequestHeader,
+};
+use raptormq_protocol::json;
+use raptormq_remoting::{Client, ClientOptions, Request};
+use tokio::sync::watch;
+
+use crate::broker::Broker;
+
+/// How long a name server has to answer when the broker leaves. Java: `unregisterBrokerAll`.
+const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Shortest and longest period between two registrations. Java: `BrokerController.start`.
+const PERIOD_MIN: Duration = Duration::from_secs(10);
+const PERIOD_MAX: Duration = Duration::from_secs(60);
+/// How long without a registration a name server keeps a broker. Java: the default of `heartbeatTimeoutMillis`.
+const HEARTBEAT_TIMEOUT_MS: i64 = 120_000;
+
+/// The name servers, and what they are told.
+pub(crate) struct Outer {
+    name_servers: Vec<String>,
+    /// Where clients and slaves reach this broker.
+    broker_addr: String,
+    ha_server_addr: String,
+    period: Duration,
+    timeout: Duration,
+    /// Counts changes of topics; the tasks wait for it.
+    changes: watch::Sender<u64>,
+    /// Counts name servers that were tried once.
+    tried: watch::Sender<usize>,
+    /// The register body of a version, encoded once for all name servers.
+    body: Mutex<Option<(DataVersion, Bytes)>>,
+}
+
+impl Outer {
+    pub(crate) fn new(settings: &BrokerSettings) -> Outer {
+        let broker = &settings.broker;
+        let names = broker.namesrv_addr.split(';').map(str::trim).filter(|name| !name.is_empty());
+        let join = |ip: &str, port: u16| match ip.contains(':') && !ip.starts_with('[') {
+            true => format!("[{ip}]:{port}"),
+            false => format!("{ip}:{port}"),
+        };
+        Outer {
+            name_servers: names.map(str::to_owned).collect(),
+            broker_addr: join(&broker.broker_ip1, settings.server.listen_port),
+            ha_server_addr: join(&broker.broker_ip2, settings.store.ha_listen_port),
+            period: Duration::from_millis(broker.register_name_server_period).clamp(PERIOD_MIN, PERIOD_MAX),
+            timeout: Duration::from_millis(broker.register_broker_timeout_mills),
+            changes: watch::Sender::new(0),
+            tried: watch::Sender::new(0),
+            body: Mutex::new(None),
+        }
+    }
+
+    /// Where clients reach this broker, as it is registered.
+    pub(crate) fn broker_addr(&self) -> &str {
+        &self.broker_addr
+    }
+
+    /// Lets every name server be told soon.
+    pub(crate) fn topics_changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until every name server was tried once.
+    pub(crate) async fn tried(&self) {
+        let mut tried = self.tried.subscribe();
+        // The sender lives as long as `self`.
+        let _ = tried.wait_for(|count| *count >= self.name_servers.len()).await;
+    }
+}
+
+/// Keeps the broker registered for as long as this is polled.
+pub(crate) async fn run(broker: Arc<Broker>, client: Client) {
+    let tasks: Vec<_> = broker
+        .outer
+        .name_servers
+        .iter()
+        .map(|name| tokio::spawn(keep_registered(Arc::clone(&broker), client.clone(), name.clone())))
+        .collect();
+    // They end only with the runtime; a panic in one of them is logged by the panic hook and ends that one alone.
+    for task in tasks {
+        let _ = task.await;
+    }
+}
+
+/// A client for the name servers.
+pub(crate) fn client(settings: &BrokerSettings) -> Client {
+    let net = &settings.client;
+    let options = ClientOptions {
+        connect_timeout: Duration::from_millis(net.connect_timeout_millis),
+        idle_timeout: Duration::from_secs(net.client_channel_max_idle_time_seconds.into()),
+        language: raptormq_protocol::command::Language::JAVA,
+        ..ClientOptions::default()
+    };
+    Client::new(options, Arc::new(()))
+}
+
+async fn keep_registered(broker: Arc<Broker>, client: Client, name_server: String) {
+    let outer = &broker.outer;
+    let mut changes = outer.changes.subscribe();
+    let mut is_force = true;
+    let mut is_failing = false;
+    loop {
+        // What changes from now on is a reason to come again.
+        changes.mark_unchanged();
+        let outcome = register(&broker, &client, &name_server, is_force).await;
+        match &outcome {
+            Ok(()) if is_failing => tracing::info!(name_server, "registered again"),
+            // Said once, not every half minute.
+            Err(reason) if !is_failing => tracing::warn!(name_server, reason, "cannot register; trying on"),
+            _ => {}
+        }
+        is_failing = outcome.is_err();
+        outer.tried.send_modify(|count| *count = count.saturating_add(1));
+        is_force = broker.settings.broker.force_register;
+        match tokio::time::timeout(outer.period, changes.changed()).await {
+            Ok(Ok(())) => is_force = true,
+            Ok(Err(_)) => return,
+            Err(_) => {}
+        }
+    }
+}
+
+/// Registers, unless the name server already has this version of the topics (which it is asked only without force).
+async fn register(broker: &Broker, client: &Client, name_server: &str, is_force: bool) -> Result<(), String> {
+    let outer = &broker.outer;
+    let identity = &broker.settings.broker;
+    let version = broker.topics.version();
+    if !is_force && !needs_register(broker, client, name_server, version).await {
+        return Ok(());
+    }
+    let body = encoded_body(broker)?;
+    let header = RegisterBrokerRequestHeader {
+        broker_name: &identity.broker_name,
+        broker_addr: &outer.broker_addr,
+        cluster_name: &identity.broker_cluster_name,
+        ha_server_addr: &outer.ha_server_addr,
+        broker_id: identity.broker_id,
+        heartbeat_timeout_millis: Some(HEARTBEAT_TIMEOUT_MS),
+        enable_acting_master: None,
+        compressed: identity.compressed_register,
+        body_crc32: raptormq_protocol::message::record::body_crc(&body),
+    };
+    let request = Request::new(RequestCode::REGISTER_BROKER).header(&header).body(body);
+    let response = client.call(name_server, request, outer.timeout).await.map_err(|error| error.to_string())?;
+    if !response.is_success() {
+        return Err(format!("{}: {}", response.code, response.remark.unwrap_or_default()));
+    }
+    if !response.body.is_empty()
+        && let Ok(orders) = json::from_slice::<KVTable>(&response.body)
+    {
+        broker.take_order_topics(orders.table.keys());
+    }
+    Ok(())
+}
+
+/// Whether the name server has another version of the topics. When it does not say, it is told.
+async fn needs_register(broker: &Broker, client: &Client, name_server: &str, version: DataVersion) -> bool {
+    let identity = &broker.settings.broker;
+    let header = QueryDataVersionRequestHeader {
+        broker_name: &identity.broker_name,
+        broker_addr: &broker.outer.broker_addr,
+        cluster_name: &identity.broker_cluster_name,
+        broker_id: identity.broker_id,
+    };
+    let Ok(body) = json::to_vec(&version) else { return true };
+    let request = Request::new(RequestCode::QUERY_DATA_VERSION).header(&header).body(body);
+    match client.call(name_server, request, broker.outer.timeout).await {
+        Ok(response) if response.is_success() => {
+            let changed = response.header::<QueryDataVersionResponseHeader>().is_ok_and(|header| header.changed);
+            let theirs = json::from_slice::<DataVersion>(&response.body).ok();
+            changed || theirs.is_some_and(|theirs| theirs != version)
+        }
+        _ => true,
+    }
+}
+
+/// The register body of the topics as they are.
+fn encoded_body(broker: &Broker) -> Result<Bytes, String> {
+    let table = broker.topics.snapshot();
+    let mut known = broker.outer.body.lock();
+    if let Some((version, body)) = &*known
+        && *version == table.data_version
+    {
+        return Ok(body.clone());
+    }
+    let permission = i32::try_from(broker.settings.broker.broker_permission).unwrap_or(PERM_READ | PERM_WRITE);
+    let mut topic_config_table = table.topic_config_table;
+    if permission != PERM_READ | PERM_WRITE {
+        topic_config_table.values_mut().for_each(|topic| topic.perm &= permission);
+    }
+    let body = RegisterBrokerBody {
+        filter_server_list: Vec::new(),
+        topic_config_serialize_wrapper: TopicConfigAndMappingSerializeWrapper {
+            data_version: table.data_version,
+            topic_config_table,
+            ..Default::default()
+        },
+    };
+    let encoded = match broker.settings.broker.compressed_register {
+        true => body.encode_compressed(),
+        false => body.encode(),
+    };
+    let encoded = Bytes::from(encoded.map_err(|error| error.to_string())?);
+    *known = Some((table.data_version, encoded.clone()));
+    Ok(encoded)
+}
+
+/// Tells every name server that the broker leaves; each has three seconds.
+pub(crate) async fn unregister(broker: &Broker, client: &Client) {
+    let identity = &broker.settings.broker;
+    let header = UnRegisterBrokerRequestHeader {
+        broker_name: &identity.broker_name,
+        broker_addr: &broker.outer.broker_addr,
+        cluster_name: &identity.broker_cluster_name,
+        broker_id: identity.broker_id,
+    };
+    let request = Request::new(RequestCode::UNREGISTER_BROKER).header(&header);
+    let calls: Vec<_> = broker
+        .outer
+        .name_servers
+        .iter()
+        .map(|name| {
+            let (client, name, request) = (client.clone(), name.clone(), request.clone());
+            tokio::spawn(async move { (client.call(&name, request, UNREGISTER_TIMEOUT).await, name) })
+        })
+        .collect();
+    for call in calls {
+        if let Ok((Err(error), name_server)) = call.await {
+            tracing::warn!(name_server, %error, "cannot unregister");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Starts the broker and stops it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use raptormq_config::{BrokerSettings, FlushDiskType, StoreConfig};
+use raptormq_remoting::{Listen, Server, ServerOptions};
+use raptormq_store::disk::Disk;
+use raptormq_store::disk::real::RealDisk;
+use raptormq_store::{
+    Clock, OpenError, OptionsError, StoreOptions, SystemClock, TransferLimits, in_memory_bytes, parse_delay_levels,
+};
+use tokio::sync::oneshot;
+
+use crate::broker::Broker;
+use crate::dispatch::VIP_LISTENER;
+use crate::persist::KeptError;
+use crate::service::BrokerService;
+use crate::{hold, outer, persist};
+
+/// How far below the broker's port its VIP port is.
+const VIP_PORT_BELOW: u16 = 2;
+/// How often silent clients and free locks are looked for. Java: `ClientHousekeepingService`.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why a broker did not start. Nothing is left half-started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A setting of the store is none.
+    #[error(transparent)]
+    StoreOptions(#[from] OptionsError),
+    /// What an earlier run kept cannot be read.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// A port cannot be had, or a thread.
+    #[error(transparent)]
+    Server(#[from] raptormq_remoting::StartError),
+    /// The address to listen on is none.
+    #[error("bindAddress={0} is no IP address; set one of this machine, or 0.0.0.0 for all")]
+    BindAddress(String),
+    /// The address to register is none.
+    #[error("brokerIP1={ip} is no address that clients could use: {reason}; set the address of this machine")]
+    BrokerIp {
+        /// The setting.
+        ip: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A thread cannot be had.
+    #[error("cannot start the thread {name}: {source}; allow this process more threads (ulimit -u)")]
+    Thread {
+        /// Its name.
+        name: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A broker that runs. Dropping it stops it at once; [`RunningBroker::shutdown`] stops it in order.
+pub struct RunningBroker {
+    broker: Arc<Broker>,
+    server: Server,
+    housekeeping: Thread,
+    keeper: Thread,
+}
+
+/// A thread, and what ends it.
+struct Thread {
+    handle: Mutex<Option<std::thread::JoinHandle<()>>>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+/// Starts a broker on this machine's disk and clock.
+pub fn start(settings: BrokerSettings) -> Result<RunningBroker, StartError> {
+    start_with(settings, Arc::new(RealDisk), Arc::new(SystemClock))
+}
+
+/// Starts a broker on that disk and clock.
+pub fn start_with(
+    settings: BrokerSettings,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+) -> Result<RunningBroker, StartError> {
+    let options = server_options(&settings)?;
+    let broker = Broker::new(settings, disk, clock)?;
+    let server = {
+        let broker = Arc::clone(&broker);
+        Server::start(options, move |thread_index| BrokerService::new(Arc::clone(&broker), thread_index))
+    };
+    // Whatever was opened is closed by being dropped.
+    let server = server?;
+    let keeper = {
+        let broker = Arc::clone(&broker);
+        Thread::spawn("broker-keeper", move |_| persist::run(&broker))?
+    };
+    let housekeeping = {
+        let broker = Arc::clone(&broker);
+        Thread::spawn("broker-housekeeping", move |stop| keep_house(broker, stop))
+    };
+    let housekeeping = housekeeping.inspect_err(|_| broker.keeper.stop())?;
+    Ok(RunningBroker { broker, server, housekeeping, keeper })
+}
+
+impl RunningBroker {
+    /// Where clients connect to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addrs()[0]
+    }
+
+    /// Where clients connect to that prefer the VIP port; `None` when there is no port below.
+    pub fn vip_addr(&self) -> Option<SocketAddr> {
+        self.server.local_addrs().get(VIP_LISTENER).copied()
+    }
+
+    /// The address that is registered with the name servers.
+    pub fn broker_addr(&self) -> &str {
+        self.broker.outer.broker_addr()
+    }
+
+    /// Waits until every name server was asked once to take the broker, whether it did or not.
+    pub async fn registered(&self) {
+        self.broker.outer.tried().await;
+    }
+
+    /// Stops in order: leaves the name servers, so that clients go elsewhere; closes connections; writes everything out.
+    pub async fn shutdown(self) {
+        self.housekeeping.end().await;
+        self.server.shutdown().await;
+        self.broker.keeper.stop();
+        self.keeper.end().await;
+        if let Err(error) = self.broker.store.close() {
+            tracing::error!(%error, "the store was not closed in order; the next start recovers it");
+        }
+    }
+}
+
+impl Drop for RunningBroker {
+    fn drop(&mut self) {
+        self.broker.keeper.stop();
+    }
+}
+
+impl Thread {
+    fn spawn(
+        name: &'static str,
+        body: impl FnOnce(oneshot::Receiver<()>) + Send + 'static,
+    ) -> Result<Thread, StartError> {
+        let (stop, stopped) = oneshot::channel();
+        let handle = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || body(stopped))
+            .map_err(|source| StartError::Thread { name, source })?;
+        Ok(Thread { handle: Mutex::new(Some(handle)), stop: Mutex::new(Some(stop)) })
+    }
+
+    /// Asks the thread to end and waits for it.
+    async fn end(&self) {
+        drop(self.stop.lock().take());
+        let Some(handle) = self.handle.lock().take() else { return };
+        let (done, ended) = oneshot::channel();
+        // Joining blocks, so a thread of its own does it.
+        let joiner = std::thread::spawn(move || {
+            if handle.join().is_err() {
+                tracing::error!("a thread of the broker panicked");
+            }
+            // Who waits for it may have given up.
+            let _ = done.send(());
+        });
+        // An error means that the joiner has ended, too.
+        let _ = ended.await;
+        drop(joiner);
+    }
+}
+
+/// What needs time and not a request: registration, the ends of holds, silent clients.
+fn keep_house(broker: Arc<Broker>, stop: oneshot::Receiver<()>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no event queue for housekeeping: the broker is not registered");
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let client = outer::client(&broker.settings);
+        tokio::spawn(hold::run(Arc::clone(&broker)));
+        tokio::spawn(expire(Arc::clone(&broker)));
+        let registering = tokio::spawn(outer::run(Arc::clone(&broker), client.clone()));
+        // The sender is dropped to stop.
+        let _ = stop.await;
+        registering.abort();
+        outer::unregister(&broker, &client).await;
+    });
+}
+
+async fn expire(broker: Arc<Broker>) {
+    let mut ticks = tokio::time::interval(EXPIRE_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        broker.expire_clients();
+    }
+}
+
+fn server_options(settings: &BrokerSettings) -> Result<ServerOptions, StartError> {
+    let server = &settings.server;
+    let text = server.bind_address.trim();
+    let ip: IpAddr = match text {
+        "" => Ipv4Addr::UNSPECIFIED.into(),
+        text => text.parse().map_err(|_| StartError::BindAddress(text.to_owned()))?,
+    };
+    let listen = |port| Listen { address: SocketAddr::new(ip, port), key: "listenPort" };
+    let mut ports = vec![listen(server.listen_port)];
+    debug_assert_eq!(ports.len(), VIP_LISTENER, "the VIP port comes behind the broker's");
+    match server.listen_port.checked_sub(VIP_PORT_BELOW) {
+        // With port 0 the system chooses, and nobody could find a port below.
+        Some(vip) if vip > 0 => ports.push(listen(vip)),
+        _ => {}
+    }
+    Ok(ServerOptions { listen: ports, name: "broker-io".to_owned(), ..ServerOptions::from(server) })
+}
+
+/// The store's settings as the store wants them.
+pub(crate) fn store_options(config: &StoreConfig) -> Result<StoreOptions, OptionsError> {
+    let ms = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let limits = |bytes: u32, count: u32| TransferLimits { bytes: bytes as usize, count: count as usize };
+    let defaults = StoreOptions::new(&config.store_path_root_dir);
+    // The original separates several folders by commas.
+    let folders: Vec<_> =
+        config.store_path_commit_log.split(',').map(str::trim).filter(|folder| !folder.is_empty()).collect();
+    Ok(StoreOptions {
+        commit_log_folders: match folders.is_empty() {
+            true => defaults.commit_log_folders.clone(),
+            false => folders.into_iter().map(Into::into).collect(),
+        },
+        segment_bytes: config.mapped_file_size_commit_log,
+        queue_file_bytes: config.mapped_file_size_consume_queue,
+        index_enabled: config.message_index_enable,
+        index_slots: config.max_hash_slot_num,
+        index_entries: config.max_index_num,
+        body_bytes_max: config.max_message_size as usize,
+        sync_flush: config.flush_disk_type == FlushDiskType::SyncFlush,
+        flush_log_interval_ms: ms(config.flush_interval_commit_log),
+        flush_log_pages_min: config.flush_commit_log_least_pages.into(),
+        flush_log_thorough_interval_ms: ms(config.flush_commit_log_thorough_interval),
+        flush_queues_interval_ms: ms(config.flush_interval_consume_queue),
+        flush_queues_pages_min: config.flush_consume_queue_least_pages.into(),
+        flush_queues_thorough_interval_ms: ms(config.flush_consume_queue_thorough_interval),
+        check_crc_on_recover: config.check_crc_on_recover,
+        in_memory: limits(
+            config.max_transfer_bytes_on_message_in_memory,
+            config.max_transfer_count_on_message_in_memory,
+        ),
+        on_disk: limits(config.max_transfer_bytes_on_message_in_disk, config.max_transfer_count_on_message_in_disk),
+        in_memory_bytes: in_memory_bytes(config.access_message_in_memory_max_ratio.into()),
+        query_count_max: config.max_msgs_num_batch as usize,
+        delay_levels_ms: parse_delay_levels(&config.message_delay_level)?,
+        ..defaults
+    })
+}
