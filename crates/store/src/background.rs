@@ -20,6 +20,10 @@ const PAGE_BYTES: u64 = 4096;
 /// only recovery time.
 const QUEUES_A_STEP: usize = 4096;
 
+/// Time between writes of the index's changed slots. They follow from its entries, so being late costs nothing, and a key
+/// more or less in a page costs as much as a full one.
+const SLOTS_INTERVAL_MS: i64 = 10_000;
+
 /// Wakes a thread before its time.
 #[derive(Default)]
 pub(crate) struct Signal {
@@ -64,6 +68,7 @@ pub(crate) struct Pace {
     log_flushed_at_ms: i64,
     queues_written_at_ms: i64,
     queues_flushed_at_ms: i64,
+    slots_written_at_ms: i64,
     /// Store timestamp of the last record that is on disk.
     log_timestamp_ms: i64,
 }
@@ -144,7 +149,10 @@ impl Shared {
             return;
         }
         self.pace.lock().queues_written_at_ms = now_ms;
-        let kept = self.write_queues(QUEUES_A_STEP).and_then(|until_ms| self.sync_queues(now_ms, until_ms));
+        let kept = self
+            .write_queues(QUEUES_A_STEP)
+            .and_then(|until_ms| self.sync_queues(now_ms, until_ms))
+            .and_then(|()| self.keep_index(now_ms));
         if let Err(error) = &kept {
             tracing::error!(%error, "queues or index could not be written: nothing is accepted until they can");
         }
@@ -197,6 +205,23 @@ impl Shared {
         self.move_checkpoint(until_ms)
     }
 
+    /// Writes the index out; files that became full are synced, and then count for the checkpoint.
+    fn keep_index(&self, now_ms: i64) -> io::Result<()> {
+        let slots = now_ms - self.pace.lock().slots_written_at_ms >= SLOTS_INTERVAL_MS;
+        if slots {
+            self.pace.lock().slots_written_at_ms = now_ms;
+        }
+        self.index.write(slots)?;
+        self.note_full_index()
+    }
+
+    fn note_full_index(&self) -> io::Result<()> {
+        match self.index.sync_full()? {
+            Some(until_ms) => self.checkpoint.update(|checkpoint| checkpoint.index_timestamp_ms = until_ms),
+            None => Ok(()),
+        }
+    }
+
     fn move_checkpoint(&self, queues_timestamp_ms: i64) -> io::Result<()> {
         let log_timestamp_ms = self.pace.lock().log_timestamp_ms;
         self.checkpoint.update(|checkpoint| {
@@ -211,6 +236,8 @@ impl Shared {
         self.note_flushed(self.clock.now_ms(), end);
         let until_ms = self.write_queues(usize::MAX)?;
         self.files.sync()?;
+        self.index.close()?;
+        self.note_full_index()?;
         self.move_checkpoint(until_ms)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A message on its way in: an I/O thread encodes it into its [`Staging`], and at the end of the turn [`Store::append`]
 //! writes everything staged with one write to the [commit log](commit_log), adds a unit to each message's
-//! [consume queue](consume_queue). On its way out: [`Store::get`] reads units from a queue,
+//! [consume queue](consume_queue) and its keys to the [index]. On its way out: [`Store::get`] reads units from a queue,
 //! lets the caller's filter look at their tags codes, and answers slices of the log.
 //!
 //! State is a few offsets on one log, each a [`Watermark`]: what was appended, flushed and dispatched. The files are the
@@ -18,9 +18,11 @@ pub mod disk;
 mod figures;
 mod get;
 mod hash;
+mod index;
 mod open;
 mod options;
 mod put;
+mod query;
 mod recover;
 mod staging;
 mod time;
@@ -36,6 +38,7 @@ pub use figures::Figures;
 pub use get::{GetLimits, GetResult, GetStatus};
 pub use open::{OpenError, Store, Watermarks};
 pub use options::{DELAY_LEVELS, OptionsError, StoreOptions, TransferLimits, in_memory_bytes, parse_delay_levels};
+pub use query::QueryResult;
 pub use staging::{Arrival, NewBatch, NewMessage, Placed, PutError, PutStatus, Slot, Staging};
 pub use time::Boundary;
 pub use watermark::{Reached, Stopped, Watermark};

@@ -16,6 +16,7 @@ use crate::consume_queue::files::QueueFiles;
 use crate::consume_queue::table::{QueueNameError, QueueTable};
 use crate::consume_queue::{Queue, load};
 use crate::disk::Disk;
+use crate::index::Index;
 use crate::options::{OptionsError, StoreOptions};
 use crate::staging::Staging;
 use crate::watermark::Watermark;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) log: CommitLog,
     pub(crate) queues: QueueTable,
     pub(crate) files: QueueFiles,
+    pub(crate) index: Index,
     pub(crate) checkpoint: CheckpointFile,
     pub(crate) dispatch: Mutex<Dispatch>,
     /// Everything before it is in its queue.
@@ -215,6 +217,7 @@ impl Shared {
         let files = QueueFiles::new(disk.clone(), options.queues_folder(), options.queue_file_bytes);
         let queues = QueueTable::default();
         load::load(&*disk, &options.queues_folder(), &files, &queues)?;
+        let index = Index::load(disk.clone(), options.clone())?;
         let checkpoint = CheckpointFile::open(&*disk, &options.root)?;
         let opened_at_ms = clock.now_ms();
         Ok(Shared {
@@ -224,6 +227,7 @@ impl Shared {
             log,
             queues,
             files,
+            index,
             checkpoint,
             dispatch: Mutex::default(),
             dispatched: Watermark::default(),

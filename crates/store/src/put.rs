@@ -39,12 +39,13 @@ impl Store {
 }
 
 impl Shared {
-    /// Puts what was appended into queues and index. Returns whether a queue has so many unwritten units that it should
-    /// be written soon.
+    /// Puts what was appended into queues and index. Returns whether a queue or the index has so much in memory that it
+    /// should be written at once.
     fn dispatch(&self, dispatch: &mut Dispatch, staging: &Staging) -> bool {
         let mut overdue = false;
         let mut bytes = 0;
         let mut count = 0;
+        let mut index = None;
         for entry in staging.entries.iter().filter(|entry| entry.placed.status == PutStatus::PutOk) {
             let records = &staging.records[entry.records.clone()];
             let store_timestamp_ms = entry.placed.store_timestamp_ms;
@@ -55,13 +56,18 @@ impl Shared {
             if records.iter().any(|record| record.is_queued) && !entry.queue.is_dirty.swap(true, Ordering::AcqRel) {
                 dispatch.dirty.push_back(DirtyQueue { queue: entry.queue.clone(), since_ms: store_timestamp_ms });
             }
+            for record in records.iter().filter(|record| !record.keys.is_empty()) {
+                let index = index.get_or_insert_with(|| self.index.writer());
+                index.put(&staging.keys[record.keys.clone()], record.log_offset, store_timestamp_ms);
+            }
         }
+        overdue |= index.is_some_and(|index| index.is_overdue());
         self.appended_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.appended_count.fetch_add(count, Ordering::Relaxed);
         overdue
     }
 
-    /// Writes the queues of this turn that have many unwritten units. What fails stays in memory: the background tries
+    /// Writes the queues of this turn that have many unwritten units, and the index if it has many entries. What fails stays in memory: the background tries
     /// again and, if it fails as well, closes the door.
     fn write_overdue(&self, staging: &Staging) {
         for entry in staging.entries.iter().filter(|entry| entry.queue.is_overdue()) {
@@ -69,6 +75,10 @@ impl Shared {
                 tracing::error!(queue = ?entry.queue, %error, "a consume queue cannot be written");
                 self.signals.keeper.wake();
             }
+        }
+        if let Err(error) = self.index.write_if_overdue() {
+            tracing::error!(%error, "the index cannot be written");
+            self.signals.keeper.wake();
         }
     }
 

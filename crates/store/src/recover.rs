@@ -5,6 +5,7 @@
 //! | clean | behind the last record that any queue knows | nothing |
 //! | clean, but no queue has anything | first file | nothing |
 //! | unclean | last file whose first record is not younger than the checkpoint; else the first | queues are cut there |
+//! | unclean, and the index ends before that | the last record in the index | the index is verified |
 //!
 //! Each good record is given to its queue, which knows whether it has it already. A queue that misses units before the
 //! one it is given makes the walk start again one file earlier. The first place that holds no good record is the log's
@@ -16,10 +17,13 @@ use raptormq_protocol::message::record::RecordView;
 use raptormq_protocol::message::sys_flag;
 
 use crate::commit_log::recover::{Step, Walked};
+use crate::consume_queue::Queue;
 use crate::consume_queue::load::Replayed;
 use crate::consume_queue::unit::Unit;
+use crate::hash;
+use crate::index::{Keys, Records};
 use crate::open::Shared;
-use crate::staging::Facts;
+use crate::staging::{Facts, is_indexed};
 
 /// Bytes of the smallest record: a queue cannot have more messages than the log has room for.
 const RECORD_BYTES_MIN: i64 = raptormq_protocol::message::record::RECORD_BYTES_MIN as i64;
@@ -35,6 +39,7 @@ impl Shared {
         }
         self.log.cut(end, !was_clean)?;
         self.cut_queues(end.end)?;
+        self.index.cut(end.end, self)?;
         let min = self.log.min_offset();
         for queue in self.queues.all() {
             queue.correct_min_offset(&self.files, min)?;
@@ -66,36 +71,55 @@ impl Shared {
 
     /// Walks the log and returns its end.
     fn replay_log(&self, was_clean: bool) -> io::Result<Walked> {
-        let mut starts = self.starts(was_clean)?.into_iter();
-        let mut from = starts.next().unwrap_or(self.log.min_offset());
+        let mut cut_at = self.start(was_clean)?;
+        let mut from = cut_at;
+        if !was_clean && let Some(indexed) = self.verify_index()? {
+            from = from.min(indexed);
+        }
         loop {
             if !was_clean {
-                self.cut_queues(from)?;
+                self.cut_queues(cut_at)?;
+                self.cut_unreal_units()?;
             }
-            let earlier = starts.next();
+            let earlier = self.log.segment_starts_from_last().into_iter().find(|start| *start < from);
             let walked = self.log.walk(from, |record| self.replay(record, earlier.is_some()))?;
             match earlier {
                 Some(earlier) if walked.was_stopped => {
                     tracing::warn!(from, earlier, "a queue misses messages from before: the walk starts earlier");
-                    from = earlier;
+                    (from, cut_at) = (earlier, earlier);
                 }
                 _ => return self.with_timestamp(walked, from),
             }
         }
     }
 
-    /// Where the walk may start, the best first, each of the others one file earlier.
-    fn starts(&self, was_clean: bool) -> io::Result<Vec<i64>> {
-        let files = self.log.segment_starts_from_last();
-        let first = if was_clean {
+    /// Where the walk may start as far as the queues are concerned.
+    fn start(&self, was_clean: bool) -> io::Result<i64> {
+        let start = if was_clean {
             self.queues_log_end()?
         } else {
             let until_ms = self.checkpoint.value().min_timestamp_ms();
-            let is_old = |start: &&i64| self.log.probe(**start).is_some_and(|stored_ms| stored_ms <= until_ms);
-            files.iter().find(is_old).copied()
+            let is_old = |start: &i64| self.log.probe(*start).is_some_and(|stored_ms| stored_ms <= until_ms);
+            self.log.segment_starts_from_last().into_iter().find(is_old)
         };
-        let first = first.unwrap_or_else(|| self.log.min_offset());
-        Ok(std::iter::once(first).chain(files.into_iter().filter(|start| *start < first)).collect())
+        Ok(start.unwrap_or_else(|| self.log.min_offset()))
+    }
+
+    /// Checks the index against the log, and says from where it misses keys.
+    fn verify_index(&self) -> io::Result<Option<i64>> {
+        if !self.options.index_enabled {
+            return Ok(None);
+        }
+        let safe_until_ms = self.checkpoint.value().index_timestamp_ms;
+        let indexed = self.index.verify(safe_until_ms, i64::MAX, self)?;
+        Ok(indexed.map(|indexed| match self.log.probe(indexed) {
+            Some(_) => indexed,
+            // The log does not have that record: the walk will show where it ends.
+            None => {
+                let starts = self.log.segment_starts_from_last();
+                starts.into_iter().find(|start| *start <= indexed).unwrap_or_else(|| self.log.min_offset())
+            }
+        }))
     }
 
     /// Log offset behind the last record that a queue knows, if the log really has that record.
@@ -116,18 +140,32 @@ impl Shared {
         Ok(last)
     }
 
-    /// Gives a record to its queue. Stops the walk at a gap if it may start earlier.
+    /// Gives a record to the index and to its queue. Stops the walk at a gap if it may start earlier.
     fn replay(&self, record: &RecordView<'_>, may_start_earlier: bool) -> io::Result<Step> {
-        if !sys_flag::is_queued(record.sys_flag) {
-            return Ok(Step::Next);
-        }
         let Ok(queue) = self.queues.get_or_create(record.topic, record.queue_id) else {
             tracing::error!(log_offset = record.log_offset, topic = record.topic, "a record of no possible queue");
             return Ok(Step::Next);
         };
-        let properties = record.properties();
-        let facts = Facts::read(&[&properties]);
-        let tags_code = facts.tags(queue.is_schedule, &self.options.delay_levels_ms).code(record.store_timestamp_ms);
+        if self.options.index_enabled && is_indexed(record.sys_flag) {
+            self.index.writer().replay(&key_hashes(record), record.log_offset, record.store_timestamp_ms);
+            self.index.write_if_overdue()?;
+        }
+        if sys_flag::is_queued(record.sys_flag) {
+            let properties = record.properties();
+            let facts = Facts::read(&[&properties]);
+            let tags = facts.tags(queue.is_schedule, &self.options.delay_levels_ms);
+            return self.replay_unit(&queue, record, tags.code(record.store_timestamp_ms), may_start_earlier);
+        }
+        Ok(Step::Next)
+    }
+
+    fn replay_unit(
+        &self,
+        queue: &Queue,
+        record: &RecordView<'_>,
+        tags_code: i64,
+        may_start_earlier: bool,
+    ) -> io::Result<Step> {
         // A record's size is read from an i32.
         let unit = Unit { log_offset: record.log_offset, size: record.size as i32, tags_code };
         let room = record.log_offset / RECORD_BYTES_MIN + 1;
@@ -149,10 +187,7 @@ impl Shared {
                     queue_offset = record.queue_offset,
                     "messages of a queue are missing in the log"
                 );
-                queue.fill_gap(record.queue_offset);
-                queue.push(&unit);
-                queue.write_behind(&self.files)?;
-                Ok(Step::Next)
+                queue.replay_behind_gap(&self.files, record.queue_offset, &unit).map(|()| Step::Next)
             }
         }
     }
@@ -176,8 +211,50 @@ impl Shared {
         Ok(())
     }
 
+    /// Drops units at the ends of queues whose messages the log does not have.
+    fn cut_unreal_units(&self) -> io::Result<()> {
+        for queue in self.queues.all() {
+            let is_message = |record: &RecordView<'_>, queue_offset, unit: &Unit| {
+                (record.topic, record.queue_id, record.queue_offset) == (&*queue.topic, queue.queue_id, queue_offset)
+                    && record.size as i64 == i64::from(unit.size)
+            };
+            let is_real = |queue_offset, unit: &Unit| {
+                // What was deleted with its log file cannot be looked at, and needs no repair.
+                unit.log_offset < self.log.min_offset()
+                    || self.log.probe_record(unit.log_offset, |record| is_message(record, queue_offset, unit))
+                        == Some(true)
+            };
+            let dropped = queue.cut_unreal(&self.files, is_real)?;
+            if dropped > 0 {
+                tracing::warn!(?queue, dropped, "units of messages that the log does not have are dropped");
+            }
+        }
+        Ok(())
+    }
+
     /// Writes what recovery has rebuilt.
     fn write_rebuilt(&self) -> io::Result<()> {
         self.queues.all().iter().try_for_each(|queue| queue.write_behind(&self.files).map(drop))
     }
+}
+
+impl Records for Shared {
+    fn keys_at(&self, log_offset: i64) -> Keys {
+        if log_offset < self.log.min_offset() {
+            return Keys::Deleted;
+        }
+        let keys = |record: &RecordView<'_>| Keys::Known {
+            store_timestamp_ms: record.store_timestamp_ms,
+            java_hashes: if is_indexed(record.sys_flag) { key_hashes(record) } else { Vec::new() },
+        };
+        self.log.probe_record(log_offset, keys).unwrap_or(Keys::Nothing)
+    }
+}
+
+/// Java's hashes of `topic#key` for each key of a record.
+fn key_hashes(record: &RecordView<'_>) -> Vec<i32> {
+    let mut hashes = Vec::new();
+    let topic_hash = hash::extend(hash::extend(0, record.topic), "#");
+    Facts::read(&[&record.properties()]).push_key_hashes(topic_hash, &mut hashes);
+    hashes
 }

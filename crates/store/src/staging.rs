@@ -131,7 +131,6 @@ pub(crate) struct StagedRecord {
     pub(crate) bytes: Range<usize>,
     pub(crate) is_queued: bool,
     pub(crate) tags: Tags,
-    #[expect(dead_code, reason = "the index is the next to land")]
     pub(crate) keys: Range<usize>,
     pub(crate) queue_offset: i64,
     pub(crate) log_offset: i64,

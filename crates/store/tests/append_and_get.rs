@@ -1,5 +1,7 @@
 //! Messages go in and come out: turns, batches, files that end, limits, filters, statuses.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod common;
 
 use std::sync::Arc;

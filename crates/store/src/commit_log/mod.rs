@@ -163,7 +163,10 @@ impl CommitLog {
     /// Removes the file that was prepared and never used, as the original does at shutdown.
     pub(crate) fn discard_prepared(&self) -> io::Result<()> {
         match self.prepared.lock().take() {
-            Some(segment) => self.disk.remove(&segment.path),
+            Some(segment) => {
+                self.disk.remove(&segment.path)?;
+                segment.path.parent().map_or(Ok(()), |folder| self.disk.sync_folder(folder))
+            }
             None => Ok(()),
         }
     }

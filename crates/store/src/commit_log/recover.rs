@@ -81,6 +81,12 @@ impl CommitLog {
 
     /// Whether a good record lies at an offset, and when it was stored.
     pub(crate) fn probe(&self, log_offset: i64) -> Option<i64> {
+        self.probe_record(log_offset, |record| record.store_timestamp_ms)
+    }
+
+    /// What `look` makes of the good record at an offset, if there is one. It may lie behind the end, which is not known
+    /// yet at opening.
+    pub(crate) fn probe_record<T>(&self, log_offset: i64, look: impl FnOnce(&RecordView<'_>) -> T) -> Option<T> {
         let segment = self.segment(log_offset)?;
         let at = (log_offset - segment.start) as u64;
         let left = segment.end - log_offset;
@@ -91,7 +97,7 @@ impl CommitLog {
         }
         let bytes = segment.file.view(at, size).ok()?;
         let view = check_record(&bytes, log_offset).ok()?;
-        view.crc_matches().then_some(view.store_timestamp_ms)
+        view.crc_matches().then(|| look(&view))
     }
 
     /// Visits the good records from `from` on, which must be the offset of one or the end of the log, up to the first

@@ -19,7 +19,7 @@ pub(crate) enum Replayed {
     Added,
     /// The queue had it, or it belongs to a queue of the same name that was deleted.
     Known,
-    /// Units between the queue's end and this one are missing.
+    /// Units between the queue's end and this one are missing, or those before its first.
     Gap,
 }
 
@@ -60,29 +60,35 @@ impl Queue {
         let Some(first) = starts.first() else { return Ok(()) };
         let min = first / UNIT_BYTES as i64;
         let mut end = min;
-        // Files follow each other; what lies behind a missing one cannot be reached.
+        let mut log_end = 0;
+        // Files follow each other. What lies behind a missing file or unit is built again; until then it must not look
+        // as if it belonged to the queue.
         for start in starts {
-            if start != end * UNIT_BYTES as i64 {
-                break;
+            if start == end * UNIT_BYTES as i64 {
+                end = self.walk(files, end, &mut log_end)?;
+            } else {
+                tracing::warn!(queue = ?self, start, end, "removed a consume queue file behind a gap");
+                disk.remove(&folder.join(format!("{start:020}")))?;
             }
-            end = self.walk(files, end)?;
         }
         self.set_end(end);
         self.min_offset.store(min, Ordering::Release);
         Ok(())
     }
 
-    /// The first unit from `from` on, within its file, that was not written.
-    fn walk(&self, files: &QueueFiles, from: i64) -> io::Result<i64> {
+    /// The first unit from `from` on, within its file, that was not written, or that does not lie at `log_end` or behind
+    /// it, where the message of the one before it ends.
+    fn walk(&self, files: &QueueFiles, from: i64, log_end: &mut i64) -> io::Result<i64> {
         let file_end = from + files.units_per_file();
         let mut buffer = vec![0; WALK_UNITS.min(files.units_per_file() as usize) * UNIT_BYTES];
         let mut offset = from;
         while offset < file_end {
             let count = files.read(self, offset, &mut buffer)?;
             for unit in Unit::decode_all(&buffer[..count * UNIT_BYTES]) {
-                if !unit.is_written() {
+                if !unit.is_written() || !unit.is_blank() && unit.log_offset < *log_end {
                     return Ok(offset);
                 }
+                *log_end = (*log_end).max(unit.log_end());
                 offset += 1;
             }
         }
@@ -115,6 +121,23 @@ impl Queue {
         Ok(end - from)
     }
 
+    /// Drops units from the end up to the last one whose message `is_real`: a crash may have written a part of one.
+    pub(crate) fn cut_unreal(&self, files: &QueueFiles, is_real: impl Fn(i64, &Unit) -> bool) -> io::Result<i64> {
+        let end = self.max_offset();
+        let mut from = end;
+        while from > self.min_offset()
+            && let Some(unit) = self.unit(files, from - 1)?
+            && !unit.is_blank()
+            && !is_real(from - 1, &unit)
+        {
+            from -= 1;
+        }
+        if from < end {
+            self.cut(files, from)?;
+        }
+        Ok(end - from)
+    }
+
     /// Drops the units from `from` on.
     fn cut(&self, files: &QueueFiles, from: i64) -> io::Result<()> {
         let written = self.tail.lock().written;
@@ -133,10 +156,12 @@ impl Queue {
     /// Adds the unit of a record that recovery found in the log, unless the queue has it.
     pub(crate) fn replay(&self, files: &QueueFiles, queue_offset: i64, unit: &Unit) -> io::Result<Replayed> {
         let end = self.max_offset();
-        if queue_offset < end {
+        if queue_offset < self.min_offset() {
+            return Ok(Replayed::Gap);
+        } else if queue_offset < end {
             match self.unit(files, queue_offset)? {
                 // The topic was deleted and made again: what the queue has is from before.
-                Some(known) if queue_offset >= self.min_offset() && known.log_offset < unit.log_offset => {
+                Some(known) if known.log_offset < unit.log_offset => {
                     self.cut(files, queue_offset)?;
                 }
                 _ => return Ok(Replayed::Known),
@@ -157,11 +182,19 @@ impl Queue {
         Ok(Replayed::Added)
     }
 
-    /// Goes on behind a gap that the log cannot fill: blank units stand for what is missing.
-    pub(crate) fn fill_gap(&self, queue_offset: i64) {
+    /// Adds a unit behind a gap that the log cannot fill: blank units stand for what is missing. When it is the queue's
+    /// first units that are missing, the queue begins with this one, and what it had follows from the log.
+    pub(crate) fn replay_behind_gap(&self, files: &QueueFiles, queue_offset: i64, unit: &Unit) -> io::Result<()> {
+        if queue_offset < self.min_offset() {
+            self.cut(files, self.min_offset())?;
+            self.set_end(queue_offset);
+            self.min_offset.store(queue_offset, Ordering::Release);
+        }
         while self.max_offset() < queue_offset {
             self.push(&Unit::BLANK);
         }
+        self.push(unit);
         self.next_offset.store(self.max_offset(), Ordering::Release);
+        self.write_behind(files).map(drop)
     }
 }

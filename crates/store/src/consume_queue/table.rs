@@ -73,10 +73,12 @@ impl QueueTable {
         queues
     }
 
-    /// Every queue, in no order.
+    /// Every queue, by topic and id.
     pub(crate) fn all(&self) -> Vec<Arc<Queue>> {
         let topics = self.topics.pin();
-        topics.values().flat_map(|topic| topic.queues.read().values().cloned().collect::<Vec<_>>()).collect()
+        let mut topics: Vec<&Arc<Topic>> = topics.values().collect();
+        topics.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        topics.iter().flat_map(|topic| topic.queues.read().values().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// The queues of a topic, by id.

@@ -350,7 +350,11 @@ impl LogFile for MemoryFile {
         if state.take_fault(|fault| fault == Fault::Sync).is_some() {
             return Err(io::Error::other("a sync that was to fail"));
         }
-        state.settle(|operation| path_of(operation) == self.path && !matches!(operation, Operation::Remove { .. }));
+        // A file that was removed stays so as long as its folder was not synced; one that is there is there for good, also
+        // when another one of its name was removed before it was made.
+        if state.files.get(&self.path).is_some_and(|content| Arc::ptr_eq(content, &self.content)) {
+            state.settle(|operation| path_of(operation) == self.path);
+        }
         Ok(())
     }
 }

@@ -11,12 +11,12 @@ use raptormq_store::disk::Disk;
 use raptormq_store::{GetLimits, GetResult, NewMessage, Placed, Staging, Store, StoreOptions};
 
 /// When the tests' clocks start, in milliseconds.
-pub const START_MS: i64 = 1_700_000_000_000;
+pub(crate) const START_MS: i64 = 1_700_000_000_000;
 /// Reads everything there is.
-pub const ALL: GetLimits = GetLimits { count: usize::MAX, bytes: usize::MAX };
+pub(crate) const ALL: GetLimits = GetLimits { count: usize::MAX, bytes: usize::MAX };
 
 /// Settings with files so small that a few messages fill them.
-pub fn small_options() -> StoreOptions {
+pub(crate) fn small_options() -> StoreOptions {
     let limits = raptormq_store::TransferLimits { bytes: usize::MAX, count: usize::MAX };
     StoreOptions {
         segment_bytes: 4096,
@@ -31,20 +31,20 @@ pub fn small_options() -> StoreOptions {
     }
 }
 
-pub fn clock() -> Arc<ManualClock> {
+pub(crate) fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::new(START_MS))
 }
 
 /// A store whose background work is done by `step`.
-pub fn open(disk: &(impl Disk + Clone), clock: &Arc<ManualClock>) -> Store {
+pub(crate) fn open(disk: &(impl Disk + Clone), clock: &Arc<ManualClock>) -> Store {
     open_with(small_options(), disk, clock)
 }
 
-pub fn open_with(options: StoreOptions, disk: &(impl Disk + Clone), clock: &Arc<ManualClock>) -> Store {
+pub(crate) fn open_with(options: StoreOptions, disk: &(impl Disk + Clone), clock: &Arc<ManualClock>) -> Store {
     Store::open_still(options, Arc::new(disk.clone()), clock.clone()).unwrap()
 }
 
-pub fn message<'a>(body: &'a [u8], properties: &'a [&'a str]) -> NewMessage<'a> {
+pub(crate) fn message<'a>(body: &'a [u8], properties: &'a [&'a str]) -> NewMessage<'a> {
     NewMessage {
         flag: 0,
         sys_flag: 0,
@@ -59,14 +59,14 @@ pub fn message<'a>(body: &'a [u8], properties: &'a [&'a str]) -> NewMessage<'a> 
 }
 
 /// Appends one message in a turn of its own.
-pub fn put(store: &Store, topic: &str, queue_id: i32, new: &NewMessage<'_>) -> Placed {
+pub(crate) fn put(store: &Store, topic: &str, queue_id: i32, new: &NewMessage<'_>) -> Placed {
     let mut staging = store.staging();
     let slot = stage(store, &mut staging, topic, queue_id, new);
     store.append(&mut staging);
     *staging.placed(slot)
 }
 
-pub fn stage(
+pub(crate) fn stage(
     store: &Store,
     staging: &mut Staging,
     topic: &str,
@@ -78,18 +78,18 @@ pub fn stage(
 }
 
 /// Reads a queue from an offset on.
-pub fn get(store: &Store, topic: &str, queue_id: i32, from: i64) -> GetResult {
+pub(crate) fn get(store: &Store, topic: &str, queue_id: i32, from: i64) -> GetResult {
     let queue = store.queue(topic, queue_id).unwrap();
     store.get(&queue, from, &ALL, &mut |_| true)
 }
 
 /// The messages of a read.
-pub fn messages(result: &GetResult) -> Vec<MessageExt> {
+pub(crate) fn messages(result: &GetResult) -> Vec<MessageExt> {
     result.slices.iter().flat_map(|slice| MessageExt::decode_all(slice, 1 << 20).unwrap()).collect()
 }
 
 /// The bodies of a queue from its first message on.
-pub fn bodies(store: &Store, topic: &str, queue_id: i32) -> Vec<Vec<u8>> {
+pub(crate) fn bodies(store: &Store, topic: &str, queue_id: i32) -> Vec<Vec<u8>> {
     let Some(queue) = store.queue(topic, queue_id) else { return Vec::new() };
     let result = store.get(&queue, queue.min_offset(), &ALL, &mut |_| true);
     messages(&result).into_iter().map(|message| message.body.to_vec()).collect()
