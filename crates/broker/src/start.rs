@@ -29,7 +29,7 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The store cannot be opened.
-    #[error(transparent)]
+    #[error("{}", store_advice(.0))]
     Store(#[from] OpenError),
     /// A setting of the store is none.
     #[error(transparent)]
@@ -59,6 +59,15 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// What happened to the store, and what to do about it.
+fn store_advice(error: &OpenError) -> String {
+    match error {
+        OpenError::Locked { .. } => format!("{error}; stop the broker that uses it, or set another storePathRootDir"),
+        OpenError::Io { .. } => format!("{error}; make the folder writable, or set another storePathRootDir"),
+        OpenError::Options(_) => error.to_string(),
+    }
 }
 
 /// A broker that runs. Dropping it stops it at once; [`RunningBroker::shutdown`] stops it in order.
@@ -92,8 +101,7 @@ pub fn start_with(
         let broker = Arc::clone(&broker);
         Server::start(options, move |thread_index| BrokerService::new(Arc::clone(&broker), thread_index))
     };
-    // Whatever was opened is closed by being dropped.
-    let server = server?;
+    let server = server.inspect_err(|_| close_store(&broker))?;
     let keeper = {
         let broker = Arc::clone(&broker);
         Thread::spawn("broker-keeper", move |_| persist::run(&broker))?
@@ -133,9 +141,13 @@ impl RunningBroker {
         self.server.shutdown().await;
         self.broker.keeper.stop();
         self.keeper.end().await;
-        if let Err(error) = self.broker.store.close() {
-            tracing::error!(%error, "the store was not closed in order; the next start recovers it");
-        }
+        close_store(&self.broker);
+    }
+}
+
+fn close_store(broker: &Broker) {
+    if let Err(error) = broker.store.close() {
+        tracing::error!(%error, "the store was not closed in order; the next start recovers it");
     }
 }
 

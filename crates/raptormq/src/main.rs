@@ -8,7 +8,6 @@
 mod argv;
 mod logging;
 mod machine;
-mod pending;
 mod role;
 mod stop;
 mod tool;

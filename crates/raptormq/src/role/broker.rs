@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use raptormq_config::{BrokerSettings, ConfigError, Properties, Remarks};
+use raptormq_config::{BrokerConfig, BrokerSettings, ConfigError, Properties, Remarks};
 
 use crate::argv::Invocation;
 use crate::logging::{self, Destination};
-use crate::pending::raptormq_broker;
 use crate::stop::{Stop, finish};
 
 /// What the command line can say.
@@ -71,10 +70,8 @@ fn load(settings: &mut BrokerSettings, options: &Options) -> Result<Remarks, Con
     Ok(remarks)
 }
 
-/// The line that tells scripts that the broker is up.
-pub(crate) fn boot_line(settings: &BrokerSettings) -> String {
-    let broker = &settings.broker;
-    let address = format!("{}:{}", broker.broker_ip1, settings.server.listen_port);
+/// The line that tells scripts that the broker is up; `address` is the one that it registers.
+pub(crate) fn boot_line(broker: &BrokerConfig, address: &str) -> String {
     let line = format!("The broker[{}, {address}] boot success. serializeType=JSON", broker.broker_name);
     match broker.namesrv_addr.as_str() {
         "" => line,
@@ -84,8 +81,9 @@ pub(crate) fn boot_line(settings: &BrokerSettings) -> String {
 
 fn serve(settings: BrokerSettings) -> anyhow::Result<()> {
     let stop = Stop::catch()?;
-    let line = boot_line(&settings);
+    let config = settings.broker.clone();
     let running = raptormq_broker::start(settings)?;
+    let line = boot_line(&config, running.broker_addr());
     tracing::info!("{line}");
     super::say(&format!("{line}\n"));
     let signal = stop.wait();

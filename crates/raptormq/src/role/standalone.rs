@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use raptormq_config::{BrokerSettings, Environment, NamesrvSettings, Properties, Remarks};
+use raptormq_config::{BrokerConfig, BrokerSettings, Environment, NamesrvSettings, Properties, Remarks};
 
 use crate::argv::Invocation;
 use crate::logging::{self, Destination};
 use crate::machine;
-use crate::pending::raptormq_broker;
 use crate::stop::{Stop, finish};
 
 /// Only this machine reaches it.
@@ -69,19 +68,19 @@ impl Standalone {
         Standalone { namesrv, broker }
     }
 
-    /// Starts the name server, then the broker. When the broker cannot start, the name server is stopped again.
+    /// Starts the name server, then the broker, and waits until the broker is registered. When the broker cannot
+    /// start, the name server is stopped again.
     ///
     /// # Errors
     /// What keeps one of them from starting.
     pub(crate) fn start(self) -> anyhow::Result<Running> {
-        let data = PathBuf::from(&self.broker.store.store_path_root_dir);
-        std::fs::create_dir_all(&data).map_err(|reason| {
-            anyhow::anyhow!("cannot make the folder {}: {reason}; choose another with --data", data.display())
-        })?;
-        let namesrv_addr = self.broker.broker.namesrv_addr.clone();
+        let config = self.broker.broker.clone();
         let namesrv = raptormq_namesrv::start(self.namesrv, Arc::new(machine::now_ms))?;
         match raptormq_broker::start(self.broker) {
-            Ok(broker) => Ok(Running { namesrv_addr, namesrv, broker }),
+            Ok(broker) => {
+                finish(broker.registered());
+                Ok(Running { config, namesrv, broker })
+            }
             Err(reason) => {
                 finish(namesrv.shutdown());
                 Err(reason.into())
@@ -92,13 +91,25 @@ impl Standalone {
 
 /// A standalone that serves.
 pub(crate) struct Running {
-    /// Where clients find it.
-    pub(crate) namesrv_addr: String,
+    config: BrokerConfig,
     namesrv: raptormq_namesrv::RunningNamesrv,
     broker: raptormq_broker::RunningBroker,
 }
 
 impl Running {
+    /// Where clients find it.
+    pub(crate) fn namesrv_addr(&self) -> &str {
+        &self.config.namesrv_addr
+    }
+
+    /// The lines that RocketMQ's roles print when they are up, the name server's first.
+    fn boot_lines(&self) -> [String; 2] {
+        [
+            super::namesrv::boot_line(LOOPBACK, self.namesrv.local_addr().port()),
+            super::broker::boot_line(&self.config, self.broker.broker_addr()),
+        ]
+    }
+
     /// Stops the broker, which leaves its data as after a clean end, then the name server.
     pub(crate) fn shutdown(self) {
         finish(self.broker.shutdown());
@@ -139,19 +150,14 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
 fn serve(settings: Standalone) -> anyhow::Result<()> {
     let stop = Stop::catch()?;
     let begun = std::time::Instant::now();
-    let lines = [
-        super::namesrv::boot_line(LOOPBACK, settings.namesrv.server.listen_port),
-        super::broker::boot_line(&settings.broker),
-    ];
     let store = settings.broker.store.store_path_root_dir.clone();
     let running = settings.start()?;
     super::say(&format!(
-        "RaptorMQ {} ready in {} ms; data in {store}; clients: namesrvAddr={}\n{}\n{}\n",
+        "RaptorMQ {} is ready after {} ms. Clients: namesrvAddr={}. Data: {store}\n{}\n",
         env!("CARGO_PKG_VERSION"),
         begun.elapsed().as_millis(),
-        running.namesrv_addr,
-        lines[0],
-        lines[1],
+        running.namesrv_addr(),
+        running.boot_lines().join("\n"),
     ));
     let signal = stop.wait();
     let begun = std::time::Instant::now();
