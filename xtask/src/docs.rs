@@ -47,7 +47,7 @@ backslashes doubled. `mqbroker -c FILE` reads the keys of broker, server, client
 - A key that is not here is ignored, and named in a warning with the nearest real one.
 - A value that its key does not take keeps the process from starting; the message names file, line and key.
 - **dynamic**: a change over the wire (`updateBrokerConfig`, `updateNamesrvConfig`) takes effect at once; other keys
-  need a restart. **fixed**: never changed over the wire.
+  need a restart. **fixed**: never changed over the wire. A broker takes no changes over the wire yet.
 - **no effect**: accepted so that files written for RocketMQ work, and without effect in this version.
 - **own**: a key of RaptorMQ that RocketMQ does not know.
 
@@ -104,8 +104,45 @@ fn marks(key: &Key) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_generated_pages_are_fresh() {
-        super::check(crate::root()).unwrap();
+        check(crate::root()).unwrap();
+    }
+
+    /// The text of every Rust file below a folder, config's families and tests left out.
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let is_left_out = ["tests", "benches", "examples"].iter().any(|name| path.ends_with(name));
+            if path.is_dir() && !is_left_out {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let source = std::fs::read_to_string(&path).unwrap();
+                text.push_str(source.split("#[cfg(test)]\nmod tests").next().unwrap());
+            }
+        }
+    }
+
+    fn unread<F: Family>(text: &str) -> Vec<&'static str> {
+        let told = F::KEYS.iter().filter(|key| !key.flags.is_no_effect && key.name != "rocketmqHome");
+        let is_read = |field: &str| {
+            let follows = |at: usize| text[at + field.len() + 1..].chars().next();
+            let mut places = text.match_indices(&format!(".{field}")).map(|(at, _)| at).collect::<Vec<_>>().into_iter();
+            places.any(|at| !follows(at).is_some_and(|next| next.is_alphanumeric() || next == '_'))
+        };
+        told.filter(|key| !is_read(key.field)).map(|key| key.name).collect()
+    }
+
+    #[test]
+    fn keys_that_nothing_reads_are_marked_as_without_effect() {
+        let mut text = String::new();
+        sources(&crate::root().join("crates"), &mut text);
+        let families =
+            [unread::<BrokerConfig>, unread::<StoreConfig>, unread::<ServerConfig>, unread::<ClientNetConfig>];
+        let unread: Vec<_> =
+            families.into_iter().chain([unread::<NamesrvConfig> as fn(&str) -> _]).flat_map(|of| of(&text)).collect();
+        assert!(unread.is_empty(), "mark them no_effect, or read them: {unread:?}");
     }
 }

@@ -74,9 +74,9 @@ config! {
         /// Refuse transactional messages.
         pub reject_transaction_message: bool = "rejectTransactionMessage" => false, important, dynamic;
         /// Resolve the host names of namesrvAddr again at every update, and use every address that they have.
-        pub fetch_name_srv_addr_by_dns_lookup: bool = "fetchNameSrvAddrByDnsLookup" => false, important, dynamic;
+        pub fetch_name_srv_addr_by_dns_lookup: bool = "fetchNameSrvAddrByDnsLookup" => false, important, dynamic, no_effect;
         /// Ask an HTTP address server for the name servers.
-        pub fetch_namesrv_addr_by_address_server: bool = "fetchNamesrvAddrByAddressServer" => false, important, dynamic;
+        pub fetch_namesrv_addr_by_address_server: bool = "fetchNamesrvAddrByAddressServer" => false, important, dynamic, no_effect;
         /// Sends that wait for a thread.
         pub send_thread_pool_queue_capacity: u32 = "sendThreadPoolQueueCapacity" => 10_000, no_effect;
         /// Finished sends that wait for a thread.
@@ -120,7 +120,7 @@ config! {
         /// Print the statistics of idle accounts too.
         pub account_stats_print_zero_values: bool = "accountStatsPrintZeroValues" => true, no_effect;
         /// Minutes after which idle statistics are dropped; -1 keeps them.
-        pub max_stats_idle_time_in_minutes: i32 = "maxStatsIdleTimeInMinutes" => -1, dynamic;
+        pub max_stats_idle_time_in_minutes: i32 = "maxStatsIdleTimeInMinutes" => -1, dynamic, no_effect;
         /// Copy messages through memory on reads; RaptorMQ always sends them straight from the log's mapping.
         pub transfer_msg_by_heap: bool = "transferMsgByHeap" => true, no_effect;
         /// Region that is written to every message as MSG_REGION.
@@ -132,13 +132,13 @@ config! {
         /// Tell consumers that have fallen behind to read from a slave.
         pub slave_read_enable: bool = "slaveReadEnable" => false, dynamic;
         /// Stop groups that have fallen behind by consumerFallbehindThreshold.
-        pub disable_consume_if_consumer_read_slowly: bool = "disableConsumeIfConsumerReadSlowly" => false, dynamic;
+        pub disable_consume_if_consumer_read_slowly: bool = "disableConsumeIfConsumerReadSlowly" => false, dynamic, no_effect;
         /// Bytes after which a group counts as having fallen behind.
-        pub consumer_fallbehind_threshold: u64 = "consumerFallbehindThreshold" => 17_179_869_184, dynamic;
+        pub consumer_fallbehind_threshold: u64 = "consumerFallbehindThreshold" => 17_179_869_184, dynamic, no_effect;
         /// Answer that the broker is busy instead of letting requests wait.
-        pub broker_fast_failure_enable: bool = "brokerFastFailureEnable" => true, dynamic;
+        pub broker_fast_failure_enable: bool = "brokerFastFailureEnable" => true, dynamic, no_effect;
         /// Milliseconds that a send may wait before it is refused.
-        pub wait_time_mills_in_send_queue: u64 = "waitTimeMillsInSendQueue" => 200, dynamic;
+        pub wait_time_mills_in_send_queue: u64 = "waitTimeMillsInSendQueue" => 200, dynamic, no_effect;
         /// Milliseconds that a pull may wait before it is refused.
         pub wait_time_mills_in_pull_queue: u64 = "waitTimeMillsInPullQueue" => 5000, no_effect;
         /// Milliseconds that a pull of a lite consumer may wait before it is refused.
@@ -166,7 +166,7 @@ config! {
         /// Milliseconds after which the filter of a group that is gone is dropped.
         pub filter_data_clean_time_span: u64 = "filterDataCleanTimeSpan" => 86_400_000, no_effect;
         /// Filter the messages of retry topics by SQL too.
-        pub filter_support_retry: bool = "filterSupportRetry" => false, dynamic;
+        pub filter_support_retry: bool = "filterSupportRetry" => false, dynamic, no_effect;
         /// Allow filters by SQL92.
         pub enable_property_filter: bool = "enablePropertyFilter" => false, dynamic;
         /// Send registrations compressed to name servers that understand it.
@@ -176,65 +176,65 @@ config! {
         /// Milliseconds between two registrations, from 10,000 to 60,000.
         pub register_name_server_period: u64 = "registerNameServerPeriod" [1..=3600000] => 30_000;
         /// Milliseconds between two readings of the name server addresses.
-        pub update_name_server_addr_period: u64 = "updateNameServerAddrPeriod" => 120_000;
+        pub update_name_server_addr_period: u64 = "updateNameServerAddrPeriod" => 120_000, no_effect;
         /// Milliseconds between two heartbeats to the name servers, if they are sent.
-        pub broker_heartbeat_interval: u64 = "brokerHeartbeatInterval" => 1000;
+        pub broker_heartbeat_interval: u64 = "brokerHeartbeatInterval" => 1000, no_effect;
         /// Milliseconds without a heartbeat after which a name server takes this broker for gone.
-        pub broker_not_active_timeout_millis: u64 = "brokerNotActiveTimeoutMillis" => 10_000;
+        pub broker_not_active_timeout_millis: u64 = "brokerNotActiveTimeoutMillis" => 10_000, no_effect;
         /// Limit the network by the state of the machine.
         pub enable_network_flow_control: bool = "enableNetWorkFlowControl" => false, no_effect;
         /// Keep offsets of broadcasting consumers for their move between proxy and broker.
-        pub enable_broadcast_offset_store: bool = "enableBroadcastOffsetStore" => true, dynamic;
+        pub enable_broadcast_offset_store: bool = "enableBroadcastOffsetStore" => true, dynamic, no_effect;
         /// Seconds after which such an offset may be given to another client.
-        pub broadcast_offset_expire_second: u32 = "broadcastOffsetExpireSecond" => 120, dynamic;
+        pub broadcast_offset_expire_second: u32 = "broadcastOffsetExpireSecond" => 120, dynamic, no_effect;
         /// Seconds after which such an offset is dropped.
-        pub broadcast_offset_expire_max_second: u32 = "broadcastOffsetExpireMaxSecond" => 300, dynamic;
+        pub broadcast_offset_expire_max_second: u32 = "broadcastOffsetExpireMaxSecond" => 300, dynamic, no_effect;
         /// Pops that may wait on one queue.
-        pub pop_polling_size: u32 = "popPollingSize" => 1024, dynamic;
+        pub pop_polling_size: u32 = "popPollingSize" => 1024, dynamic, no_effect;
         /// Queues on which pops may wait.
-        pub pop_polling_map_size: u32 = "popPollingMapSize" => 100_000, dynamic;
+        pub pop_polling_map_size: u32 = "popPollingMapSize" => 100_000, dynamic, no_effect;
         /// Pops that may wait in all.
-        pub max_pop_polling_size: u32 = "maxPopPollingSize" => 100_000, dynamic;
+        pub max_pop_polling_size: u32 = "maxPopPollingSize" => 100_000, dynamic, no_effect;
         /// Queues of the topic that brings unacknowledged messages back.
         pub revive_queue_num: u32 = "reviveQueueNum" => 8;
         /// Milliseconds between two rounds of bringing unacknowledged messages back.
-        pub revive_interval: u64 = "reviveInterval" => 1000, dynamic;
+        pub revive_interval: u64 = "reviveInterval" => 1000, dynamic, no_effect;
         /// Rounds of slowness that are tolerated.
-        pub revive_max_slow: u32 = "reviveMaxSlow" => 3, dynamic;
+        pub revive_max_slow: u32 = "reviveMaxSlow" => 3, dynamic, no_effect;
         /// Milliseconds that one round may read.
-        pub revive_scan_time: u64 = "reviveScanTime" => 10_000, dynamic;
+        pub revive_scan_time: u64 = "reviveScanTime" => 10_000, dynamic, no_effect;
         /// Give up checkpoints that wait too long for their acknowledgements.
-        pub enable_skip_long_awaiting_ack: bool = "enableSkipLongAwaitingAck" => false, dynamic;
+        pub enable_skip_long_awaiting_ack: bool = "enableSkipLongAwaitingAck" => false, dynamic, no_effect;
         /// Milliseconds after which a checkpoint has waited too long.
-        pub revive_ack_wait_ms: u64 = "reviveAckWaitMs" => 180_000, dynamic;
+        pub revive_ack_wait_ms: u64 = "reviveAckWaitMs" => 180_000, dynamic, no_effect;
         /// Log what pop does.
-        pub enable_pop_log: bool = "enablePopLog" => false, dynamic;
+        pub enable_pop_log: bool = "enablePopLog" => false, dynamic, no_effect;
         /// Keep pop checkpoints in memory for a while before they are written.
-        pub enable_pop_buffer_merge: bool = "enablePopBufferMerge" => false, dynamic;
+        pub enable_pop_buffer_merge: bool = "enablePopBufferMerge" => false, dynamic, no_effect;
         /// Milliseconds that a checkpoint stays in memory.
-        pub pop_ck_stay_buffer_time: u64 = "popCkStayBufferTime" => 10_000, dynamic;
+        pub pop_ck_stay_buffer_time: u64 = "popCkStayBufferTime" => 10_000, dynamic, no_effect;
         /// Milliseconds before its time is over at which a checkpoint must be written.
-        pub pop_ck_stay_buffer_time_out: u64 = "popCkStayBufferTimeOut" => 3000, dynamic;
+        pub pop_ck_stay_buffer_time_out: u64 = "popCkStayBufferTimeOut" => 3000, dynamic, no_effect;
         /// Checkpoints in memory.
-        pub pop_ck_max_buffer_size: u32 = "popCkMaxBufferSize" => 200_000, dynamic;
+        pub pop_ck_max_buffer_size: u32 = "popCkMaxBufferSize" => 200_000, dynamic, no_effect;
         /// Checkpoints in memory for one queue.
-        pub pop_ck_offset_max_queue_size: u32 = "popCkOffsetMaxQueueSize" => 20_000, dynamic;
+        pub pop_ck_offset_max_queue_size: u32 = "popCkOffsetMaxQueueSize" => 20_000, dynamic, no_effect;
         /// Write acknowledgements of a batch as one.
-        pub enable_pop_batch_ack: bool = "enablePopBatchAck" => false, dynamic;
+        pub enable_pop_batch_ack: bool = "enablePopBatchAck" => false, dynamic, no_effect;
         /// Milliseconds after which a waiting pop is tried again without news.
-        pub pop_long_polling_force_notify_interval: u64 = "popLongPollingForceNotifyInterval" => 800, dynamic;
+        pub pop_long_polling_force_notify_interval: u64 = "popLongPollingForceNotifyInterval" => 800, dynamic, no_effect;
         /// Wake waiting pops before the lag is computed.
-        pub enable_notify_before_pop_calculate_lag: bool = "enableNotifyBeforePopCalculateLag" => true, dynamic;
+        pub enable_notify_before_pop_calculate_lag: bool = "enableNotifyBeforePopCalculateLag" => true, dynamic, no_effect;
         /// Wake waiting pops when an ordered queue becomes free.
-        pub enable_notify_after_pop_order_lock_release: bool = "enableNotifyAfterPopOrderLockRelease" => true, dynamic;
+        pub enable_notify_after_pop_order_lock_release: bool = "enableNotifyAfterPopOrderLockRelease" => true, dynamic, no_effect;
         /// Start a new pop group at the end only when messages are no longer in memory.
-        pub init_pop_offset_by_check_msg_in_mem: bool = "initPopOffsetByCheckMsgInMem" => true, dynamic;
+        pub init_pop_offset_by_check_msg_in_mem: bool = "initPopOffsetByCheckMsgInMem" => true, dynamic, no_effect;
         /// Read retry topics of the older naming too.
-        pub retrieve_message_from_pop_retry_topic_v1: bool = "retrieveMessageFromPopRetryTopicV1" => true, dynamic;
+        pub retrieve_message_from_pop_retry_topic_v1: bool = "retrieveMessageFromPopRetryTopicV1" => true, dynamic, no_effect;
         /// Name retry topics of pop groups in the newer way.
-        pub enable_retry_topic_v2: bool = "enableRetryTopicV2" => false, dynamic;
+        pub enable_retry_topic_v2: bool = "enableRetryTopicV2" => false, dynamic, no_effect;
         /// Of 100 pops, those that read the retry topic first.
-        pub pop_from_retry_probability: u32 = "popFromRetryProbability" => 20, dynamic;
+        pub pop_from_retry_probability: u32 = "popFromRetryProbability" => 20, dynamic, no_effect;
         /// Prepare the file variant of the pop consumer service.
         pub pop_consumer_fs_service_init: bool = "popConsumerFSServiceInit" => true, no_effect;
         /// Log the RocksDB variant of the pop consumer service.
@@ -244,49 +244,49 @@ config! {
         /// Use the RocksDB variant of the pop consumer service.
         pub pop_consumer_kv_service_enable: bool = "popConsumerKVServiceEnable" => false, no_effect;
         /// Messages that one read of the RocksDB variant returns.
-        pub pop_revive_max_return_size_per_read: u32 = "popReviveMaxReturnSizePerRead" => 16_384, dynamic;
+        pub pop_revive_max_return_size_per_read: u32 = "popReviveMaxReturnSizePerRead" => 16_384, dynamic, no_effect;
         /// Attempts to bring a message back.
-        pub pop_revive_max_attempt_times: u32 = "popReviveMaxAttemptTimes" => 16, dynamic;
+        pub pop_revive_max_attempt_times: u32 = "popReviveMaxAttemptTimes" => 16, dynamic, no_effect;
         /// Tell groups of pop consumers about changes at once.
-        pub real_time_notify_consumer_change: bool = "realTimeNotifyConsumerChange" => true, dynamic;
-        /// Serve lite consumers by threads of their own.
-        pub lite_pull_message_enable: bool = "litePullMessageEnable" => true, no_effect;
+        pub real_time_notify_consumer_change: bool = "realTimeNotifyConsumerChange" => true, dynamic, no_effect;
+        /// Take pulls of lite consumers.
+        pub lite_pull_message_enable: bool = "litePullMessageEnable" => true;
         /// Milliseconds between two readings of this broker's group from the name servers.
-        pub sync_broker_member_group_period: u64 = "syncBrokerMemberGroupPeriod" => 1000;
+        pub sync_broker_member_group_period: u64 = "syncBrokerMemberGroupPeriod" => 1000, no_effect;
         /// Milliseconds between two readings of routes for load balancing.
-        pub load_balance_poll_name_server_interval: u64 = "loadBalancePollNameServerInterval" => 30_000;
+        pub load_balance_poll_name_server_interval: u64 = "loadBalancePollNameServerInterval" => 30_000, no_effect;
         /// Milliseconds between two removals of brokers that are gone.
-        pub clean_offline_broker_interval: u64 = "cleanOfflineBrokerInterval" => 30_000;
+        pub clean_offline_broker_interval: u64 = "cleanOfflineBrokerInterval" => 30_000, no_effect;
         /// Share queues out on the server for clients that ask.
-        pub server_load_balancer_enable: bool = "serverLoadBalancerEnable" => true, dynamic;
+        pub server_load_balancer_enable: bool = "serverLoadBalancerEnable" => true, dynamic, no_effect;
         /// How groups read unless told otherwise: PULL or POP.
-        pub default_message_request_mode: String = "defaultMessageRequestMode" => "PULL", dynamic;
+        pub default_message_request_mode: String = "defaultMessageRequestMode" => "PULL", dynamic, no_effect;
         /// Queues that pop consumers share; -1 for all.
-        pub default_pop_share_queue_num: i32 = "defaultPopShareQueueNum" => -1, dynamic;
+        pub default_pop_share_queue_num: i32 = "defaultPopShareQueueNum" => -1, dynamic, no_effect;
         /// Milliseconds after which the producer of an open transaction is asked for the first time.
-        pub transaction_time_out: u64 = "transactionTimeOut" => 6000, important, dynamic;
+        pub transaction_time_out: u64 = "transactionTimeOut" => 6000, important, dynamic, no_effect;
         /// Times that the producer of an open transaction is asked.
-        pub transaction_check_max: u32 = "transactionCheckMax" => 15, important, dynamic;
+        pub transaction_check_max: u32 = "transactionCheckMax" => 15, important, dynamic, no_effect;
         /// Milliseconds between two rounds of asking.
-        pub transaction_check_interval: u64 = "transactionCheckInterval" => 30_000, important, dynamic;
+        pub transaction_check_interval: u64 = "transactionCheckInterval" => 30_000, important, dynamic, no_effect;
         /// Milliseconds between two writes of the transaction statistics.
-        pub transaction_metric_flush_interval: u64 = "transactionMetricFlushInterval" => 3000;
+        pub transaction_metric_flush_interval: u64 = "transactionMetricFlushInterval" => 3000, no_effect;
         /// Bytes of one record about finished transactions.
-        pub transaction_op_msg_max_size: u32 = "transactionOpMsgMaxSize" => 4096, dynamic;
+        pub transaction_op_msg_max_size: u32 = "transactionOpMsgMaxSize" => 4096, dynamic, no_effect;
         /// Milliseconds for which finished transactions are gathered.
-        pub transaction_op_batch_interval: u64 = "transactionOpBatchInterval" => 3000, dynamic;
+        pub transaction_op_batch_interval: u64 = "transactionOpBatchInterval" => 3000, dynamic, no_effect;
         /// The access control of 4.x.
         pub acl_enable: bool = "aclEnable" => false, important, no_effect;
         /// Keep reply messages in the store.
-        pub store_reply_message_enable: bool = "storeReplyMessageEnable" => true, dynamic;
+        pub store_reply_message_enable: bool = "storeReplyMessageEnable" => true, dynamic, no_effect;
         /// Keep statistics by topic and group.
-        pub enable_detail_stat: bool = "enableDetailStat" => true, dynamic;
+        pub enable_detail_stat: bool = "enableDetailStat" => true, dynamic, no_effect;
         /// Drop the statistics of deleted topics and groups.
-        pub auto_delete_unused_stats: bool = "autoDeleteUnusedStats" => true, dynamic;
+        pub auto_delete_unused_stats: bool = "autoDeleteUnusedStats" => true, dynamic, no_effect;
         /// Write the logs of each broker to a folder of its own.
         pub isolate_log_enable: bool = "isolateLogEnable" => false, no_effect;
         /// Milliseconds that forwarded requests may take.
-        pub forward_timeout: u64 = "forwardTimeout" => 3000, dynamic;
+        pub forward_timeout: u64 = "forwardTimeout" => 3000, dynamic, no_effect;
         /// Let a slave serve as master while there is none.
         pub enable_slave_acting_master: bool = "enableSlaveActingMaster" => false, no_effect;
         /// Let an acting master send messages on to other brokers.
@@ -296,15 +296,15 @@ config! {
         /// Answer sends from another thread; RaptorMQ never blocks a thread on them.
         pub async_send_enable: bool = "asyncSendEnable" => true, no_effect;
         /// Reset offsets on the broker as well as in the clients.
-        pub use_server_side_reset_offset: bool = "useServerSideResetOffset" => true, dynamic;
+        pub use_server_side_reset_offset: bool = "useServerSideResetOffset" => true, dynamic, no_effect;
         /// Changes of offsets after which their data version grows.
         pub consumer_offset_update_version_step: u64 = "consumerOffsetUpdateVersionStep" => 500, dynamic;
         /// Changes of delay offsets after which their data version grows.
-        pub delay_offset_update_version_step: u64 = "delayOffsetUpdateVersionStep" => 200, dynamic;
+        pub delay_offset_update_version_step: u64 = "delayOffsetUpdateVersionStep" => 200, dynamic, no_effect;
         /// Lock a queue only when enough replicas agree.
-        pub lock_in_strict_mode: bool = "lockInStrictMode" => false, dynamic;
+        pub lock_in_strict_mode: bool = "lockInStrictMode" => false, dynamic, no_effect;
         /// Send what name servers before 5.0 understand.
-        pub compatible_with_old_name_srv: bool = "compatibleWithOldNameSrv" => true, dynamic;
+        pub compatible_with_old_name_srv: bool = "compatibleWithOldNameSrv" => true, dynamic, no_effect;
         /// Let a controller decide who is master.
         pub enable_controller_mode: bool = "enableControllerMode" => false, no_effect;
         /// Controllers as host:port, separated by semicolons.
@@ -350,9 +350,9 @@ config! {
         /// Milliseconds without a heartbeat after which a client is dropped.
         pub channel_expired_timeout: u64 = "channelExpiredTimeout" => 120_000, dynamic;
         /// Milliseconds after which the subscription of an absent group is dropped.
-        pub subscription_expired_timeout: u64 = "subscriptionExpiredTimeout" => 600_000, dynamic;
+        pub subscription_expired_timeout: u64 = "subscriptionExpiredTimeout" => 600_000, dynamic, no_effect;
         /// Estimate the lag of filtered groups from samples.
-        pub estimate_accumulation: bool = "estimateAccumulation" => true, dynamic;
+        pub estimate_accumulation: bool = "estimateAccumulation" => true, dynamic, no_effect;
         /// Adapt the limits of cold reads to the load.
         pub cold_ctr_strategy_enable: bool = "coldCtrStrategyEnable" => false, no_effect;
         /// Adapt them by a PID controller.
@@ -362,19 +362,19 @@ config! {
         /// Bytes of cold data a second for all groups.
         pub global_cold_read_threshold: u64 = "globalColdReadThreshold" => 104_857_600, no_effect;
         /// Milliseconds between two questions to the address server.
-        pub fetch_namesrv_addr_interval: u64 = "fetchNamesrvAddrInterval" => 10_000;
+        pub fetch_namesrv_addr_interval: u64 = "fetchNamesrvAddrInterval" => 10_000, no_effect;
         /// Give pop consumers messages under the name of their retry topic.
-        pub pop_response_return_actual_retry_topic: bool = "popResponseReturnActualRetryTopic" => false, dynamic;
+        pub pop_response_return_actual_retry_topic: bool = "popResponseReturnActualRetryTopic" => false, dynamic, no_effect;
         /// Register a changed topic alone instead of all topics.
-        pub enable_single_topic_register: bool = "enableSingleTopicRegister" => false, dynamic;
+        pub enable_single_topic_register: bool = "enableSingleTopicRegister" => false, dynamic, no_effect;
         /// Let one topic hold messages of different types.
         pub enable_mixed_message_type: bool = "enableMixedMessageType" => false, dynamic;
         /// Register topics in several parts.
-        pub enable_split_registration: bool = "enableSplitRegistration" => false, dynamic;
+        pub enable_split_registration: bool = "enableSplitRegistration" => false, dynamic, no_effect;
         /// Unacknowledged messages of a queue above which pops wait.
-        pub pop_inflight_message_threshold: u64 = "popInflightMessageThreshold" => 10_000, dynamic;
+        pub pop_inflight_message_threshold: u64 = "popInflightMessageThreshold" => 10_000, dynamic, no_effect;
         /// Apply popInflightMessageThreshold.
-        pub enable_pop_message_threshold: bool = "enablePopMessageThreshold" => false, dynamic;
+        pub enable_pop_message_threshold: bool = "enablePopMessageThreshold" => false, dynamic, no_effect;
         /// Look up the groups of a lost connection by an index; RaptorMQ always does.
         pub enable_fast_channel_event_process: bool = "enableFastChannelEventProcess" => false, no_effect;
         /// Log the groups of a lost connection.
@@ -382,29 +382,29 @@ config! {
         /// Groups from which they are logged.
         pub print_channel_groups_min_num: u32 = "printChannelGroupsMinNum" => 5, no_effect;
         /// Topics in one part of a registration.
-        pub split_registration_size: u32 = "splitRegistrationSize" => 800, dynamic;
+        pub split_registration_size: u32 = "splitRegistrationSize" => 800, dynamic, no_effect;
         /// Keys that are never changed over the wire, separated by semicolons.
         pub config_black_list: String = "configBlackList" => "configBlackList;brokerConfigPath", fixed;
         /// Drop a checkpoint that was written too often.
-        pub skip_when_ck_reput_reach_max_times: bool = "skipWhenCKRePutReachMaxTimes" => false, dynamic;
+        pub skip_when_ck_reput_reach_max_times: bool = "skipWhenCKRePutReachMaxTimes" => false, dynamic, no_effect;
         /// Write acknowledgements without waiting for them.
         pub append_ack_async: bool = "appendAckAsync" => false, no_effect;
         /// Write checkpoints without waiting for them.
         pub append_ck_async: bool = "appendCkAsync" => false, no_effect;
         /// Delete the pop retry topics of a deleted topic too.
-        pub clear_retry_topic_when_delete_topic: bool = "clearRetryTopicWhenDeleteTopic" => true, dynamic;
+        pub clear_retry_topic_when_delete_topic: bool = "clearRetryTopicWhenDeleteTopic" => true, dynamic, no_effect;
         /// Keep statistics of light message queues.
         pub enable_lmq_stats: bool = "enableLmqStats" => false, no_effect;
         /// Format of the RocksDB metadata.
         pub config_manager_version: String = "configManagerVersion" => "v1", no_effect;
         /// Recall delayed messages while the broker takes no new ones.
-        pub allow_recall_when_broker_not_writeable: bool = "allowRecallWhenBrokerNotWriteable" => true, dynamic;
+        pub allow_recall_when_broker_not_writeable: bool = "allowRecallWhenBrokerNotWriteable" => true, dynamic, no_effect;
         /// Allow that delayed messages are recalled.
-        pub recall_message_enable: bool = "recallMessageEnable" => false, dynamic;
+        pub recall_message_enable: bool = "recallMessageEnable" => false, dynamic, no_effect;
         /// Remember producers from their heartbeats.
         pub enable_register_producer: bool = "enableRegisterProducer" => true, dynamic;
         /// Create the system groups at the start.
-        pub enable_create_sys_group: bool = "enableCreateSysGroup" => true, dynamic;
+        pub enable_create_sys_group: bool = "enableCreateSysGroup" => true, dynamic, no_effect;
         /// Name of the broker group; master and slaves share it.
         pub broker_name: String = "brokerName" (env) => env.host_name.clone(), fixed, hidden;
         /// Name of the cluster.
@@ -434,8 +434,8 @@ config! {
         /// Keep metrics of lag and dead letters (5.4).
         pub enable_lag_and_dlq_metrics: bool = "enableLagAndDlqMetrics" => true, later, no_effect;
         /// Send metadata to slaves in parts (5.4).
-        pub enable_split_metadata: bool = "enableSplitMetadata" => true, later, no_effect;
+        pub enable_split_metadata: bool = "enableSplitMetadata" => true, later;
         /// Entries in one part of the metadata (5.4).
-        pub split_metadata_size: u32 = "splitMetadataSize" => 2000, later, no_effect;
+        pub split_metadata_size: u32 = "splitMetadataSize" => 2000, later;
     }
 }

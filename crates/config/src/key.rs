@@ -9,6 +9,8 @@ use crate::properties::Properties;
 pub struct Key {
     /// RocketMQ's name of the key.
     pub name: &'static str,
+    /// The field of the family's struct.
+    pub field: &'static str,
     /// What kind of value it takes, in a word.
     pub kind: &'static str,
     /// The doc comment of the field: one or more sentences.

@@ -46,6 +46,7 @@ macro_rules! config {
 
             const KEYS: &'static [$crate::Key] = &[$($crate::Key {
                 name: $key,
+                field: stringify!($field),
                 kind: <$type as $crate::Value>::TYPE,
                 doc: concat!($first_line $(, $more_lines)*),
                 default_from: config!(@from $(($environment))? $default),

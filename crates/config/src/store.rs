@@ -116,9 +116,9 @@ config! {
         /// Commit log files that are read at most after a crash.
         pub max_recovery_commitlog_files: u32 = "maxRecoveryCommitlogFiles" => 30, no_effect;
         /// Used disk in percent above which the store takes no more messages.
-        pub disk_space_warning_level_ratio: u32 = "diskSpaceWarningLevelRatio" [1..=100] => 90, dynamic;
+        pub disk_space_warning_level_ratio: u32 = "diskSpaceWarningLevelRatio" [1..=100] => 90, dynamic, no_effect;
         /// Used disk in percent above which the oldest files are deleted at any hour.
-        pub disk_space_clean_forcibly_ratio: u32 = "diskSpaceCleanForciblyRatio" [1..=100] => 85, dynamic;
+        pub disk_space_clean_forcibly_ratio: u32 = "diskSpaceCleanForciblyRatio" [1..=100] => 85, dynamic, no_effect;
         /// Kind of lock around an append.
         pub use_reentrant_lock_when_put_message: bool = "useReentrantLockWhenPutMessage" => true, no_effect;
         /// Flush by the clock rather than when told.
@@ -126,23 +126,23 @@ config! {
         /// Milliseconds between two flushes of the consume queues.
         pub flush_interval_consume_queue: u64 = "flushIntervalConsumeQueue" [1..=2147483647] => 1000;
         /// Milliseconds between two looks for files to delete.
-        pub clean_resource_interval: u64 = "cleanResourceInterval" => 10_000;
+        pub clean_resource_interval: u64 = "cleanResourceInterval" => 10_000, no_effect;
         /// Milliseconds between two deletions of commit log files.
-        pub delete_commit_log_files_interval: u64 = "deleteCommitLogFilesInterval" => 100;
+        pub delete_commit_log_files_interval: u64 = "deleteCommitLogFilesInterval" => 100, no_effect;
         /// Milliseconds between two deletions of consume queue files.
-        pub delete_consume_queue_files_interval: u64 = "deleteConsumeQueueFilesInterval" => 100;
+        pub delete_consume_queue_files_interval: u64 = "deleteConsumeQueueFilesInterval" => 100, no_effect;
         /// Milliseconds after which a file that is still read is deleted all the same.
         pub destroy_maped_file_interval_forcibly: u64 = "destroyMapedFileIntervalForcibly" => 120_000, no_effect;
         /// Milliseconds between two attempts to delete a file that is still read.
         pub redelete_hanged_file_interval: u64 = "redeleteHangedFileInterval" => 120_000, no_effect;
         /// Hours of the day at which old files are deleted, two digits each, separated by semicolons.
-        pub delete_when: String = "deleteWhen" => "04", important, dynamic;
+        pub delete_when: String = "deleteWhen" => "04", important, dynamic, no_effect;
         /// Used disk in percent above which old files are deleted at any hour; taken as 10 to 95.
-        pub disk_max_used_space_ratio: u32 = "diskMaxUsedSpaceRatio" [0..=100] => 75, dynamic;
+        pub disk_max_used_space_ratio: u32 = "diskMaxUsedSpaceRatio" [0..=100] => 75, dynamic, no_effect;
         /// Hours for which a commit log file is kept after its last message.
-        pub file_reserved_time: u32 = "fileReservedTime" => 72, important, dynamic;
+        pub file_reserved_time: u32 = "fileReservedTime" => 72, important, dynamic, no_effect;
         /// Files deleted in one go.
-        pub delete_file_batch_max: u32 = "deleteFileBatchMax" => 10, important, dynamic;
+        pub delete_file_batch_max: u32 = "deleteFileBatchMax" => 10, important, dynamic, no_effect;
         /// Index entries that may wait.
         pub put_msg_index_hight_water: u32 = "putMsgIndexHightWater" => 600_000, no_effect;
         /// Bytes of the largest message body.
@@ -210,9 +210,9 @@ config! {
         /// Delays of the levels from 1 on, as numbers with s, m, h or d.
         pub message_delay_level: String = "messageDelayLevel" => "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
         /// Milliseconds between two writes of the delay offsets.
-        pub flush_delay_offset_interval: u64 = "flushDelayOffsetInterval" => 10_000;
+        pub flush_delay_offset_interval: u64 = "flushDelayOffsetInterval" => 10_000, no_effect;
         /// Delete old files at any hour when the disk is too full.
-        pub clean_file_forcibly_enable: bool = "cleanFileForciblyEnable" => true, important, dynamic;
+        pub clean_file_forcibly_enable: bool = "cleanFileForciblyEnable" => true, important, dynamic, no_effect;
         /// Touch every page of a new file.
         pub warm_maped_file_enable: bool = "warmMapedFileEnable" => false, no_effect;
         /// Correct the offsets of consumers that read from a slave.
@@ -224,9 +224,9 @@ config! {
         /// Keep statistics of how far consumers are behind on disk.
         pub disk_fall_recorded: bool = "diskFallRecorded" => true, no_effect;
         /// Milliseconds of one append after which the page cache counts as busy and sends are refused.
-        pub os_page_cache_busy_time_out_mills: u64 = "osPageCacheBusyTimeOutMills" => 1000, dynamic;
+        pub os_page_cache_busy_time_out_mills: u64 = "osPageCacheBusyTimeOutMills" => 1000, dynamic, no_effect;
         /// Messages that a query returns unless it says otherwise.
-        pub default_query_max_num: u32 = "defaultQueryMaxNum" => 32, dynamic;
+        pub default_query_max_num: u32 = "defaultQueryMaxNum" => 32, dynamic, no_effect;
         /// Write through memory outside the page cache.
         pub transient_store_pool_enable: bool = "transientStorePoolEnable" => false, important, no_effect;
         /// Buffers of the transient store pool.
@@ -260,7 +260,7 @@ config! {
         /// Attempts after which delivery waits.
         pub schedule_async_deliver_max_resend_num2_blocked: u32 = "scheduleAsyncDeliverMaxResendNum2Blocked" => 3, no_effect;
         /// Files that one deletion removes at most.
-        pub max_batch_delete_files_num: u32 = "maxBatchDeleteFilesNum" => 50, dynamic;
+        pub max_batch_delete_files_num: u32 = "maxBatchDeleteFilesNum" => 50, dynamic, no_effect;
         /// Threads that fill batch consume queues.
         pub dispatch_cq_threads: u32 = "dispatchCqThreads" => 10, no_effect;
         /// Entries that wait for those threads.
@@ -270,9 +270,9 @@ config! {
         /// Look for the dispatch position in the consume queues again.
         pub recheck_reput_offset_from_cq: bool = "recheckReputOffsetFromCq" => false, no_effect;
         /// Not used: topics are limited to 127 bytes, and longer ones to message version 2.
-        pub max_topic_length: u32 = "maxTopicLength" => 127;
+        pub max_topic_length: u32 = "maxTopicLength" => 127, no_effect;
         /// Write topics longer than 127 bytes by message version 2.
-        pub auto_message_version_on_topic_len: bool = "autoMessageVersionOnTopicLen" => true;
+        pub auto_message_version_on_topic_len: bool = "autoMessageVersionOnTopicLen" => true, no_effect;
         /// Write a CRC of the properties.
         pub enabled_append_prop_crc: bool = "enabledAppendPropCRC" => false, no_effect;
         /// Check the CRC of the properties.
@@ -310,9 +310,9 @@ config! {
         /// Forget offsets of queues that are gone.
         pub enable_clean_expired_offset: bool = "enableCleanExpiredOffset" => false, important, no_effect;
         /// Sends on their way at once.
-        pub max_async_put_message_requests: u32 = "maxAsyncPutMessageRequests" => 5000, dynamic;
+        pub max_async_put_message_requests: u32 = "maxAsyncPutMessageRequests" => 5000, dynamic, no_effect;
         /// Messages that one pull returns at most.
-        pub pull_batch_max_message_count: u32 = "pullBatchMaxMessageCount" => 160, dynamic;
+        pub pull_batch_max_message_count: u32 = "pullBatchMaxMessageCount" => 160, dynamic, no_effect;
         /// Replicas of the group, this one included.
         pub total_replicas: u32 = "totalReplicas" => 1, important, no_effect;
         /// Replicas that must have a message before it is acknowledged.
@@ -344,9 +344,9 @@ config! {
         /// Replicate without ever counting as in sync.
         pub async_learner: bool = "asyncLearner" => false, no_effect;
         /// Entries of a consume queue that one count reads.
-        pub max_consume_queue_scan: u32 = "maxConsumeQueueScan" => 20_000, dynamic;
+        pub max_consume_queue_scan: u32 = "maxConsumeQueueScan" => 20_000, dynamic, no_effect;
         /// Messages above which counts are estimated.
-        pub sample_count_threshold: u32 = "sampleCountThreshold" => 5000, dynamic;
+        pub sample_count_threshold: u32 = "sampleCountThreshold" => 5000, dynamic, no_effect;
         /// Limit reads of cold data.
         pub cold_data_flow_control_enable: bool = "coldDataFlowControlEnable" => false, no_effect;
         /// Ask the system which data is in memory.
