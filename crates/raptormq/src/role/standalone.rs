@@ -20,6 +20,9 @@ const LOOPBACK: &str = "127.0.0.1";
 /// Bytes of a commit log file: a trial needs no files of 1 GiB.
 const COMMIT_LOG_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// How the settings that messages speak of are set here.
+const HOW_TO_SET: &str = "in standalone, -o sets other ports and -d another data folder";
+
 /// What the command line can say.
 #[derive(clap::Parser)]
 #[command(disable_help_flag = true, disable_version_flag = true)]
@@ -143,7 +146,7 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => super::fail(program, &reason),
+        Err(reason) => super::fail(program, &format_args!("{reason} ({HOW_TO_SET})")),
     }
 }
 
