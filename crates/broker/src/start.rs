@@ -108,9 +108,8 @@ pub fn start_with(
     };
     let housekeeping = {
         let broker = Arc::clone(&broker);
-        Thread::spawn("broker-housekeeping", move |stop| keep_house(broker, stop))
+        Thread::spawn("broker-housekeeping", move |stop| keep_house(broker, stop))?
     };
-    let housekeeping = housekeeping.inspect_err(|_| broker.keeper.stop())?;
     Ok(RunningBroker { broker, server, housekeeping, keeper })
 }
 

@@ -141,6 +141,11 @@ impl Peer {
         self.client.call(&self.address, request, LONG).await.unwrap()
     }
 
+    /// As [`Peer::ask`], of a broker that may go away.
+    pub async fn ask_or_lose(&self, request: Request) -> Result<Response, raptormq_remoting::CallError> {
+        self.client.call(&self.address, request, LONG).await
+    }
+
     pub async fn tell(&self, request: Request) {
         self.client.oneway(&self.address, &request).await.unwrap();
     }
