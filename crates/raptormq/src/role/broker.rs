@@ -49,7 +49,7 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
     }
     let served = logging::start(&Destination::of_role("broker", &environment.home), "info").and_then(|_logging| {
         super::warn(&remarks);
-        serve(settings)
+        serve(settings).inspect_err(|reason| tracing::error!("not started: {reason}"))
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
