@@ -24,6 +24,8 @@ pub(crate) struct IndexFile {
     unwritten: Vec<u8>,
     pages: Vec<Option<Page>>,
     dirty_pages: Vec<bool>,
+    /// Whether nothing was put since header and slots were written.
+    is_header_written: bool,
 }
 
 impl IndexFile {
@@ -38,6 +40,7 @@ impl IndexFile {
             unwritten: Vec::new(),
             pages: (0..pages).map(|_| None).collect(),
             dirty_pages: vec![false; pages],
+            is_header_written: true,
         }
     }
 
@@ -81,6 +84,7 @@ impl IndexFile {
             self.header.begin_offset = log_offset;
         }
         self.header.slots_used += u32::from(previous == 0);
+        self.is_header_written = false;
         self.header.next_entry += 1;
         self.header.end_ms = store_timestamp_ms;
         self.header.end_offset = log_offset;
@@ -138,8 +142,7 @@ impl IndexFile {
         }
     }
 
-    /// Writes the entries that are in memory, and the header: entries first, so that a header never counts more than is
-    /// there. Makes the file when this is the first time.
+    /// Writes the entries that are in memory. Makes the file when this is the first time.
     pub(crate) fn write_entries(&mut self, disk: &dyn Disk) -> io::Result<()> {
         if self.unwritten.is_empty() {
             return Ok(());
@@ -159,14 +162,18 @@ impl IndexFile {
             }
         };
         file.write_at(self.layout.entry_at(first), &self.unwritten)?;
-        file.write_at(0, &self.header.encode())?;
         self.unwritten.clear();
         Ok(())
     }
 
-    /// Writes the slots that changed since the last time. They follow from the entries, so being late costs nothing.
+    /// Writes the slots that changed since the last time, and the header, which counts the entries that they lead to. Both
+    /// follow from the entries, so being late costs nothing. The entries must be written.
     pub(crate) fn write_slots(&mut self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
+        assert!(self.unwritten.is_empty(), "slots lead to entries that are written");
+        if self.is_header_written {
+            return Ok(());
+        }
         for (number, (page, dirty)) in self.pages.iter().zip(&mut self.dirty_pages).enumerate() {
             let Some(page) = page.as_ref().filter(|_| *dirty) else { continue };
             let first = number * PAGE_SLOTS;
@@ -178,6 +185,8 @@ impl IndexFile {
             file.write_at(self.layout.slot_at(first as u32), &bytes[..count * SLOT_BYTES as usize])?;
             *dirty = false;
         }
+        file.write_at(0, &self.header.encode())?;
+        self.is_header_written = true;
         Ok(())
     }
 
@@ -259,6 +268,7 @@ impl IndexFile {
     /// Makes a header and slots that were computed the file's.
     fn adopt(&mut self, header: Header, slots: &[u32]) -> io::Result<()> {
         self.header = header;
+        self.is_header_written = false;
         self.unwritten.clear();
         let used = header.next_entry > 1;
         for (number, chunk) in slots.chunks(PAGE_SLOTS).enumerate() {
@@ -269,11 +279,7 @@ impl IndexFile {
             self.pages[number] = Some(page);
             self.dirty_pages[number] = true;
         }
-        self.write_slots()?;
-        match &self.file {
-            Some(file) => file.write_at(0, &header.encode()),
-            None => Ok(()),
-        }
+        self.write_slots()
     }
 }
 

@@ -96,12 +96,13 @@ impl Index {
         let state = &mut *self.state.lock();
         let disk = &*self.disk;
         for file in &mut state.files[state.finished..] {
+            let is_new = file.file.is_none();
             file.write_entries(disk)?;
             if file.is_full() {
                 file.write_slots()?;
                 file.release();
                 state.finished += 1;
-            } else if slots {
+            } else if slots || is_new {
                 file.write_slots()?;
             }
         }
