@@ -71,7 +71,8 @@ requests! {
     SEND_BATCH_MESSAGE(SendMessageRequestHeaderV2) => send::send_batch, Send;
     PULL_MESSAGE(PullMessageRequestHeader) => pull::pull, Pull;
     LITE_PULL_MESSAGE(PullMessageRequestHeader) => pull::lite_pull, Pull;
-    VIEW_MESSAGE_BY_ID(ViewMessageRequestHeader) => pull::view_message, Admin;
+    VIEW_MESSAGE_BY_ID(ViewMessageRequestHeader) => query::view_message, Admin;
+    QUERY_MESSAGE(QueryMessageRequestHeader) => query::query_message, Admin;
     QUERY_CONSUMER_OFFSET(QueryConsumerOffsetRequestHeader) => offset::query_consumer_offset, Client;
     UPDATE_CONSUMER_OFFSET(UpdateConsumerOffsetRequestHeader) => offset::update_consumer_offset, Client;
     SEARCH_OFFSET_BY_TIMESTAMP(SearchOffsetRequestHeader) => offset::search_offset, Client;
@@ -152,6 +153,15 @@ impl Call<'_, '_> {
             fields(&mut |key, value| writer.field(key, value));
             writer.finish_detached(body.len());
             self.out.attach(body);
+        }
+        Reply::Done
+    }
+
+    /// Answers SUCCESS with fields and slices of the log.
+    pub(crate) fn success_slices<'h>(&mut self, header: &impl Header<'h>, slices: Vec<Bytes>) -> Reply {
+        if let Some(writer) = self.out.answer(self.request, ResponseCode::SUCCESS, None) {
+            writer.header(header).finish_detached(slices.iter().map(Bytes::len).sum());
+            slices.into_iter().for_each(|slice| self.out.attach(slice));
         }
         Reply::Done
     }

@@ -95,7 +95,7 @@ impl Offsets {
 
     /// Takes over what a group says. Smaller than before is allowed, as in the original. Queue ids that no topic can
     /// have are passed over: they would fill the memory.
-    pub(crate) fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64, now_ms: i64) {
+    pub(crate) fn commit(&self, group: &str, topic: &str, (queue_id, offset): (i32, i64), now_ms: i64) {
         if !(0..QUEUES_MAX).contains(&queue_id) {
             return;
         }
@@ -175,13 +175,13 @@ mod tests {
     fn offsets_are_kept_by_group_topic_and_queue() {
         let offsets = offsets();
         assert!(!offsets.take_dirty());
-        offsets.commit("g", "T", 0, 10, 6);
-        offsets.commit("g", "T", 1, 3, 6);
-        offsets.commit("g", "T", 0, 4, 6);
+        offsets.commit("g", "T", (0, 10), 6);
+        offsets.commit("g", "T", (1, 3), 6);
+        offsets.commit("g", "T", (0, 4), 6);
         assert_eq!((offsets.get("g", "T", 0), offsets.get("g", "T", 1)), (Some(4), Some(3)));
         assert_eq!((offsets.get("g", "T", 2), offsets.get("h", "T", 0), offsets.get("g", "U", 0)), (None, None, None));
         assert!(offsets.take_dirty() && !offsets.take_dirty());
-        offsets.commit("g", "T", 0, 4, 6);
+        offsets.commit("g", "T", (0, 4), 6);
         assert!(!offsets.take_dirty(), "nothing changed");
     }
 
@@ -189,7 +189,7 @@ mod tests {
     fn impossible_queues_are_not_remembered() {
         let offsets = offsets();
         for queue_id in [-1, QUEUES_MAX, i32::MAX] {
-            offsets.commit("g", "T", queue_id, 1, 6);
+            offsets.commit("g", "T", (queue_id, 1), 6);
         }
         assert!(offsets.snapshot().offset_table.is_empty());
     }
@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back() {
         let offsets = offsets();
-        offsets.commit("g", "T", 0, 10, 6);
-        offsets.commit("h", "%RETRY%h", 0, 11, 7);
+        offsets.commit("g", "T", (0, 10), 6);
+        offsets.commit("h", "%RETRY%h", (0, 11), 7);
         let kept = offsets.snapshot();
         assert_eq!(kept.offset_table.keys().collect::<Vec<_>>(), ["%RETRY%h@h", "T@g"]);
         assert_eq!(kept.data_version, Some(DataVersion { counter: 1, state_version: 0, timestamp: 7 }));
@@ -211,7 +211,7 @@ mod tests {
     fn a_removed_topic_or_group_is_forgotten() {
         let offsets = offsets();
         for (group, topic) in [("g", "T"), ("h", "T"), ("g", "U"), ("h", "U")] {
-            offsets.commit(group, topic, 0, 1, 6);
+            offsets.commit(group, topic, (0, 1), 6);
         }
         offsets.remove_topic("T");
         offsets.remove_group("h");

@@ -28,6 +28,8 @@ const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Shortest and longest period between two registrations. Java: `BrokerController.start`.
 const PERIOD_MIN: Duration = Duration::from_secs(10);
 const PERIOD_MAX: Duration = Duration::from_secs(60);
+/// When a name server that did not take the broker is asked again.
+const RETRY_PERIOD: Duration = Duration::from_secs(3);
 /// How long without a registration a name server keeps a broker. Java: the default of `heartbeatTimeoutMillis`.
 const HEARTBEAT_TIMEOUT_MS: i64 = 120_000;
 
@@ -129,7 +131,8 @@ async fn keep_registered(broker: Arc<Broker>, client: Client, name_server: Strin
         is_failing = outcome.is_err();
         outer.tried.send_modify(|count| *count = count.saturating_add(1));
         is_force = broker.settings.broker.force_register;
-        match tokio::time::timeout(outer.period, changes.changed()).await {
+        let pause = if is_failing { RETRY_PERIOD } else { outer.period };
+        match tokio::time::timeout(pause, changes.changed()).await {
             Ok(Ok(())) => is_force = true,
             Ok(Err(_)) => return,
             Err(_) => {}

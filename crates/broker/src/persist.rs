@@ -237,7 +237,7 @@ mod tests {
     use raptormq_store::disk::real::RealDisk;
 
     fn keeper(folder: &Path) -> Keeper {
-        Keeper::new(Arc::new(RealDisk::default()), folder, Duration::from_secs(5))
+        Keeper::new(Arc::new(RealDisk), folder, Duration::from_secs(5))
     }
 
     fn table(topic: &str) -> TopicConfigSerializeWrapper {

@@ -152,8 +152,11 @@ async fn tools_see_topics_groups_settings_and_state() {
     }
 }
 
+/// Code, fields and body of a request.
+type Asked = (RequestCode, Vec<(String, String)>, Vec<u8>);
+
 /// A name server that tells what it is asked.
-struct NameServer(mpsc::UnboundedSender<(RequestCode, Vec<(String, String)>, Vec<u8>)>);
+struct NameServer(mpsc::UnboundedSender<Asked>);
 
 impl Service for NameServer {
     type Ticket = ();

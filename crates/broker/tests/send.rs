@@ -42,6 +42,29 @@ async fn a_message_for_an_unknown_topic_makes_it_and_comes_back() {
 }
 
 #[tokio::test]
+async fn messages_are_found_by_their_keys() {
+    let rig = Rig::new();
+    let peer = rig.peer();
+    for (body, keys) in [("one", "a b"), ("two", "b"), ("three", "c")] {
+        let message = Message { properties: vec![("UNIQ_KEY", format!("id-{body}"))], ..Message::new("T") };
+        peer.ask(message.property("KEYS", keys).request(body)).await;
+    }
+    let find = async |topic, key| {
+        let header = QueryMessageRequestHeader { topic, key, max_num: 32, begin_timestamp: 0, end_timestamp: i64::MAX };
+        peer.get(RequestCode::QUERY_MESSAGE, &header).await
+    };
+    for (key, expected) in [("a", &["one"][..]), ("b", &["one", "two"]), ("id-three", &["three"])] {
+        let found = find("T", key).await;
+        assert_eq!(bodies(&found), expected, "{key}");
+        assert!(found.header::<QueryMessageResponseHeader>().unwrap().index_last_update_timestamp > 0);
+    }
+    for (topic, key) in [("T", "d"), ("U", "a")] {
+        let remark = "can not find message, maybe time range not correct";
+        assert_refused(&find(topic, key).await, ResponseCode::QUERY_NOT_FOUND, remark);
+    }
+}
+
+#[tokio::test]
 async fn a_message_without_id_or_queue_gets_them() {
     let rig = Rig::new();
     let peer = rig.peer();

@@ -7,5 +7,6 @@ pub(crate) mod group;
 pub(crate) mod lock;
 pub(crate) mod offset;
 pub(crate) mod pull;
+pub(crate) mod query;
 pub(crate) mod send;
 pub(crate) mod topic;

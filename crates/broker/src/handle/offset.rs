@@ -61,7 +61,7 @@ pub(crate) fn update_consumer_offset(
     }
     let queue_id = header.queue_id.ok_or_else(|| Failure::system("QueueId is null"))?;
     let offset = header.commit_offset.ok_or_else(|| Failure::system("Offset is null"))?;
-    broker.offsets.commit(header.consumer_group, header.topic, queue_id, offset, broker.now_ms());
+    broker.offsets.commit(header.consumer_group, header.topic, (queue_id, offset), broker.now_ms());
     Ok(call.success())
 }
 

@@ -1,4 +1,4 @@
-//! Reading messages: pulls (11, 361) and single messages by their id (33).
+//! Pulls (11, 361).
 //! Java: `processor/PullMessageProcessor.java`, `processor/DefaultPullMessageResultHandler.java`.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use raptormq_protocol::body::{PERM_READ, SubscriptionGroupConfig};
 use raptormq_protocol::code::ResponseCode;
-use raptormq_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader, ViewMessageRequestHeader};
+use raptormq_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
 use raptormq_protocol::heartbeat::{EXPRESSION_TAG, MessageModel};
 use raptormq_remoting::{Exchange, Output, Responder};
 use raptormq_store::{GetLimits, GetResult, GetStatus, Queue};
@@ -85,7 +85,7 @@ fn run(broker: &Broker, call: &mut Call<'_, '_>, header: &PullMessageRequestHead
     let pull = allow(broker, call, header)?;
     if header.sys_flag & pull_flag::COMMIT_OFFSET != 0 {
         let (group, topic) = (header.consumer_group, header.topic);
-        broker.offsets.commit(group, topic, header.queue_id, header.commit_offset, broker.now_ms());
+        broker.offsets.commit(group, topic, (header.queue_id, header.commit_offset), broker.now_ms());
     }
     let answer = read(broker, &pull);
     if answer.code == ResponseCode::PULL_NOT_FOUND && header.sys_flag & pull_flag::SUSPEND != 0 {
@@ -288,17 +288,5 @@ impl Answer {
         for slice in self.result.slices {
             out.attach(slice);
         }
-    }
-}
-
-/// VIEW_MESSAGE_BY_ID (33).
-pub(crate) fn view_message(
-    broker: &Broker,
-    call: &mut Call<'_, '_>,
-    header: ViewMessageRequestHeader<'_>,
-) -> Result<Reply, Failure> {
-    match broker.store.record_at(header.offset) {
-        Some(record) => Ok(call.success_body(record)),
-        None => Err(Failure::system(format!("can not find message by the offset, {}", header.offset))),
     }
 }
