@@ -354,7 +354,23 @@ impl Shared {
             }
             return;
         }
-        join_all(queues.iter().filter_map(|queue| Some(self.commit_one(queue, queue.uncommitted()?)))).await;
+        let mut by_broker: BTreeMap<(&str, &str), Vec<(&ProcessQueue, i64)>> = BTreeMap::new();
+        for queue in queues {
+            if let Some(offset) = queue.uncommitted() {
+                let MessageQueue { topic, broker_name, .. } = &queue.queue;
+                by_broker.entry((topic, broker_name)).or_default().push((queue, offset));
+            }
+        }
+        join_all(by_broker.values().map(|offsets| self.commit_to_broker(offsets))).await;
+    }
+
+    /// Commits offsets of one topic to one broker: one by itself, and the others together once it is there. Java brokers
+    /// make a group's table for a topic with its first offset, and when two come at once, each makes one and one of
+    /// them is lost (`ConsumerOffsetManager.commitOffset`, seen on 5.3.3).
+    async fn commit_to_broker(&self, offsets: &[(&ProcessQueue, i64)]) {
+        let Some(((first, first_offset), others)) = offsets.split_first() else { return };
+        self.commit_one(first, *first_offset).await;
+        join_all(others.iter().map(|(queue, offset)| self.commit_one(queue, *offset))).await;
     }
 
     async fn commit_one(&self, queue: &ProcessQueue, offset: i64) {
