@@ -229,7 +229,9 @@ fn find_target(broker: &Broker, call: &Call<'_, '_>, send: &Send<'_>) -> Result<
             call.peer.peer_addr()
         )));
     }
+    // Batches to such topics are refused later, whatever their group.
     if let Some(group) = names::group_of_retry_topic(send.topic)
+        && !send.is_batch
         && is_given_up(broker, call.request.version, send, group)?
     {
         return dead_letters(broker, group);
@@ -308,8 +310,8 @@ fn check_batch(send: &Send<'_>) -> Result<(), Failure> {
     if send.topic.len() > names::TOPIC_BYTES_MAX {
         return refused(format!("message topic length too long {}", send.topic.len()));
     }
-    if let Some(group) = names::group_of_retry_topic(send.topic) {
-        return refused(format!("batch request does not support retry group {group}"));
+    if names::group_of_retry_topic(send.topic).is_some() {
+        return refused(format!("batch request does not support retry group {}", send.topic));
     }
     Ok(())
 }
