@@ -31,6 +31,10 @@ const RETRY_CODES: [ResponseCode; 8] = [
     ResponseCode::GO_AWAY,
 ];
 
+/// Pauses before a broker that could not be reached is tried again when there is no other: it may be starting. The last
+/// one is as long as the connections' own longest pause between attempts, so the try after it does connect.
+const SAME_BROKER_PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+
 /// Pause before a one-way message that found no room asks again.
 const ONEWAY_PAUSE: Duration = Duration::from_millis(1);
 
@@ -194,6 +198,9 @@ impl Delivery {
             tracing::debug!(%error, topic = self.outgoing.topic, "a send is tried again");
             if error.kind() == ErrorKind::Unreachable {
                 self.shared.client.suspect_routes();
+                if !self.wait_for_same_broker().await {
+                    return Err(self.failure(error));
+                }
             }
             let receipt = match self.try_once().await {
                 Ok(pending) => self.judge(pending.await),
@@ -205,6 +212,23 @@ impl Delivery {
                 Err(next) => return Err(self.failure(next)),
             }
         }
+    }
+
+    /// Waits a moment when the next try can only go where the last one failed; `false` when there is no time for that.
+    async fn wait_for_same_broker(&self) -> bool {
+        let Some(failed) = self.tries.last() else { return true };
+        let route = self.shared.client.known_route(&self.outgoing.topic);
+        let is_other = |to: &PublishQueue| to.queue.broker_name != failed.queue.broker_name;
+        if route.is_some_and(|route| route.publish.iter().any(is_other)) {
+            return true;
+        }
+        let pause = SAME_BROKER_PAUSES[self.tries.len().min(SAME_BROKER_PAUSES.len()) - 1];
+        let until = Instant::now() + pause;
+        if until >= self.deadline {
+            return false;
+        }
+        tokio::time::sleep_until(until).await;
+        true
     }
 
     fn late(&self) -> Error {
