@@ -1,0 +1,221 @@
+//! [`Cluster`]: a name server and a broker in this process.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+use raptormq_broker::RunningBroker;
+use raptormq_config::{BrokerSettings, Environment, NamesrvSettings, Properties, Remarks};
+use raptormq_namesrv::RunningNamesrv;
+use raptormq_remoting::StartError as ListenError;
+use raptormq_store::{Clock as _, SystemClock};
+use tempfile::TempDir;
+
+use crate::ports::free_broker_port;
+
+/// How often another port is tried when somebody else was faster.
+const PORT_ATTEMPTS: usize = 20;
+
+const LOOPBACK: &str = "127.0.0.1";
+
+/// What a test's broker is set to before its own settings: small files, so that a store is made in a moment.
+const SMALL_STORE: &[(&str, &str)] = &[
+    ("brokerName", "broker-a"),
+    ("mappedFileSizeCommitLog", "16777216"),
+    ("mappedFileSizeConsumeQueue", "200000"),
+    ("maxHashSlotNum", "10000"),
+    ("maxIndexNum", "40000"),
+];
+
+/// A name server and a broker that run in this process, on free loopback ports and in a temporary folder, which goes
+/// with the cluster. Dropped without [`Cluster::shutdown`], both stop without order.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> anyhow::Result<()> {
+/// use raptormq_testkit::Cluster;
+///
+/// let mut cluster = Cluster::builder().set("autoCreateTopicEnable", "false").start().await?;
+/// let broker_addr = cluster.broker_addr().to_owned();
+/// cluster.restart_broker().await?;
+/// assert_eq!(cluster.broker_addr(), broker_addr);
+/// cluster.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Cluster {
+    namesrv: RunningNamesrv,
+    /// `None` while it is stopped.
+    broker: Option<RunningBroker>,
+    /// As the broker was started with them, and is started again.
+    settings: BrokerSettings,
+    broker_addr: String,
+    namesrv_addr: String,
+    // Dropped last.
+    folder: TempDir,
+}
+
+/// Settings of a [`Cluster`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "a cluster begins with start()"]
+pub struct ClusterBuilder {
+    broker: Vec<(String, String)>,
+    namesrv: Vec<(String, String)>,
+}
+
+impl ClusterBuilder {
+    /// Sets a key of the broker, as a line of its file would.
+    pub fn set(mut self, key: &str, value: &str) -> ClusterBuilder {
+        self.broker.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets a key of the name server.
+    pub fn set_namesrv(mut self, key: &str, value: &str) -> ClusterBuilder {
+        self.namesrv.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts both. The broker is registered when this returns.
+    ///
+    /// # Errors
+    /// A key that is unknown, a value that its key does not take, or a start that failed; nothing runs then.
+    pub async fn start(self) -> anyhow::Result<Cluster> {
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        let namesrv = start_namesrv(folder.path(), &self.namesrv)?;
+        let namesrv_addr = namesrv.local_addr().to_string();
+        let mut settings = BrokerSettings::new(&environment(&folder.path().join("broker"), &namesrv_addr));
+        settings.server.bind_address = LOOPBACK.to_owned();
+        let pairs = SMALL_STORE.iter().copied().chain(self.broker.iter().map(|(key, value)| (&**key, &**value)));
+        known(settings.load(&properties(pairs))?)?;
+        let (broker, settings) = start_broker_somewhere(&settings)?;
+        broker.registered().await;
+        let broker_addr = broker.local_addr().to_string();
+        Ok(Cluster { namesrv, broker: Some(broker), settings, broker_addr, namesrv_addr, folder })
+    }
+}
+
+impl Cluster {
+    /// A cluster with the defaults, but for a store of small files.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start() -> anyhow::Result<Cluster> {
+        Cluster::builder().start().await
+    }
+
+    /// A cluster with settings of its own.
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder::default()
+    }
+
+    /// Where clients find the name server: `host:port`.
+    pub fn namesrv_addr(&self) -> &str {
+        &self.namesrv_addr
+    }
+
+    /// Where clients find the broker: `host:port`. It stays the same over restarts.
+    pub fn broker_addr(&self) -> &str {
+        &self.broker_addr
+    }
+
+    /// The broker's port for what must not wait behind pulls, as `host:port`.
+    pub fn vip_addr(&self) -> String {
+        format!("{LOOPBACK}:{}", self.settings.server.listen_port - 2)
+    }
+
+    /// The broker's name.
+    pub fn broker_name(&self) -> &str {
+        &self.settings.broker.broker_name
+    }
+
+    /// The folder of the broker's store.
+    pub fn store_folder(&self) -> PathBuf {
+        PathBuf::from(&self.settings.store.store_path_root_dir)
+    }
+
+    /// A folder for whatever the test keeps; it goes with the cluster.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Stops the broker in order, if it runs.
+    pub async fn stop_broker(&mut self) {
+        if let Some(broker) = self.broker.take() {
+            broker.shutdown().await;
+        }
+    }
+
+    /// Stops the broker in order, if it runs, and starts it again on the same port and folder. It is registered when
+    /// this returns.
+    ///
+    /// # Errors
+    /// It does not start; the cluster has no broker then.
+    pub async fn restart_broker(&mut self) -> anyhow::Result<()> {
+        self.stop_broker().await;
+        let broker = raptormq_broker::start(self.settings.clone()).context("the broker does not start again")?;
+        broker.registered().await;
+        self.broker = Some(broker);
+        Ok(())
+    }
+
+    /// Stops both in order.
+    pub async fn shutdown(mut self) {
+        self.stop_broker().await;
+        self.namesrv.shutdown().await;
+    }
+}
+
+/// Surroundings that reach nothing outside `home`.
+fn environment(home: &Path, namesrv_addr: &str) -> Environment {
+    Environment {
+        home: home.to_string_lossy().into_owned(),
+        namesrv_addr: namesrv_addr.to_owned(),
+        ..Environment::default()
+    }
+}
+
+fn properties<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Properties {
+    Properties::from_pairs("the test's settings", pairs)
+}
+
+/// Refuses what a role only warns of: a test that sets an unknown key tests nothing.
+fn known(remarks: Remarks) -> anyhow::Result<()> {
+    let lines: Vec<&str> = remarks.lines().collect();
+    ensure!(lines.is_empty(), "{}", lines.join("; "));
+    Ok(())
+}
+
+fn start_namesrv(folder: &Path, pairs: &[(String, String)]) -> anyhow::Result<RunningNamesrv> {
+    let mut settings = NamesrvSettings::new(&environment(&folder.join("namesrv"), ""));
+    settings.server.bind_address = LOOPBACK.to_owned();
+    settings.server.listen_port = 0;
+    known(settings.load(&properties(pairs.iter().map(|(key, value)| (&**key, &**value))))?)?;
+    raptormq_namesrv::start(settings, Arc::new(|| SystemClock.now_ms())).context("the name server does not start")
+}
+
+/// Starts the broker on a port that nobody else has; returns the settings that it runs with.
+fn start_broker_somewhere(settings: &BrokerSettings) -> anyhow::Result<(RunningBroker, BrokerSettings)> {
+    for _ in 0..PORT_ATTEMPTS {
+        let mut settings = settings.clone();
+        settings.server.listen_port = free_broker_port();
+        settings.broker.listen_port = settings.server.listen_port;
+        settings.settle()?;
+        match raptormq_broker::start(settings.clone()) {
+            Ok(broker) => return Ok((broker, settings)),
+            Err(refusal) if is_taken(&refusal) => {}
+            Err(refusal) => return Err(refusal).context("the broker does not start"),
+        }
+    }
+    bail!("{PORT_ATTEMPTS} ports were free and then taken")
+}
+
+fn is_taken(refusal: &raptormq_broker::StartError) -> bool {
+    match refusal {
+        raptormq_broker::StartError::Server(ListenError::Listen { source, .. }) => {
+            source.kind() == io::ErrorKind::AddrInUse
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,10 @@
+//! A whole cluster as its clients meet it: our own client on one side, requests that no client would make on the other.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod common;
+mod consuming;
+mod members;
+mod pulling;
+mod refusals;
+mod restart;
+mod sending;
