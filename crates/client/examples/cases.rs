@@ -15,7 +15,8 @@ use raptormq_client::{Client, ConsumeFrom, Consumer, Message, Producer, Retry};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All cases, in the order they run.
-const CASES: [&str; 10] = ["send", "oneway", "enqueue", "batch", "big", "tag", "share", "broadcast", "resume", "retry"];
+const CASES: [&str; 11] =
+    ["send", "oneway", "enqueue", "batch", "big", "tag", "share", "broadcast", "resume", "retry", "read"];
 
 /// What a case has to say, or why it failed.
 type Outcome = Result<String, Box<dyn std::error::Error>>;
@@ -57,6 +58,7 @@ async fn run(addresses: &str, cases: &[String]) -> raptormq_client::Result<usize
             "share" => share(addresses, &producer, &topic).await,
             "broadcast" => broadcast(addresses, &producer, &topic).await,
             "resume" => resume(&client, &producer, &topic).await,
+            "read" => read(&client, &producer, &topic).await,
             "retry" => retry(&client, &producer, &topic).await,
             _ => unreachable!("every case has its row"),
         };
@@ -343,5 +345,38 @@ async fn retry(client: &Client, producer: &Producer, topic: &str) -> Outcome {
         Ok(format!("again after {} ms", began.elapsed().as_millis()))
     } else {
         Err(format!("{deliveries:?}").into())
+    }
+}
+
+/// A reader sees what was there and what comes, by tag.
+async fn read(client: &Client, producer: &Producer, topic: &str) -> Outcome {
+    let mut ids = Vec::new();
+    let mut send = async |tag: &str| -> raptormq_client::Result<()> {
+        let id = producer.send(Message::new(topic, "x").tag(tag)).await?.message_id;
+        if tag == "TagA" {
+            ids.push(id);
+        }
+        Ok(())
+    };
+    for tag in ["TagA", "TagB", "TagA"] {
+        send(tag).await?;
+    }
+    let mut reader = client.reader(topic).tags("TagA").from(ConsumeFrom::First).open().await?;
+    for tag in ["TagB", "TagA"] {
+        send(tag).await?;
+    }
+    let mut seen = Vec::new();
+    while let Ok(Some(message)) = tokio::time::timeout(Duration::from_secs(5), reader.next()).await {
+        seen.push(message.message_id().to_owned());
+        if seen.len() == ids.len() {
+            break;
+        }
+    }
+    seen.sort();
+    ids.sort();
+    if seen == ids {
+        Ok(format!("{} messages", seen.len()))
+    } else {
+        Err(format!("{seen:?} instead of {ids:?}").into())
     }
 }

@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::name_server::{CALL_TIMEOUT, NameServers};
 use crate::names::DEFAULT_TOPIC;
 use crate::producer::ProducerBuilder;
+use crate::reader::ReaderBuilder;
 use crate::registry::Registry;
 use crate::route::{Route, Routes};
 
@@ -166,6 +167,11 @@ impl Client {
         ConsumerBuilder::new(self.clone(), group.into())
     }
 
+    /// A reader of a topic: sees messages without being a member of a group, and leaves no trace.
+    pub fn reader(&self, topic: impl Into<String>) -> ReaderBuilder {
+        ReaderBuilder::new(self.clone(), topic.into())
+    }
+
     /// The id by which brokers know this client: `address@instance`.
     pub fn id(&self) -> &str {
         &self.shared.id
@@ -176,6 +182,10 @@ impl Client {
     pub async fn shutdown(&self) {
         self.shared.closed.send_replace(true);
         self.shared.remoting.close();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.shared.closed.borrow()
     }
 
     pub(crate) fn remoting(&self) -> &raptormq_remoting::Client {

@@ -31,7 +31,7 @@
 //! `RECONSUME_LATER` is [`Retry`].
 //!
 //! Where to go next: `client` for what is shared, `producer` for the way of a send, `consumer` for the way of a received
-//! message, `route` for what is known of topics.
+//! message, `reader` for reading without a group, `route` for what is known of topics.
 
 #![forbid(unsafe_code)]
 
@@ -43,6 +43,7 @@ mod message;
 mod name_server;
 mod names;
 mod producer;
+mod reader;
 mod registry;
 mod route;
 
@@ -55,3 +56,4 @@ pub use self::consumer::{ConsumeFrom, Consumer, ConsumerBuilder, Retry};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::message::{Message, MessageView};
 pub use self::producer::{Ack, Producer, ProducerBuilder, Send, SendReceipt, SendStatus};
+pub use self::reader::{Reader, ReaderBuilder};

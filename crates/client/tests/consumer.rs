@@ -373,3 +373,22 @@ async fn a_dropped_consumer_leaves_its_group() {
     drop(keeping(builder(&cluster).await, &Seen::default()).await);
     eventually("leaving", || cluster.state.lock().left == ["g"]).await;
 }
+
+#[tokio::test]
+async fn a_reader_sees_all_without_joining_and_waits_for_a_topic_that_is_not_there() {
+    let cluster = Cluster::start(1).with_topics(&["Other"]);
+    let client = Client::connect(cluster.namesrv()).await.unwrap();
+    let mut reader = client.reader("T").open().await.unwrap();
+    cluster.put("T", 0, &["a", "b"]);
+    cluster.state.lock().topics.insert("T".to_owned());
+    for body in ["a", "b"] {
+        assert_eq!(reader.next().await.unwrap().body(), body);
+    }
+    // A second one begins at the end.
+    let mut late = client.reader("T").open().await.unwrap();
+    cluster.put("T", 0, &["c"]);
+    assert_eq!(late.next().await.unwrap().body(), "c");
+    assert_eq!(reader.next().await.unwrap().body(), "c");
+    let state = cluster.state.lock();
+    assert!(state.heartbeats.is_empty() && state.offsets.is_empty() && state.members.is_empty());
+}

@@ -26,6 +26,8 @@ const PULL_TIMEOUT: Duration = Duration::from_secs(30);
 const PULL_COMMITS: i32 = 0x1;
 /// Bit of a pull's flag: the broker may hold it.
 const PULL_SUSPENDS: i32 = 0x2;
+/// Bit of a pull's flag: it carries its own filter.
+const PULL_FILTERS: i32 = 0x4;
 
 /// Largest body that a message may decompress to: what a producer may send, and room for those with a higher limit.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -39,6 +41,8 @@ pub(crate) struct Pull<'a> {
     pub(crate) commit_offset: Option<i64>,
     pub(crate) messages_max: i32,
     pub(crate) bytes_max: i32,
+    /// The filter, for who is not a member of the group; the broker knows that of members from their heartbeats.
+    pub(crate) subscription: Option<&'a str>,
     pub(crate) expression_type: &'a str,
     pub(crate) sub_version: i64,
 }
@@ -66,17 +70,17 @@ pub(crate) enum PullOutcome {
 /// Pulls messages; the broker holds the request while there are none.
 pub(crate) async fn pull(client: &Client, address: &str, pull: &Pull<'_>) -> Result<Pulled> {
     let commit = pull.commit_offset.filter(|offset| *offset > 0);
+    let bit = |set: bool, bit| if set { bit } else { 0 };
     let header = PullMessageRequestHeader {
         consumer_group: pull.group,
         topic: &pull.queue.topic,
         queue_id: pull.queue.queue_id,
         queue_offset: pull.offset,
         max_msg_nums: pull.messages_max,
-        sys_flag: PULL_SUSPENDS | if commit.is_some() { PULL_COMMITS } else { 0 },
+        sys_flag: PULL_SUSPENDS | bit(commit.is_some(), PULL_COMMITS) | bit(pull.subscription.is_some(), PULL_FILTERS),
         commit_offset: commit.unwrap_or(0),
         suspend_timeout_millis: SUSPEND_MS,
-        // The broker knows the filter from the heartbeat.
-        subscription: None,
+        subscription: pull.subscription,
         sub_version: pull.sub_version,
         expression_type: Some(pull.expression_type),
         max_msg_bytes: Some(pull.bytes_max),

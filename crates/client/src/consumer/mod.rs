@@ -5,10 +5,10 @@
 //! [`process_queue`] knows what of a queue is unfinished; [`offsets`] and the task here commit where we are.
 
 mod allocate;
-mod calls;
+pub(crate) mod calls;
 mod offsets;
 mod process_queue;
-mod pull;
+pub(crate) mod pull;
 mod rebalance;
 mod work;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::heartbeat::SubscriptionData;
 use raptormq_protocol::message::MessageExt;
 use raptormq_protocol::message::properties::name;
 use tokio::time::Instant;
@@ -17,11 +18,11 @@ use crate::message::MessageView;
 use crate::route::MASTER_ID;
 
 /// Pause after a pull that failed.
-const ERROR_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const ERROR_PAUSE: Duration = Duration::from_secs(1);
 /// Pause after the broker asked for patience, or answered at once that there is nothing.
-const FLOW_CONTROL_PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const FLOW_CONTROL_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes that one pull may bring (Java: `pullBatchSizeInBytes`).
-const PULL_BYTES_MAX: i32 = 256 << 10;
+pub(crate) const PULL_BYTES_MAX: i32 = 256 << 10;
 
 /// Pulls until the queue is no longer ours.
 pub(super) async fn keep_pulling(shared: Arc<Shared>, queue: Arc<ProcessQueue>, offset: i64) {
@@ -31,6 +32,11 @@ pub(super) async fn keep_pulling(shared: Arc<Shared>, queue: Arc<ProcessQueue>, 
         () = queue.dropped() => {}
         () = puller.run() => {}
     }
+}
+
+/// Whether a message has one of the tags subscribed to.
+pub(crate) fn has_tag(subscription: &SubscriptionData, message: &MessageExt) -> bool {
+    subscription.tags_set.is_empty() || message.tags().is_some_and(|tag| subscription.tags_set.contains(tag))
 }
 
 struct Puller {
@@ -81,6 +87,7 @@ impl Puller {
             commit_offset,
             messages_max: settings.pull_batch.into(),
             bytes_max: PULL_BYTES_MAX,
+            subscription: None,
             expression_type: &subscription.expression_type,
             sub_version: subscription.sub_version,
         };
@@ -126,9 +133,7 @@ impl Puller {
     /// Whether a message has one of the tags subscribed to: brokers compare only hashes.
     fn passes(&self, message: &MessageExt) -> bool {
         let subscription = self.shared.subscriptions.get(&self.queue.queue.topic);
-        subscription.is_none_or(|subscription| {
-            subscription.tags_set.is_empty() || message.tags().is_some_and(|tag| subscription.tags_set.contains(tag))
-        })
+        subscription.is_none_or(|subscription| has_tag(subscription, message))
     }
 
     async fn recover(&mut self, error: Error) {

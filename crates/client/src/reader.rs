@@ -1,0 +1,212 @@
+//! Reading a topic without a group: nothing is committed, nobody shares, nothing is left behind. For tools and replays.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use raptormq_protocol::body::MessageQueue;
+use raptormq_protocol::heartbeat::{EXPRESSION_TAG, SubscriptionData};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::client::Client;
+use crate::clock;
+use crate::consumer::ConsumeFrom;
+use crate::consumer::calls::{self, Pull, PullOutcome, Pulled};
+use crate::consumer::pull::{ERROR_PAUSE, FLOW_CONTROL_PAUSE, PULL_BYTES_MAX, has_tag};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::MessageView;
+use crate::names;
+use crate::route::{MASTER_ID, Route};
+
+/// The group that readers pull as: every RocketMQ broker has it (Java: `MixAll.TOOLS_CONSUMER_GROUP`).
+const READER_GROUP: &str = "TOOLS_CONSUMER";
+/// Messages that wait for [`Reader::next`].
+const WAITING_MAX: usize = 1000;
+/// Messages that one pull may bring.
+const PULL_BATCH: i32 = 32;
+/// How often new queues are looked for, once there are some.
+const QUEUES_INTERVAL: Duration = Duration::from_secs(20);
+/// How often a topic is looked for that does not exist yet.
+const TOPIC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Settings of a [`Reader`]. Made by [`Client::reader`].
+#[must_use = "a reader begins with open()"]
+pub struct ReaderBuilder {
+    client: Client,
+    topic: String,
+    tags: String,
+    from: ConsumeFrom,
+}
+
+impl ReaderBuilder {
+    pub(crate) fn new(client: Client, topic: String) -> ReaderBuilder {
+        ReaderBuilder { client, topic, tags: String::new(), from: ConsumeFrom::Last }
+    }
+
+    /// Reads only messages with these tags: `"TagA || TagB"`.
+    pub fn tags(mut self, tags: impl Into<String>) -> ReaderBuilder {
+        self.tags = tags.into();
+        self
+    }
+
+    /// Where to begin. [`ConsumeFrom::Last`], that is with messages that come from now on, unless set.
+    pub fn from(mut self, from: ConsumeFrom) -> ReaderBuilder {
+        self.from = from;
+        self
+    }
+
+    /// Begins to read; when this returns, the beginning is fixed. A topic that does not exist yet is waited for.
+    pub async fn open(self) -> Result<Reader> {
+        names::check_topic(&self.topic)?;
+        let subscription = SubscriptionData::parse(&self.topic, &self.tags)
+            .map_err(|error| Error::invalid(format!("{:?} is no filter: {error}", self.tags)).with_source(error))?;
+        let subscription = SubscriptionData { sub_version: clock::now_ms(), ..subscription };
+        let (messages, receiver) = mpsc::channel(WAITING_MAX);
+        let mut keeper = Keeper {
+            source: Arc::new(Source { client: self.client, subscription, messages }),
+            from: self.from,
+            known: BTreeSet::new(),
+            pulls: JoinSet::new(),
+        };
+        let found = keeper.look().await?;
+        // What comes after the first look is new, whatever was asked for.
+        keeper.from = ConsumeFrom::First;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(keeper.keep_looking(found));
+        Ok(Reader { receiver, _tasks: tasks })
+    }
+}
+
+/// Reads the messages of a topic, those of all queues mixed. Dropping it ends the reading.
+///
+/// ```no_run
+/// # async fn example() -> raptormq_client::Result<()> {
+/// use raptormq_client::{Client, ConsumeFrom};
+///
+/// let client = Client::connect("127.0.0.1:9876").await?;
+/// let mut reader = client.reader("TopicTest").from(ConsumeFrom::First).open().await?;
+/// while let Some(message) = reader.next().await {
+///     println!("{message}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Reader {
+    receiver: mpsc::Receiver<MessageView>,
+    /// Ends with the reader.
+    _tasks: JoinSet<()>,
+}
+
+impl Reader {
+    /// The next message; `None` when the client was shut down. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<MessageView> {
+        self.receiver.recv().await
+    }
+}
+
+/// What the tasks of a reader share.
+struct Source {
+    client: Client,
+    subscription: SubscriptionData,
+    messages: mpsc::Sender<MessageView>,
+}
+
+/// Looks for queues and starts to pull from new ones.
+struct Keeper {
+    source: Arc<Source>,
+    from: ConsumeFrom,
+    known: BTreeSet<MessageQueue>,
+    pulls: JoinSet<()>,
+}
+
+impl Keeper {
+    async fn keep_looking(mut self, mut found: bool) {
+        loop {
+            tokio::time::sleep(if found { QUEUES_INTERVAL } else { TOPIC_INTERVAL }).await;
+            if self.source.client.is_closed() {
+                return;
+            }
+            match self.look().await {
+                Ok(there) => found = there,
+                Err(error) => tracing::warn!(%error, "the queues of a topic cannot be looked up"),
+            }
+        }
+    }
+
+    /// Starts to pull from queues that are new; `false` while the topic does not exist.
+    async fn look(&mut self) -> Result<bool> {
+        let topic = &self.source.subscription.topic;
+        let Some(route) = self.source.client.subscribe_route(topic).await? else { return Ok(false) };
+        for queue in route.subscribe.iter().filter(|queue| !self.known.contains(queue)).cloned().collect::<Vec<_>>() {
+            let offset = self.source.first_offset(&route, &queue, self.from).await?;
+            self.known.insert(queue.clone());
+            let source = self.source.clone();
+            self.pulls.spawn(async move { source.keep_pulling(queue, offset).await });
+        }
+        Ok(true)
+    }
+}
+
+impl Source {
+    async fn first_offset(&self, route: &Route, queue: &MessageQueue, from: ConsumeFrom) -> Result<i64> {
+        let (_, address) = route.member(&queue.broker_name, MASTER_ID).ok_or_else(|| nowhere(queue))?;
+        match from {
+            ConsumeFrom::First => Ok(0),
+            ConsumeFrom::Last => calls::max_offset(&self.client, address, queue).await,
+            ConsumeFrom::Time(time) => {
+                let time_ms = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+                calls::offset_by_time(&self.client, address, queue, time_ms).await
+            }
+        }
+    }
+
+    /// Pulls until nobody wants the messages any more.
+    async fn keep_pulling(&self, queue: MessageQueue, mut offset: i64) {
+        let mut broker_id = MASTER_ID;
+        while !self.client.is_closed() {
+            match self.pull(&queue, offset, broker_id).await {
+                Ok(pulled) => {
+                    let stood_still = pulled.next_offset == offset;
+                    (offset, broker_id) = (pulled.next_offset, pulled.suggested_broker_id);
+                    if let PullOutcome::Found(messages) = pulled.outcome {
+                        for message in messages.into_iter().filter(|message| has_tag(&self.subscription, message)) {
+                            if self.messages.send(MessageView::new(message)).await.is_err() {
+                                return;
+                            }
+                        }
+                    } else if stood_still {
+                        // A held pull that ends with nothing comes rarely; one that was not held must not come often.
+                        tokio::time::sleep(FLOW_CONTROL_PAUSE).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%queue, %error, "a pull failed");
+                    self.client.suspect_routes();
+                    tokio::time::sleep(ERROR_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn pull(&self, queue: &MessageQueue, offset: i64, broker_id: i64) -> Result<Pulled> {
+        let route = self.client.known_route(&queue.topic).ok_or_else(|| nowhere(queue))?;
+        let (_, address) = route.member(&queue.broker_name, broker_id).ok_or_else(|| nowhere(queue))?;
+        let pull = Pull {
+            group: READER_GROUP,
+            queue,
+            offset,
+            commit_offset: None,
+            messages_max: PULL_BATCH,
+            bytes_max: PULL_BYTES_MAX,
+            subscription: Some(&self.subscription.sub_string),
+            expression_type: EXPRESSION_TAG,
+            sub_version: self.subscription.sub_version,
+        };
+        calls::pull(&self.client, address, &pull).await
+    }
+}
+
+fn nowhere(queue: &MessageQueue) -> Error {
+    Error::new(ErrorKind::NoRoute, format!("no broker serves {queue} now"))
+}
