@@ -2,7 +2,6 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use raptormq_config::{BrokerSettings, FlushDiskType};
@@ -27,6 +26,7 @@ use crate::offsets::Offsets;
 use crate::outer::Outer;
 use crate::persist::{Keeper, Table};
 use crate::start;
+use crate::stats::{Counters, History};
 use crate::topics::Topics;
 
 /// One broker. Handlers borrow it; nothing in it is wired later.
@@ -43,6 +43,7 @@ pub struct Broker {
     pub(crate) keeper: Keeper,
     pub(crate) outer: Outer,
     pub(crate) counters: Counters,
+    pub(crate) history: History,
     pub(crate) identity: Identity,
 }
 
@@ -59,21 +60,6 @@ pub(crate) struct Identity {
     /// Sends are acknowledged when they are on disk.
     pub(crate) is_sync_flush: bool,
     pub(crate) sync_flush_timeout: Duration,
-}
-
-/// What was served since the start.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) sends_failed: AtomicU64,
-    pub(crate) pulls_found: AtomicU64,
-    pub(crate) pulls_missed: AtomicU64,
-    pub(crate) messages_out: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn add(counter: &AtomicU64, count: u64) {
-        counter.fetch_add(count, Ordering::Relaxed);
-    }
 }
 
 impl Broker {
@@ -100,6 +86,7 @@ impl Broker {
             holds: Holds::default(),
             outer: Outer::new(&settings),
             counters: Counters::default(),
+            history: History::default(),
             store,
             keeper,
             identity,
@@ -150,6 +137,11 @@ impl Broker {
                 tracing::debug!(group, client_id = %member.client_id, %error, "a member was not told of a change");
             }
         }
+    }
+
+    /// Notes what was served up to now.
+    pub(crate) fn sample(&self) {
+        self.history.note(self.now_ms(), self.counters.totals(self.store.figures().appended_count));
     }
 
     /// Drops clients and locks of which nothing was heard for too long.

@@ -7,7 +7,7 @@
 //!
 //! What the broker knows: [`topics`], [`groups`] and [`offsets`], which [`persist`] keeps on disk; [`clients`] and
 //! [`locks`], which live as long as their connections. [`filter`] says which messages a group wants, [`names`] which names
-//! are allowed, [`outer`] tells the name servers. [`start`] puts it all together and takes it apart again.
+//! are allowed, [`outer`] tells the name servers, [`stats`] counts. [`start`] puts it all together and takes it apart again.
 #![forbid(unsafe_code)]
 
 mod broker;
@@ -25,6 +25,7 @@ mod outer;
 mod persist;
 mod service;
 mod start;
+mod stats;
 mod topics;
 
 pub use broker::Broker;

@@ -18,12 +18,15 @@ use crate::broker::Broker;
 use crate::dispatch::VIP_LISTENER;
 use crate::persist::KeptError;
 use crate::service::BrokerService;
+use crate::stats::SAMPLE_INTERVAL;
 use crate::{hold, outer, persist};
 
 /// How far below the broker's port its VIP port is.
 const VIP_PORT_BELOW: u16 = 2;
 /// How often silent clients and free locks are looked for. Java: `ClientHousekeepingService`.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often when `channelExpiredTimeout` is shorter than that.
+const EXPIRE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
 /// Why a broker did not start. Nothing is left half-started.
 #[derive(Debug, thiserror::Error)]
@@ -200,7 +203,10 @@ fn keep_house(broker: Arc<Broker>, stop: oneshot::Receiver<()>) {
     runtime.block_on(async {
         let client = outer::client(&broker.settings);
         tokio::spawn(hold::run(Arc::clone(&broker)));
-        tokio::spawn(expire(Arc::clone(&broker)));
+        tokio::spawn(every(SAMPLE_INTERVAL, Arc::clone(&broker), Broker::sample));
+        let timeout = Duration::from_millis(broker.settings.broker.channel_expired_timeout);
+        let interval = (timeout / 4).clamp(EXPIRE_INTERVAL_MIN, EXPIRE_INTERVAL);
+        tokio::spawn(every(interval, Arc::clone(&broker), Broker::expire_clients));
         let registering = tokio::spawn(outer::run(Arc::clone(&broker), client.clone()));
         // The sender is dropped to stop.
         let _ = stop.await;
@@ -209,12 +215,12 @@ fn keep_house(broker: Arc<Broker>, stop: oneshot::Receiver<()>) {
     });
 }
 
-async fn expire(broker: Arc<Broker>) {
-    let mut ticks = tokio::time::interval(EXPIRE_INTERVAL);
+async fn every(interval: Duration, broker: Arc<Broker>, step: fn(&Broker)) {
+    let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        broker.expire_clients();
+        step(&broker);
     }
 }
 

@@ -53,6 +53,19 @@ async fn members_are_told_when_others_come_and_go() {
 }
 
 #[tokio::test]
+async fn a_member_that_says_nothing_for_too_long_is_gone() {
+    let rig = Rig::with(|settings| settings.broker.channel_expired_timeout = 300);
+    let (silent, lively) = (rig.peer(), rig.peer());
+    silent.heartbeat("silent", &[("g", &[("T", "*")])]).await;
+    lively.heartbeat("lively", &[("g", &[("T", "*")])]).await;
+    while ids(&lively.consumer_ids("g").await) != ["lively"] {
+        lively.heartbeat("lively", &[("g", &[("T", "*")])]).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!((lively.notice().await, lively.notice().await), ("g".to_owned(), "g".to_owned()));
+}
+
+#[tokio::test]
 async fn a_group_that_does_not_want_to_know_is_not_told() {
     let rig = Rig::new();
     let (one, two) = (rig.peer(), rig.peer());

@@ -146,6 +146,7 @@ async fn tools_see_topics_groups_settings_and_state() {
     assert!(text.lines().any(|line| line == format!("listenPort={port}")), "{text}");
     let runtime = peer.runtime().await;
     assert_eq!((runtime["putMessageTimesTotal"].as_str(), runtime["brokerVersionDesc"].as_str()), ("1", "V5_3_3"));
+    assert_eq!((runtime["putTps"].as_str(), runtime["msgPutTotalTodayNow"].as_str()), ("0.0 0.0 0.0", "1"));
     for missing in [RequestCode::GET_TOPIC_CONFIG, RequestCode::GET_TOPIC_STATS_INFO] {
         let answer = peer.get(missing, &GetTopicConfigRequestHeader { topic: "Nothing" }).await;
         assert_eq!(answer.code, ResponseCode::TOPIC_NOT_EXIST);

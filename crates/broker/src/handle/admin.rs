@@ -12,6 +12,7 @@ use raptormq_protocol::json;
 use crate::broker::Broker;
 use crate::dispatch::{Call, Reply};
 use crate::failure::Failure;
+use crate::stats::Totals;
 
 /// GET_BROKER_CONFIG (26): every key and value, as lines of a properties file.
 pub(crate) fn config(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
@@ -34,6 +35,7 @@ pub(crate) fn config(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, 
 pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let figures = broker.store.figures();
     let counters = &broker.counters;
+    let totals = counters.totals(figures.appended_count);
     let now_ms = broker.now_ms();
     let mut table: BTreeMap<String, String> = BTreeMap::new();
     let mut put = |key: &str, value: String| table.insert(key.to_owned(), value);
@@ -43,9 +45,28 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     put("putMessageSizeTotal", figures.appended_bytes.to_string());
     put("putMessageAverageSize", (figures.appended_bytes as f64 / figures.appended_count.max(1) as f64).to_string());
     put("putMessageFailedTimes", counters.sends_failed.load(Ordering::Relaxed).to_string());
-    put("getMessageTimesTotalFound", counters.pulls_found.load(Ordering::Relaxed).to_string());
-    put("getMessageTimesTotalMiss", counters.pulls_missed.load(Ordering::Relaxed).to_string());
-    put("getMessageTransferedMsgCount", counters.messages_out.load(Ordering::Relaxed).to_string());
+    let rates: [(&str, Rate); 5] = [
+        ("putTps", |totals| totals.messages_in),
+        ("getFoundTps", |totals| totals.pulls_found),
+        ("getMissTps", |totals| totals.pulls_missed),
+        ("getTotalTps", |totals| totals.pulls_found + totals.pulls_missed),
+        ("getTransferredTps", |totals| totals.messages_out),
+    ];
+    for (key, of) in rates {
+        put(key, broker.history.rates(of));
+    }
+    let (this_morning, yesterday_morning) = broker.history.mornings();
+    for (when, totals) in
+        [("YesterdayMorning", yesterday_morning), ("TodayMorning", this_morning), ("TodayNow", totals)]
+    {
+        put(&format!("msgPutTotal{when}"), totals.messages_in.to_string());
+        put(&format!("msgGetTotal{when}"), totals.messages_out.to_string());
+    }
+    // Requests are handled as they are read: no queue stands before a thread.
+    for lane in ["send", "pull", "litePull", "query", "ack"] {
+        put(&format!("{lane}ThreadPoolQueueSize"), "0".to_owned());
+        put(&format!("{lane}ThreadPoolQueueHeadWaitTimeMills"), "0".to_owned());
+    }
     put("commitLogMinOffset", figures.log_min_offset.to_string());
     put("commitLogMaxOffset", figures.log_max_offset.to_string());
     put("dispatchBehindBytes", (figures.log_max_offset - figures.dispatched_offset).max(0).to_string());
@@ -68,6 +89,9 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     }
     call.success_json(&KVTable { table })
 }
+
+/// What a rate is of.
+type Rate = fn(&Totals) -> u64;
 
 /// A time span as the original prints it.
 fn run_time(span_ms: i64) -> String {

@@ -11,12 +11,13 @@ use raptormq_protocol::heartbeat::{EXPRESSION_TAG, MessageModel};
 use raptormq_remoting::{Exchange, Output, Responder};
 use raptormq_store::{GetLimits, GetResult, GetStatus, Queue};
 
-use crate::broker::{Broker, Counters};
+use crate::broker::Broker;
 use crate::dispatch::{Call, Reply};
 use crate::failure::{Failure, Forbidden};
 use crate::filter::{Subscription, TagFilter};
 use crate::hold::NotHeld;
 use crate::persist::Table;
+use crate::stats::Counters;
 use crate::topics::Topic;
 
 /// Bits of a pull's `sysFlag`. Java: `common/sysflag/PullSysFlag.java`.

@@ -17,12 +17,13 @@ use raptormq_protocol::message::sys_flag;
 use raptormq_remoting::{Connection, Output, Responder};
 use raptormq_store::{NewBatch, NewMessage, PutError, PutStatus, Staging};
 
-use crate::broker::{Broker, Counters};
+use crate::broker::Broker;
 use crate::dispatch::{self, Call, Reply};
 use crate::failure::Failure;
 use crate::names;
 use crate::persist::Table;
 use crate::service::Ticket;
+use crate::stats::Counters;
 use crate::topics::{Topic, Wanted};
 
 /// The attribute of a topic whose messages must have keys.
