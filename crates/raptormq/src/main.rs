@@ -41,6 +41,14 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "namesrv", script: "mqnamesrv", about: "a name server", run: role::namesrv::run },
     Command { name: "broker", script: "mqbroker", about: "a broker", run: role::broker::run },
+    Command {
+        name: "quickstart",
+        script: "",
+        about: "send and consume 1,000 messages, in a cluster of its own unless -n names one",
+        run: tool::quickstart::run,
+    },
+    Command { name: "send", script: "", about: "send messages", run: tool::send::run },
+    Command { name: "recv", script: "", about: "print messages as they come", run: tool::recv::run },
 ];
 
 fn main() -> ExitCode {

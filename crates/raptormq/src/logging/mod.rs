@@ -26,6 +26,8 @@ const LINES_WAITING_MAX: usize = 8192;
 pub(crate) enum Destination {
     /// Standard output.
     Stdout,
+    /// Standard error.
+    Stderr,
     /// A file of this name (without `.log`) in this folder.
     File { folder: PathBuf, name: &'static str },
 }
@@ -53,6 +55,7 @@ pub(crate) struct Logging {
 pub(crate) fn start(destination: &Destination, default_level: &str) -> anyhow::Result<Logging> {
     let (writer, worker) = match destination {
         Destination::Stdout => builder().finish(std::io::stdout()),
+        Destination::Stderr => builder().finish(std::io::stderr()),
         Destination::File { folder, name } => {
             let file = RollingFile::open(folder, name, Rotation::default()).map_err(|reason| {
                 let path = folder.join(format!("{name}.log"));

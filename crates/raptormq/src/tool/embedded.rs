@@ -1,0 +1,72 @@
+//! A name server and a broker in this process, for a tool that was given no cluster.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use crate::argv::Invocation;
+use crate::machine;
+use crate::role::standalone::{Running, Standalone};
+
+/// Ports of a standalone at offset 0: name server, and the broker's with those it takes beside it.
+const PORTS: [u16; 4] = [9876, 10909, 10911, 10912];
+/// Step between the offsets that are tried.
+const OFFSET_STEP: u16 = 100;
+/// Offsets that are tried.
+const OFFSETS_MAX: u16 = 100;
+
+/// Bytes of a commit log file, in a folder that a trial makes and nobody fills.
+const COMMIT_LOG_FILE_BYTES: u64 = 16 << 20;
+
+/// A cluster that ends with this value.
+pub(super) struct Embedded {
+    running: Option<Running>,
+    /// Where clients find it.
+    pub(super) namesrv: String,
+}
+
+impl Embedded {
+    /// Starts one with its data in `data`, on ports that nobody uses.
+    ///
+    /// # Errors
+    /// What keeps it from starting.
+    pub(super) fn start(invocation: &Invocation, data: &Path) -> anyhow::Result<Embedded> {
+        std::fs::create_dir_all(data).map_err(|error| {
+            anyhow::anyhow!("cannot make the folder {}: {error}; choose another with --data", data.display())
+        })?;
+        let environment = machine::environment(&invocation.system_properties);
+        let mut settings = Standalone::new(&environment, data, free_offset()?);
+        settings.broker.store.mapped_file_size_commit_log = COMMIT_LOG_FILE_BYTES;
+        settings.broker.settle()?;
+        let running = settings.start()?;
+        let namesrv = running.namesrv_addr().to_owned();
+        Ok(Embedded { running: Some(running), namesrv })
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.shutdown();
+        }
+    }
+}
+
+/// The first offset at which all ports are free.
+fn free_offset() -> anyhow::Result<u16> {
+    let is_free = |offset: u16| PORTS.iter().all(|port| TcpListener::bind(("127.0.0.1", port + offset)).is_ok());
+    let offsets = (0..OFFSETS_MAX).map(|step| step * OFFSET_STEP);
+    offsets.into_iter().find(|offset| is_free(*offset)).ok_or_else(|| {
+        anyhow::anyhow!("no free ports for a name server and a broker; name a running cluster with -n HOST:PORT")
+    })
+}
+
+/// A folder below `raptormq-data` that no run before had.
+pub(super) fn fresh_folder(tool: &str) -> PathBuf {
+    let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+    let folder = |suffix: &str| PathBuf::from("raptormq-data").join(format!("{tool}-{now}{suffix}"));
+    let unused = (2..).map(|number| folder(&format!("-{number}"))).find(|folder| !folder.exists());
+    match folder("") {
+        first if !first.exists() => first,
+        first => unused.unwrap_or(first),
+    }
+}
