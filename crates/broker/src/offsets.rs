@@ -139,15 +139,9 @@ impl Offsets {
         self.dirty.store(true, Ordering::Release);
     }
 
-    /// Whether something changed since the last call. The caller writes a [`snapshot`](Offsets::snapshot) then, and
-    /// calls [`Offsets::touch`] if that failed.
+    /// Whether something changed since the last call. The caller writes a [`snapshot`](Offsets::snapshot) then.
     pub(crate) fn take_dirty(&self) -> bool {
         self.dirty.swap(false, Ordering::AcqRel)
-    }
-
-    /// Makes the next [`Offsets::take_dirty`] say yes.
-    pub(crate) fn touch(&self) {
-        self.dirty.store(true, Ordering::Release);
     }
 
     /// The whole table.

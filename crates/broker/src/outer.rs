@@ -20,6 +20,7 @@ use raptormq_protocol::header::{
 use raptormq_protocol::json;
 use raptormq_remoting::{Client, ClientOptions, Request};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::broker::Broker;
 
@@ -28,6 +29,8 @@ const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Shortest and longest period between two registrations. Java: `BrokerController.start`.
 const PERIOD_MIN: Duration = Duration::from_secs(10);
 const PERIOD_MAX: Duration = Duration::from_secs(60);
+/// Longest rest between two registrations while topics change.
+const REST_MAX: Duration = Duration::from_secs(1);
 /// When a name server that did not take the broker is asked again.
 const RETRY_PERIOD: Duration = Duration::from_secs(3);
 /// How long without a registration a name server keeps a broker. Java: the default of `heartbeatTimeoutMillis`.
@@ -121,6 +124,7 @@ async fn keep_registered(broker: Arc<Broker>, client: Client, name_server: Strin
     loop {
         // What changes from now on is a reason to come again.
         changes.mark_unchanged();
+        let begin = Instant::now();
         let outcome = register(&broker, &client, &name_server, is_force).await;
         match &outcome {
             Ok(()) if is_failing => tracing::info!(name_server, "registered again"),
@@ -131,6 +135,8 @@ async fn keep_registered(broker: Arc<Broker>, client: Client, name_server: Strin
         is_failing = outcome.is_err();
         outer.tried.send_modify(|count| *count = count.saturating_add(1));
         is_force = broker.settings.broker.force_register;
+        // While thousands of topics are being made, a large table must not be on its way all the time.
+        tokio::time::sleep(begin.elapsed().min(REST_MAX)).await;
         let pause = if is_failing { RETRY_PERIOD } else { outer.period };
         match tokio::time::timeout(pause, changes.changed()).await {
             Ok(Ok(())) => is_force = true,

@@ -21,6 +21,10 @@ use crate::broker::Broker;
 /// Longest file that is read: some million topics.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
+/// How old a backup is before it is written anew. The file itself is replaced at once or not at all; the backup is for
+/// what others do to it.
+const BACKUP_INTERVAL: Duration = Duration::from_secs(5);
+
 /// A file that the broker keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
@@ -69,12 +73,38 @@ pub(crate) struct Keeper {
     offsets_interval: Duration,
     pending: Mutex<Pending>,
     wake: Condvar,
+    /// When each table's backup was last written.
+    backed_up: Mutex<[Option<Instant>; Table::ALL.len()]>,
+}
+
+/// Waits for a table to be on disk.
+struct Waiter {
+    table: Table,
+    told: oneshot::Sender<Result<(), String>>,
 }
 
 #[derive(Default)]
 struct Pending {
+    /// Changed since they were last written, or since their writing began.
     dirty: Vec<Table>,
-    waiting: Vec<oneshot::Sender<Result<(), String>>>,
+    /// Wait for what is dirty.
+    waiting: Vec<Waiter>,
+    /// What is being written now.
+    writing: Vec<Table>,
+    /// Wait for what is being written.
+    joined: Vec<Waiter>,
+    /// Why the last write of a table failed, if it did.
+    failures: Failures,
+    is_stopped: bool,
+}
+
+/// Tables that could not be written, and why.
+type Failures = Vec<(Table, String)>;
+
+/// What the thread takes upon itself.
+struct Work {
+    dirty: Vec<Table>,
+    waiting: Vec<Waiter>,
     is_stopped: bool,
 }
 
@@ -82,7 +112,14 @@ impl Keeper {
     /// `store_root` is the store's folder; offsets are written so often while they change.
     pub(crate) fn new(disk: Arc<dyn Disk>, store_root: &Path, offsets_interval: Duration) -> Keeper {
         let folder = store_root.join("config");
-        Keeper { disk, folder, offsets_interval, pending: Mutex::default(), wake: Condvar::new() }
+        Keeper {
+            disk,
+            folder,
+            offsets_interval,
+            pending: Mutex::default(),
+            wake: Condvar::new(),
+            backed_up: Mutex::default(),
+        }
     }
 
     /// What was kept of a table; the default when nothing was.
@@ -121,19 +158,24 @@ impl Keeper {
         self.wake.notify_one();
     }
 
-    /// Notes that a table changed, and returns what tells when that is on disk, or why it is not.
+    /// Notes that a table changed, and tells when that is on disk, or why it is not.
     pub(crate) fn keep(&self, table: Table) -> oneshot::Receiver<Result<(), String>> {
-        let (kept, waiting) = oneshot::channel();
+        self.changed(table);
+        self.kept(table)
+    }
+
+    /// Tells when every change that was noted of the table is on disk, or why it is not.
+    pub(crate) fn kept(&self, table: Table) -> oneshot::Receiver<Result<(), String>> {
+        let (told, waiting) = oneshot::channel();
+        let waiter = Waiter { table, told };
         let mut pending = self.pending.lock();
-        pending.mark(table);
-        if pending.is_stopped {
-            // Who waits for it may have given up.
-            let _ = kept.send(Err("the broker stops".to_owned()));
+        if pending.dirty.contains(&table) && !pending.is_stopped {
+            pending.waiting.push(waiter);
+        } else if pending.writing.contains(&table) {
+            pending.joined.push(waiter);
         } else {
-            pending.waiting.push(kept);
+            waiter.tell(&pending.failures, pending.is_stopped);
         }
-        drop(pending);
-        self.wake.notify_one();
         waiting
     }
 
@@ -144,18 +186,31 @@ impl Keeper {
     }
 
     /// Waits for changes, or until it is time for the offsets.
-    fn next(&self, until: Instant) -> Pending {
+    fn next(&self, until: Instant) -> Work {
         let mut pending = self.pending.lock();
         while pending.dirty.is_empty() && !pending.is_stopped {
             if self.wake.wait_until(&mut pending, until).timed_out() {
                 break;
             }
         }
-        Pending {
+        let work = Work {
             dirty: std::mem::take(&mut pending.dirty),
             waiting: std::mem::take(&mut pending.waiting),
             is_stopped: pending.is_stopped,
-        }
+        };
+        pending.writing.clone_from(&work.dirty);
+        work
+    }
+
+    /// Tells all who wait how the writing of `written` went.
+    fn done(&self, written: &[Table], waiting: Vec<Waiter>, failures: &Failures) {
+        let mut pending = self.pending.lock();
+        pending.writing.clear();
+        pending.failures.retain(|(table, _)| !written.contains(table));
+        pending.failures.extend_from_slice(failures);
+        let joined = std::mem::take(&mut pending.joined);
+        drop(pending);
+        waiting.into_iter().chain(joined).for_each(|waiter| waiter.tell(failures, false));
     }
 
     fn write(&self, broker: &Broker, table: Table) -> Result<(), String> {
@@ -166,18 +221,36 @@ impl Keeper {
         }
     }
 
-    /// The old content becomes the backup, the new one takes its place.
+    /// The new content takes the place of the old one, which becomes the backup; but that not at every change of many.
     fn replace(&self, table: Table, value: &impl Serialize) -> Result<(), String> {
         let path = self.folder.join(table.file_name());
         let failed = |error: io::Error| format!("cannot write {}: {error}", path.display());
         let text = json::to_pretty(value).map_err(|error| error.to_string())?;
         self.disk.create_folder(&self.folder).map_err(failed)?;
-        match self.disk.read(&path, FILE_BYTES_MAX) {
-            Ok(old) if old == text => return Ok(()),
-            Ok(old) if !old.is_empty() => self.disk.replace(&backup_of(&path), &old).map_err(failed)?,
-            _ => {}
+        let last_backup = &mut self.backed_up.lock()[table as usize];
+        if last_backup.is_none_or(|at| at.elapsed() >= BACKUP_INTERVAL) {
+            match self.disk.read(&path, FILE_BYTES_MAX) {
+                Ok(old) if old == text => return Ok(()),
+                Ok(old) if !old.is_empty() => {
+                    self.disk.replace(&backup_of(&path), &old).map_err(failed)?;
+                    *last_backup = Some(Instant::now());
+                }
+                _ => {}
+            }
         }
         self.disk.replace(&path, &text).map_err(failed)
+    }
+}
+
+impl Waiter {
+    fn tell(self, failures: &Failures, is_stopped: bool) {
+        let failure = failures.iter().find(|(table, _)| *table == self.table).map(|(_, reason)| reason.clone());
+        let result = match is_stopped {
+            true => Err("the broker stops".to_owned()),
+            false => failure.map_or(Ok(()), Err),
+        };
+        // Who waits for it may have given up.
+        let _ = self.told.send(result);
     }
 }
 
@@ -195,36 +268,33 @@ fn backup_of(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// The keeper's thread: writes what changed until the broker stops, and everything once more then.
+/// The keeper's thread: writes what changed until the broker stops, and everything once more then. What could not be
+/// written is tried again when the offsets are.
 pub(crate) fn run(broker: &Broker) {
     let keeper = &broker.keeper;
     let mut offsets_at = Instant::now() + keeper.offsets_interval;
+    let mut failures = Failures::new();
     loop {
-        let mut pending = keeper.next(offsets_at);
-        if pending.is_stopped {
-            pending.dirty = Table::ALL.to_vec();
-        }
-        if Instant::now() >= offsets_at || pending.dirty.contains(&Table::Offsets) {
+        let mut work = keeper.next(offsets_at);
+        if work.is_stopped {
+            work.dirty = Table::ALL.to_vec();
+        } else if Instant::now() >= offsets_at {
             offsets_at = Instant::now() + keeper.offsets_interval;
+            work.dirty.extend(failures.iter().map(|(table, _)| *table));
             if broker.offsets.take_dirty() {
-                pending.mark(Table::Offsets);
+                work.dirty.push(Table::Offsets);
+            }
+            work.dirty.dedup();
+        }
+        failures.retain(|(table, _)| !work.dirty.contains(table));
+        for table in &work.dirty {
+            if let Err(reason) = keeper.write(broker, *table) {
+                tracing::error!(reason, "metadata is not kept; it is tried again");
+                failures.push((*table, reason));
             }
         }
-        let mut result = Ok(());
-        for table in pending.dirty {
-            if let Err(reason) = keeper.write(broker, table) {
-                tracing::error!(reason, "metadata is not kept");
-                if table == Table::Offsets {
-                    broker.offsets.touch();
-                }
-                result = Err(reason);
-            }
-        }
-        for waiting in pending.waiting {
-            // Who waits for it may have given up.
-            let _ = waiting.send(result.clone());
-        }
-        if pending.is_stopped {
+        keeper.done(&work.dirty, work.waiting, &failures);
+        if work.is_stopped {
             return;
         }
     }
@@ -262,6 +332,29 @@ mod tests {
         }
         std::fs::remove_file(&path).unwrap();
         assert_eq!(load().unwrap(), table("old"));
+    }
+
+    #[test]
+    fn who_waits_is_told_when_what_changed_before_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = keeper(folder.path());
+        assert_eq!(keeper.kept(Table::Topics).try_recv().unwrap(), Ok(()), "nothing is to be written");
+        let mut first = keeper.keep(Table::Topics);
+        let work = keeper.next(Instant::now());
+        let mut during = keeper.kept(Table::Topics);
+        let mut next = keeper.keep(Table::Topics);
+        assert!(first.try_recv().is_err() && during.try_recv().is_err());
+        assert_eq!(keeper.kept(Table::Groups).try_recv().unwrap(), Ok(()), "another table");
+        keeper.done(&work.dirty, work.waiting, &vec![(Table::Topics, "disk full".into())]);
+        for told in [&mut first, &mut during] {
+            assert_eq!(told.try_recv().unwrap(), Err("disk full".to_owned()));
+        }
+        assert!(next.try_recv().is_err(), "it came after the writing had begun");
+        let work = keeper.next(Instant::now());
+        keeper.done(&work.dirty, work.waiting, &Failures::new());
+        assert_eq!(next.try_recv().unwrap(), Ok(()));
+        keeper.stop();
+        assert!(keeper.keep(Table::Topics).try_recv().unwrap().is_err());
     }
 
     #[test]

@@ -90,6 +90,30 @@ async fn what_an_admin_changes_is_on_disk_before_the_answer() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_kept_is_not_acknowledged_and_is_tried_again() {
+    let rig = Rig::with(|settings| settings.broker.flush_consumer_offset_interval = 50);
+    let peer = rig.peer();
+    peer.send("T", "x").await;
+    let config = rig.folder.path().join("store/config");
+    std::fs::remove_dir_all(&config).unwrap();
+    std::fs::write(&config, "no folder").unwrap();
+    let refused = [
+        peer.get(RequestCode::UPDATE_AND_CREATE_TOPIC, &create_topic("Made")).await,
+        peer.ask(Message::new("New").request("x")).await,
+    ];
+    for refused in refused {
+        let remark = refused.remark.unwrap_or_default();
+        assert_eq!(refused.code, ResponseCode::SYSTEM_ERROR, "{remark}");
+        assert!(remark.starts_with("cannot write ") && remark.contains("topics.json"), "{remark}");
+    }
+    assert_eq!(peer.send("T", "y").await.code, ResponseCode::SUCCESS, "nothing has to be kept for it");
+    std::fs::remove_file(&config).unwrap();
+    while !rig.kept("topics.json").contains("\"Made\":{") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
 async fn topics_that_cannot_be_made_are_refused() {
     let rig = Rig::new();
     let peer = rig.peer();

@@ -491,7 +491,7 @@ impl Later {
         let broker = &self.broker;
         let mut code = ResponseCode::SUCCESS;
         if self.waits_for_topic
-            && let Ok(Err(reason)) = broker.keeper.keep(Table::Topics).await
+            && let Ok(Err(reason)) = broker.keeper.kept(Table::Topics).await
         {
             return self.responder.respond(ResponseCode::SYSTEM_ERROR, Some(&reason));
         }
