@@ -1,5 +1,6 @@
 //! Reading a queue: units first, the log only for what the filter lets through.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +13,9 @@ use crate::open::Store;
 
 /// Units that are copied out of a queue at once.
 const CHUNK_UNITS: usize = 64;
+
+/// Bytes of the log that are looked at together: about what an answer of 32 messages of a queue among four spans.
+const WINDOW_BYTES: usize = 128 << 10;
 
 /// How much a read may answer; the store's own limits hold besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +148,10 @@ struct Read<'a> {
     limits: &'a GetLimits,
     log_end: i64,
     result: GetResult,
-    /// Records that follow each other in the log and are not in `result.slices` yet.
-    run: Option<Run>,
+    /// The part of the log that is being looked at.
+    window: Window,
+    /// Records of the window that follow each other and are not in `result.slices` yet: from where to where in it.
+    run: Range<usize>,
     /// Where the log goes on behind a part that was deleted: units before it are passed over.
     skip_log_until: i64,
     /// Log offset of the last unit that was answered.
@@ -153,15 +159,35 @@ struct Read<'a> {
 }
 
 /// A stretch of the log within one file.
-struct Run {
+#[derive(Default)]
+struct Window {
     start: i64,
-    end: i64,
+    bytes: Bytes,
+}
+
+impl Window {
+    /// Where the unit's message lies in the window, if all of it does.
+    fn position(&self, unit: &Unit) -> Option<Range<usize>> {
+        let start = usize::try_from(unit.log_offset.checked_sub(self.start)?).ok()?;
+        let end = start.checked_add(unit.size as usize)?;
+        (end <= self.bytes.len()).then_some(start..end)
+    }
 }
 
 impl<'a> Read<'a> {
     fn new(store: &'a Store, queue: &'a Queue, limits: &'a GetLimits, result: GetResult) -> Read<'a> {
         let log_end = store.shared.log.appended.value();
-        Read { store, queue, limits, log_end, result, run: None, skip_log_until: 0, last_log_offset: log_end }
+        Read {
+            store,
+            queue,
+            limits,
+            log_end,
+            result,
+            window: Window::default(),
+            run: 0..0,
+            skip_log_until: 0,
+            last_log_offset: log_end,
+        }
     }
 
     /// Walks units until a limit is reached, the queue ends, or as many were looked at as a read may.
@@ -204,8 +230,8 @@ impl<'a> Read<'a> {
         if !filter(unit.tags_code) {
             return true;
         }
-        match self.check(unit) {
-            Ok(()) => self.add(unit),
+        match self.find(unit) {
+            Ok(position) => self.add(unit, position),
             Err(ReadError::NotThere(_)) => {
                 if self.result.count == 0 {
                     self.result.status = GetStatus::MessageWasRemoving;
@@ -232,28 +258,34 @@ impl<'a> Read<'a> {
         self.result.count >= self.limits.count.min(own.count) || bytes > self.limits.bytes.min(own.bytes)
     }
 
-    /// Whether the log has the message that the unit names.
-    fn check(&self, unit: &Unit) -> Result<(), ReadError> {
-        let log = &self.store.shared.log;
-        if unit.size <= 0 {
-            let reason = format!("a queue unit of {} bytes", unit.size);
-            return Err(ReadError::Damaged { log_offset: unit.log_offset, reason });
+    /// Where in the window the message lies that the unit names, if the log has it.
+    fn find(&mut self, unit: &Unit) -> Result<Range<usize>, ReadError> {
+        let damaged = |reason: &str| ReadError::Damaged { log_offset: unit.log_offset, reason: reason.to_owned() };
+        if unit.size <= 0 || unit.log_offset < 0 {
+            return Err(damaged("a queue unit that no message has"));
         }
-        let record = log.slice(unit.log_offset, unit.size as usize)?;
-        if is_record_of(&record, self.queue.queue_id, self.result.next_offset, unit.log_offset) {
-            return Ok(());
+        let position = match self.window.position(unit) {
+            Some(position) => position,
+            None => {
+                self.close_run();
+                let bytes = self.store.shared.log.window(unit.log_offset, unit.size as usize, WINDOW_BYTES)?;
+                self.window = Window { start: unit.log_offset, bytes };
+                0..unit.size as usize
+            }
+        };
+        let record = &self.window.bytes[position.clone()];
+        if is_record_of(record, self.queue.queue_id, self.result.next_offset, unit.log_offset) {
+            return Ok(position);
         }
-        Err(ReadError::Damaged { log_offset: unit.log_offset, reason: "not the message that the queue names".into() })
+        Err(damaged("not the message that the queue names"))
     }
 
-    fn add(&mut self, unit: &Unit) {
-        let end = unit.log_end();
-        match &mut self.run {
-            Some(run) if run.end == unit.log_offset => run.end = end,
-            _ => {
-                self.close_run();
-                self.run = Some(Run { start: unit.log_offset, end });
-            }
+    fn add(&mut self, unit: &Unit, position: Range<usize>) {
+        if self.run.end == position.start && !self.run.is_empty() {
+            self.run.end = position.end;
+        } else {
+            self.close_run();
+            self.run = position;
         }
         self.result.count += 1;
         self.result.bytes += unit.size as usize;
@@ -261,24 +293,10 @@ impl<'a> Read<'a> {
         self.result.status = GetStatus::Found;
     }
 
-    /// Makes the run slices. It lies in the files its records lie in, which [`Read::check`] has seen; only where one file
-    /// ends exactly at its last record's end does a run go on in the next.
     fn close_run(&mut self) {
-        let Some(run) = self.run.take() else { return };
-        let log = &self.store.shared.log;
-        let mut start = run.start;
-        while start < run.end {
-            let end = run.end.min(log.next_segment_start(start));
-            match log.slice(start, (end - start) as usize) {
-                Ok(slice) => self.result.slices.push(slice),
-                // Deleted since it was checked: the answer would not be what its count says.
-                Err(error) => {
-                    tracing::warn!(log_offset = start, %error, "a part of the log went away while it was read");
-                    self.result.bytes -= (run.end - start) as usize;
-                    return;
-                }
-            }
-            start = end;
+        if !self.run.is_empty() {
+            self.result.slices.push(self.window.bytes.slice(self.run.clone()));
+            self.run = 0..0;
         }
     }
 

@@ -90,6 +90,25 @@ fn a_killed_process_loses_nothing_whenever_the_background_last_ran() {
 }
 
 #[test]
+fn recovery_takes_a_large_file_in_parts() {
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let options = || StoreOptions { segment_bytes: 20 << 20, body_bytes_max: 4 << 20, ..small_options() };
+    let store = open_with(options(), &disk, &clock);
+    // Records of every size lie across the ends of the parts, whatever those are.
+    let lengths: Vec<usize> =
+        (0..60).map(|number: usize| (number * 7_919_777) % (4 << 20) / (1 + number % 7)).collect();
+    for length in &lengths {
+        assert_eq!(put(&store, "T", 0, &message(&vec![1; *length], &[])).status, PutStatus::PutOk);
+    }
+    let end = store.log_max_offset();
+    let killed = disk.after_kill();
+    drop((store, disk));
+    let store = open_with(options(), &killed, &clock);
+    assert_eq!(store.log_max_offset(), end);
+    assert_eq!(bodies(&store, "T", 0).iter().map(Vec::len).collect::<Vec<_>>(), lengths);
+}
+
+#[test]
 fn what_was_flushed_survives_a_crash_that_takes_all_the_rest() {
     let (disk, clock) = (MemoryDisk::default(), clock());
     let store = open(&disk, &clock);

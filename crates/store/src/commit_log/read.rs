@@ -54,6 +54,16 @@ impl CommitLog {
         Ok(segment.file.view((log_offset - segment.start) as u64, len)?)
     }
 
+    /// Bytes of the log from an offset on: at least `len_min`, and up to `len_max` as far as its file goes and the log is
+    /// written.
+    pub(crate) fn window(&self, log_offset: i64, len_min: usize, len_max: usize) -> Result<Bytes, ReadError> {
+        let segment = self.segment(log_offset).ok_or(ReadError::NotThere(log_offset))?;
+        let end = segment.end.min(self.appended.value()).min(log_offset.saturating_add(len_max.max(len_min) as i64));
+        let len = usize::try_from(end - log_offset).ok().filter(|len| *len >= len_min);
+        let len = len.ok_or(ReadError::NotThere(log_offset))?;
+        Ok(segment.file.view((log_offset - segment.start) as u64, len)?)
+    }
+
     /// The record at an offset.
     pub(crate) fn record(&self, log_offset: i64) -> Result<Bytes, ReadError> {
         let head = self.slice(log_offset, 8)?;

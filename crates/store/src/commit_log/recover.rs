@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use raptormq_protocol::message::record::{RecordHead, RecordView};
 
 use super::read::check_record;
-use super::{CommitLog, Segment};
+use super::{BLANK_BYTES_MIN, CommitLog, Segment};
 use crate::disk::Disk;
 use crate::options::StoreOptions;
 
@@ -33,8 +33,20 @@ pub(crate) struct Walked {
     pub(crate) was_stopped: bool,
 }
 
+/// What became of a part of the log that was walked.
+enum Window {
+    /// It holds whole records, or a blank ends the file.
+    Used,
+    /// Its last record goes on behind it, and has so many bytes or more.
+    Cut(usize),
+    /// The walk is over.
+    End,
+}
+
+/// Bytes of the log that are walked at once, so that the memory of the process does not become as large as the log.
+const WALK_BYTES: i64 = 8 << 20;
 /// Bytes behind the end that are looked at to tell a torn record from an unwritten file.
-const TORN_PROBE_BYTES: i64 = 64;
+const TORN_PROBE_BYTES: usize = 64;
 
 impl CommitLog {
     /// Opens the files of the log. Where it ends is not known yet: see [`CommitLog::walk`] and [`CommitLog::cut`].
@@ -108,39 +120,65 @@ impl CommitLog {
         mut visit: impl FnMut(&RecordView<'_>) -> io::Result<Step>,
     ) -> io::Result<Walked> {
         let mut walked = Walked { end: from, store_timestamp_ms: 0, is_torn: false, was_stopped: false };
+        let mut needed = 0;
         while let Some(segment) = self.segment(walked.end) {
-            let bytes = segment.file.view((walked.end - segment.start) as u64, (segment.end - walked.end) as usize)?;
-            let mut at = 0;
-            loop {
-                let rest = &bytes[at..];
-                match RecordHead::read(rest) {
-                    RecordHead::Blank(len) if len == rest.len() => {
-                        walked.end = segment.end;
-                        break;
-                    }
-                    RecordHead::Record(_) => {}
-                    _ => {
-                        let probe = &rest[..rest.len().min(TORN_PROBE_BYTES as usize)];
-                        walked.is_torn = probe.iter().any(|byte| *byte != 0);
-                        return Ok(walked);
-                    }
-                }
-                let checked = check_record(rest, walked.end).ok();
-                let good = checked.filter(|view| !self.options.check_crc_on_recover || view.crc_matches());
-                let Some(view) = good else {
-                    walked.is_torn = true;
-                    return Ok(walked);
-                };
-                if let Step::Stop = visit(&view)? {
-                    walked.was_stopped = true;
-                    return Ok(walked);
-                }
-                walked.store_timestamp_ms = view.store_timestamp_ms;
-                at += view.size;
-                walked.end += view.size as i64;
+            let left = segment.end - walked.end;
+            let len = left.min(WALK_BYTES.max(needed));
+            let bytes = segment.file.view((walked.end - segment.start) as u64, len as usize)?;
+            match self.walk_window(&bytes, left, &mut walked, &mut visit)? {
+                Window::Used => needed = 0,
+                Window::Cut(size) => needed = size as i64,
+                Window::End => break,
             }
         }
+        self.segments.read().iter().for_each(|segment| segment.file.release_views());
         Ok(walked)
+    }
+
+    /// Visits the records at the start of `bytes`, which lie at the end of what was walked; `left` is what its file has
+    /// from there on.
+    fn walk_window(
+        &self,
+        bytes: &[u8],
+        left: i64,
+        walked: &mut Walked,
+        visit: &mut impl FnMut(&RecordView<'_>) -> io::Result<Step>,
+    ) -> io::Result<Window> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            let left = left - at as i64;
+            match RecordHead::read(rest) {
+                RecordHead::Blank(len) if len as i64 == left => {
+                    walked.end += left;
+                    return Ok(Window::Used);
+                }
+                RecordHead::Record(size) if size > rest.len() && size as i64 <= left => return Ok(Window::Cut(size)),
+                RecordHead::Record(_) => {}
+                _ if rest.len() < BLANK_BYTES_MIN as usize && (rest.len() as i64) < left => {
+                    return Ok(Window::Cut(BLANK_BYTES_MIN as usize));
+                }
+                _ => {
+                    let probe = &rest[..rest.len().min(TORN_PROBE_BYTES)];
+                    walked.is_torn = probe.iter().any(|byte| *byte != 0);
+                    return Ok(Window::End);
+                }
+            }
+            let checked = check_record(rest, walked.end).ok();
+            let good = checked.filter(|view| !self.options.check_crc_on_recover || view.crc_matches());
+            let Some(view) = good else {
+                walked.is_torn = true;
+                return Ok(Window::End);
+            };
+            if let Step::Stop = visit(&view)? {
+                walked.was_stopped = true;
+                return Ok(Window::End);
+            }
+            walked.store_timestamp_ms = view.store_timestamp_ms;
+            at += view.size;
+            walked.end += view.size as i64;
+        }
+        Ok(Window::Used)
     }
 
     /// Makes `end` the end of the log: files behind it are removed, and the rest of its file is zero, so that nothing

@@ -79,6 +79,9 @@ pub trait LogFile: Send + Sync {
     /// The bytes from `at`, without a copy where the disk can. The caller asks only for what will not be written again.
     fn view(&self, at: u64, len: usize) -> io::Result<Bytes>;
 
+    /// Lets go of what the file keeps in memory to serve views; those handed out stay.
+    fn release_views(&self) {}
+
     /// Makes the range read as zeros.
     fn zero(&self, at: u64, len: u64) -> io::Result<()>;
 

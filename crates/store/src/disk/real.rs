@@ -4,9 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::{Disk, Entry, LogFile, Space, Usage, checked_range};
@@ -142,38 +143,43 @@ fn reserve(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)
 }
 
+/// Bytes of views that one mapping serves. Pages stay in the process's resident memory as long as the mapping that they
+/// were touched through, so a long-lived mapping would grow to what was ever read; they stay in the page cache anyway.
+const MAPPING_BYTES_MAX: u64 = 32 << 20;
+
 /// An open file, and its mapping once somebody wanted a view.
 struct RealFile {
     file: File,
     len: u64,
-    mapping: OnceLock<Bytes>,
+    mapping: Mutex<Mapping>,
+}
+
+/// The mapping that serves views now.
+#[derive(Default)]
+struct Mapping {
+    /// The whole file; unmapped when it was replaced and its last view is dropped.
+    bytes: Bytes,
+    /// Bytes of the views it has served.
+    viewed_bytes: u64,
 }
 
 impl RealFile {
     fn new(file: File, len: u64) -> io::Result<RealFile> {
         usize::try_from(len).map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "longer than an address"))?;
-        Ok(RealFile { file, len, mapping: OnceLock::new() })
+        Ok(RealFile { file, len, mapping: Mutex::default() })
     }
 
-    /// The whole file, mapped for reading. It is mapped once, at the first view, and unmapped when the file and the last
-    /// view are dropped.
-    fn mapping(&self) -> io::Result<&Bytes> {
-        if let Some(mapping) = self.mapping.get() {
-            return Ok(mapping);
-        }
-        let options = {
-            let mut options = memmap2::MmapOptions::new();
-            options.len(self.len as usize);
-            options
-        };
+    /// The whole file, mapped for reading.
+    fn map(&self) -> io::Result<Bytes> {
+        let mut options = memmap2::MmapOptions::new();
+        options.len(self.len as usize);
         // SAFETY: The store's lock keeps other processes that keep to it away, the length was taken at opening and
         // this process never shortens a file, so every byte of the mapping exists as long as the mapping does. The
         // range check of `view` and its contract keep the slices handed out apart from ranges still to be written: what
         // is seen through a slice does not change.
         #[allow(unsafe_code)]
         let mapping = unsafe { options.map(&self.file)? };
-        // Two threads may map at the same time; the later one's mapping is dropped.
-        Ok(self.mapping.get_or_init(|| Bytes::from_owner(mapping)))
+        Ok(Bytes::from_owner(mapping))
     }
 }
 
@@ -194,7 +200,19 @@ impl LogFile for RealFile {
 
     fn view(&self, at: u64, len: usize) -> io::Result<Bytes> {
         let range = checked_range(at, len as u64, self.len)?;
-        Ok(if range.is_empty() { Bytes::new() } else { self.mapping()?.slice(range) })
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let mut mapping = self.mapping.lock();
+        if mapping.bytes.is_empty() || mapping.viewed_bytes >= MAPPING_BYTES_MAX {
+            *mapping = Mapping { bytes: self.map()?, viewed_bytes: 0 };
+        }
+        mapping.viewed_bytes += len as u64;
+        Ok(mapping.bytes.slice(range))
+    }
+
+    fn release_views(&self) {
+        *self.mapping.lock() = Mapping::default();
     }
 
     fn zero(&self, at: u64, len: u64) -> io::Result<()> {
@@ -272,6 +290,20 @@ mod tests {
         drop(file);
         RealDisk.remove(&path).unwrap();
         assert_eq!(view.as_ref(), b"hello");
+    }
+
+    #[test]
+    fn views_of_a_mapping_that_was_replaced_stay_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk.create(&folder.path().join("f"), 1 << 20, Space::Sparse).unwrap();
+        file.write_at(0, b"hello").unwrap();
+        let early = file.view(0, 5).unwrap();
+        for _ in 0..(2 * MAPPING_BYTES_MAX) >> 20 {
+            file.view(0, 1 << 20).unwrap();
+        }
+        let late = file.view(0, 5).unwrap();
+        assert_ne!(early.as_ptr(), late.as_ptr());
+        assert_eq!((early.as_ref(), late.as_ref()), (b"hello".as_slice(), b"hello".as_slice()));
     }
 
     #[test]
