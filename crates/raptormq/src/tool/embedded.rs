@@ -14,9 +14,6 @@ const OFFSET_STEP: u16 = 100;
 /// Offsets that are tried.
 const OFFSETS_MAX: u16 = 100;
 
-/// Bytes of a commit log file, in a folder that a trial makes and nobody fills.
-const COMMIT_LOG_FILE_BYTES: u64 = 16 << 20;
-
 /// A cluster that ends with this value.
 pub(super) struct Embedded {
     running: Option<Running>,
@@ -25,17 +22,17 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    /// Starts one with its data in `data`, on ports that nobody uses.
+    /// Starts one with its data in `data`, in commit log files of `file_bytes`, on ports that nobody uses.
     ///
     /// # Errors
     /// What keeps it from starting.
-    pub(super) fn start(invocation: &Invocation, data: &Path) -> anyhow::Result<Embedded> {
+    pub(super) fn start(invocation: &Invocation, data: &Path, file_bytes: u64) -> anyhow::Result<Embedded> {
         std::fs::create_dir_all(data).map_err(|error| {
             anyhow::anyhow!("cannot make the folder {}: {error}; choose another with --data", data.display())
         })?;
         let environment = machine::environment(&invocation.system_properties);
         let mut settings = Standalone::new(&environment, data, free_offset()?);
-        settings.broker.store.mapped_file_size_commit_log = COMMIT_LOG_FILE_BYTES;
+        settings.broker.store.mapped_file_size_commit_log = file_bytes;
         settings.broker.settle()?;
         let running = settings.start()?;
         let namesrv = running.namesrv_addr().to_owned();

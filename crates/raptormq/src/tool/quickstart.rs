@@ -27,6 +27,8 @@ const CONSUMER_GROUP: &str = "please_rename_unique_group_name_4";
 
 /// Messages that are sent.
 const MESSAGES: usize = 1000;
+/// Bytes of a commit log file of the cluster that is brought: the example fills a hundredth of it.
+const COMMIT_LOG_FILE_BYTES: u64 = 16 << 20;
 /// How long a send may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 /// Handlers that run at once; the example's lines name their threads.
@@ -76,7 +78,7 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
 fn run_embedded(invocation: &Invocation, data: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let data = data.unwrap_or_else(|| embedded::fresh_folder("quickstart"));
     let _logging = logging::start(&Destination::File { folder: data.join("logs"), name: "quickstart" }, "info")?;
-    let cluster = Embedded::start(invocation, &data)?;
+    let cluster = Embedded::start(invocation, &data, COMMIT_LOG_FILE_BYTES)?;
     let where_kept = data.display().to_string();
     Ok(super::run_to_end(&invocation.program, both(&cluster.namesrv, &where_kept)))
 }
