@@ -294,3 +294,34 @@ fn threads_that_append_at_once_keep_every_queue_in_order() {
     }
     store.close().unwrap();
 }
+
+/// Waits for a future on this thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn under_sync_flush_an_append_is_on_disk_without_waiting_for_the_interval() {
+    let disk = MemoryDisk::default();
+    // An interval that no test waits for.
+    let options = StoreOptions { sync_flush: true, flush_log_interval_ms: 3_600_000, ..small_options() };
+    let store = Store::open(options, Arc::new(disk.clone()), clock()).unwrap();
+    let placed = put(&store, "T", 0, &message(b"m", &[]));
+    block_on(store.watermarks().flushed.reached(placed.log_end)).unwrap();
+    let crashed = disk.after_crash(|_, _| raptormq_store::disk::memory::Fate::Lost);
+    assert_eq!(bodies(&open(&crashed, &clock()), "T", 0), [b"m"]);
+}

@@ -12,6 +12,9 @@ use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::{Disk, Entry, LogFile, Space, Usage, checked_range};
 
+/// What the kernel calls tmpfs (`statfs(2)`).
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
 /// Bytes that are written at once where zeros have to be written.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
@@ -131,9 +134,11 @@ impl Disk for RealDisk {
     }
 }
 
-/// Sets the space of a new file aside; where the file system cannot, the file only gets its length.
+/// Sets the space of a new file aside; where the file system cannot, the file only gets its length. In tmpfs it would take
+/// memory for what may never be written.
 fn reserve(file: &File, len: u64) -> io::Result<()> {
-    if len > 0 {
+    let in_memory = rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type as i64 == TMPFS_MAGIC);
+    if len > 0 && !in_memory {
         match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
             Ok(()) => {}
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {}
