@@ -137,7 +137,7 @@ impl Disk for RealDisk {
 /// Sets the space of a new file aside; where the file system cannot, the file only gets its length. In tmpfs it would take
 /// memory for what may never be written.
 fn reserve(file: &File, len: u64) -> io::Result<()> {
-    let in_memory = rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type as i64 == TMPFS_MAGIC);
+    let in_memory = rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);
     if len > 0 && !in_memory {
         match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
             Ok(()) => {}
