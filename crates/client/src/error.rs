@@ -103,7 +103,9 @@ impl Error {
             ResponseCode::TOPIC_NOT_EXIST => ErrorKind::TopicNotExist,
             _ => ErrorKind::Refused,
         };
-        let remark = remark.map(str::trim).filter(|remark| !remark.is_empty()).unwrap_or("no reason given");
+        // Brokers add the address of a page of general advice to many of their words.
+        let remark = remark.and_then(|remark| remark.split("\nSee http").next()).map(str::trim);
+        let remark = remark.filter(|remark| !remark.is_empty()).unwrap_or("no reason given");
         Error::new(kind, format!("{broker} answered {code}: {remark}")).with_code(code).with_broker(broker)
     }
 
@@ -238,7 +240,9 @@ mod tests {
             assert_eq!((error.code(), error.broker()), (Some(ResponseCode(code)), Some("b:1")));
         }
         assert_eq!(
-            Error::refused(16, Some(" no "), "b:1").during("sending").to_string(),
+            Error::refused(16, Some(" no \nSee https://example.org for further details."), "b:1")
+                .during("sending")
+                .to_string(),
             "sending: b:1 answered NO_PERMISSION (16): no"
         );
     }

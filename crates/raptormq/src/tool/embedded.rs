@@ -31,12 +31,22 @@ impl Embedded {
             anyhow::anyhow!("cannot make the folder {}: {error}; choose another with --data", data.display())
         })?;
         let environment = machine::environment(&invocation.system_properties);
-        let mut settings = Standalone::new(&environment, data, free_offset()?);
-        settings.broker.store.mapped_file_size_commit_log = file_bytes;
-        settings.broker.settle()?;
-        let running = settings.start()?;
-        let namesrv = running.namesrv_addr().to_owned();
-        Ok(Embedded { running: Some(running), namesrv })
+        let mut offsets = (0..OFFSETS_MAX).map(|step| step * OFFSET_STEP);
+        while let Some(offset) = offsets.find(|offset| is_free(*offset)) {
+            let mut settings = Standalone::new(&environment, data, offset);
+            settings.broker.store.mapped_file_size_commit_log = file_bytes;
+            settings.broker.settle()?;
+            match settings.start() {
+                Ok(running) => {
+                    let namesrv = running.namesrv_addr().to_owned();
+                    return Ok(Embedded { running: Some(running), namesrv });
+                }
+                // Somebody else took one of the ports just now.
+                Err(_) if !is_free(offset) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        anyhow::bail!("no free ports for a name server and a broker; name a running cluster with -n HOST:PORT")
     }
 }
 
@@ -48,13 +58,9 @@ impl Drop for Embedded {
     }
 }
 
-/// The first offset at which all ports are free.
-fn free_offset() -> anyhow::Result<u16> {
-    let is_free = |offset: u16| PORTS.iter().all(|port| TcpListener::bind(("127.0.0.1", port + offset)).is_ok());
-    let offsets = (0..OFFSETS_MAX).map(|step| step * OFFSET_STEP);
-    offsets.into_iter().find(|offset| is_free(*offset)).ok_or_else(|| {
-        anyhow::anyhow!("no free ports for a name server and a broker; name a running cluster with -n HOST:PORT")
-    })
+/// Whether all ports are free at an offset.
+fn is_free(offset: u16) -> bool {
+    PORTS.iter().all(|port| TcpListener::bind(("127.0.0.1", port + offset)).is_ok())
 }
 
 /// A folder below `raptormq-data` that no run before had.
