@@ -20,6 +20,10 @@ use crate::json::{self, JsonError};
 /// a few kilobytes that expand to gigabytes gets an error instead of our memory.
 pub const INFLATED_BYTES_MAX: u64 = 32 << 20;
 
+/// Longest piece of a compressed body, in bytes. A topic, a mapping or a list of addresses is far shorter; reading broken
+/// text as JSON takes several times its length.
+const PIECE_BYTES_MAX: u64 = 4 << 20;
+
 /// Everything a broker has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -39,6 +43,9 @@ pub enum RegisterBodyError {
     /// The stream ends early, is damaged, or goes on beyond [`INFLATED_BYTES_MAX`].
     #[error("register body: {0}")]
     Stream(#[from] io::Error),
+    /// A piece is announced that is longer than any topic, mapping or list.
+    #[error("register body: a piece of {0} bytes")]
+    PieceTooLong(u64),
     /// A length or count in the stream is negative.
     #[error("register body: a negative length")]
     NegativeLength,
@@ -120,6 +127,9 @@ fn read_length(stream: &mut impl Read) -> Result<u32, RegisterBodyError> {
 /// Reads a length and so many bytes. Memory grows with what is really there, not with what the length announces.
 fn read_piece<'a>(stream: &mut impl Read, piece: &'a mut Vec<u8>) -> Result<&'a [u8], RegisterBodyError> {
     let wanted = u64::from(read_length(stream)?);
+    if wanted > PIECE_BYTES_MAX {
+        return Err(RegisterBodyError::PieceTooLong(wanted));
+    }
     piece.clear();
     let read = stream.by_ref().take(wanted).read_to_end(piece)?;
     if read as u64 != wanted {
@@ -224,13 +234,23 @@ mod tests {
         let mut stream = ZlibEncoder::new(Vec::new(), Compression::best());
         write_piece(&mut stream, b"{}").unwrap();
         stream.write_all(&i32::MAX.to_be_bytes()).unwrap();
-        stream.write_all(&(i32::MAX / 2).to_be_bytes()).unwrap();
-        for _ in 0..40 {
-            stream.write_all(&[b'x'; 1 << 20]).unwrap();
+        for _ in 0..400_000 {
+            // One topic again and again, so that the table stays small.
+            write_piece(&mut stream, format!("T 4 4 6 SINGLE_TAG {:80}", "{}").as_bytes()).unwrap();
         }
         let body = stream.finish().unwrap();
-        assert!(body.len() < 100_000);
-        assert!(RegisterBrokerBody::decode(&body, Version::CURRENT).is_err());
+        assert!(body.len() < 200_000, "{}", body.len());
+        let refused = RegisterBrokerBody::decode(&body, Version::CURRENT).unwrap_err();
+        assert!(matches!(refused, RegisterBodyError::Stream(_)), "{refused}");
+    }
+
+    #[test]
+    fn a_piece_longer_than_any_topic_is_not_read() {
+        let mut stream = ZlibEncoder::new(Vec::new(), Compression::best());
+        write_piece(&mut stream, &[0xff; 5 << 20]).unwrap();
+        let body = stream.finish().unwrap();
+        let refused = RegisterBrokerBody::decode(&body, Version::CURRENT).unwrap_err();
+        assert!(matches!(refused, RegisterBodyError::PieceTooLong(5_242_880)), "{refused}");
     }
 
     #[test]
