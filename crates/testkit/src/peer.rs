@@ -17,7 +17,7 @@ use raptormq_protocol::heartbeat::{
 use raptormq_protocol::json;
 use raptormq_protocol::message::MessageExt;
 use raptormq_remoting::{
-    Client, ClientOptions, Connection, Inbound, Output, OwnedFields, PendingCall, Request, Response,
+    CallError, Client, ClientOptions, Connection, Inbound, Output, OwnedFields, PendingCall, Request, Response,
 };
 use tokio::sync::{Mutex, mpsc};
 
@@ -103,6 +103,14 @@ impl Peer {
         let code = request.code;
         let answer = self.client.call(&self.address, request, PATIENCE).await;
         answer.unwrap_or_else(|error| panic!("request {code}: {error}"))
+    }
+
+    /// Calls a process that may end meanwhile.
+    ///
+    /// # Errors
+    /// The call is not answered, because the process ended or never was.
+    pub async fn try_call(&self, request: Request) -> Result<Response, CallError> {
+        self.client.call(&self.address, request, PATIENCE).await
     }
 
     /// Puts a call on its way and waits for its answer later.

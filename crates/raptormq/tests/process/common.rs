@@ -80,6 +80,12 @@ impl Serving {
         panic!("no boot line; stdout {seen:?}, stderr {errors}");
     }
 
+    /// Its process id.
+    #[allow(dead_code, reason = "tests/faults, which shares this file, looks at its memory")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs until it is stopped").id()
+    }
+
     /// Sends a signal by name (`TERM`, `INT`), waits for the end, and returns what else came, with its status.
     pub(crate) fn stop(mut self, signal: &str) -> Ended {
         let child = self.child.take().expect("it runs until it is stopped");
