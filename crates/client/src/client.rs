@@ -223,15 +223,19 @@ impl Client {
         Err(Error::refused(response.code.0, response.remark.as_deref(), address))
     }
 
+    /// Queues to send to, if they are known.
+    pub(crate) fn known_publish_route(&self, topic: &str) -> Option<Arc<Route>> {
+        self.shared.routes.get(topic).filter(|route| !route.publish.is_empty())
+    }
+
     /// Queues to send to, asking the name server when the topic is new to us. A topic that does not exist has the
     /// queues it will get, at most `queue_count_max`.
     pub(crate) async fn publish_route(&self, topic: &str, queue_count_max: i32) -> Result<Arc<Route>> {
-        let usable = |route: &Arc<Route>| !route.publish.is_empty();
-        if let Some(route) = self.shared.routes.get(topic).filter(usable) {
+        if let Some(route) = self.known_publish_route(topic) {
             return Ok(route);
         }
         let _asking = self.shared.asking.lock().await;
-        if let Some(route) = self.shared.routes.get(topic).filter(usable) {
+        if let Some(route) = self.known_publish_route(topic) {
             return Ok(route);
         }
         let (servers, remoting) = (&self.shared.name_servers, &self.shared.remoting);

@@ -29,7 +29,7 @@ pub(crate) struct PublishQueue {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Route {
     /// Queues to send to.
-    pub(crate) publish: Vec<PublishQueue>,
+    pub(crate) publish: Vec<Arc<PublishQueue>>,
     /// Queues to consume from, sorted.
     pub(crate) subscribe: Vec<MessageQueue>,
     /// Broker name to the addresses of the group's members.
@@ -53,7 +53,7 @@ impl Route {
             let Some(address) = brokers.get(broker_name).and_then(|members| members.get(&MASTER_ID)) else { continue };
             publish.extend(
                 (0..count.min(QUEUES_MAX))
-                    .map(|id| PublishQueue { queue: queue(broker_name, id), address: address.clone() }),
+                    .map(|id| Arc::new(PublishQueue { queue: queue(broker_name, id), address: address.clone() })),
             );
         }
         let readable = data.queue_datas.iter().filter(|queues| queues.perm & PERM_READ != 0);

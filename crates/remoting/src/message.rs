@@ -1,5 +1,7 @@
 //! Requests and responses that are not tied to a buffer.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::command::{Command, Head, Language, Version};
@@ -43,6 +45,11 @@ impl OwnedFields {
         })
     }
 
+    /// Room for that many fields and bytes of text, so that filling in one by one does not move them again and again.
+    fn with_capacity(fields: usize, bytes: usize) -> OwnedFields {
+        OwnedFields { text: String::with_capacity(bytes), places: Vec::with_capacity(fields) }
+    }
+
     fn push(&mut self, key: &str, write: impl FnOnce(&mut String)) {
         let start = self.text.len() as u32;
         self.text.push_str(key);
@@ -56,7 +63,8 @@ impl FieldSink for OwnedFields {
     fn field(&mut self, key: &str, value: FieldValue<'_>) {
         self.push(key, |text| match value {
             FieldValue::Text(value) => text.push_str(value),
-            FieldValue::Integer(number) => text.push_str(&number.to_string()),
+            // Writing to a String cannot fail.
+            FieldValue::Integer(number) => drop(write!(text, "{number}")),
             FieldValue::Boolean(truth) => text.push_str(if truth { "true" } else { "false" }),
         });
     }
@@ -81,6 +89,9 @@ impl Request {
 
     /// Adds the fields of `header`.
     pub fn header<'f>(mut self, header: &impl Header<'f>) -> Request {
+        if self.fields.places.is_empty() {
+            self.fields = OwnedFields::with_capacity(HEADER_FIELDS, HEADER_BYTES);
+        }
         header.encode(&mut self.fields);
         self
     }
@@ -163,7 +174,8 @@ impl Response {
 
     /// Copies what was received out of its buffer.
     pub(crate) fn of(command: &Command<'_>) -> Response {
-        let mut fields = OwnedFields::default();
+        let bytes = command.fields.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let mut fields = OwnedFields::with_capacity(command.fields.iter().len(), bytes);
         for (key, value) in command.fields.iter() {
             fields.push(key, |text| text.push_str(value));
         }
@@ -191,6 +203,11 @@ pub(crate) fn write(out: &mut Output, head: Head<'_>, fields: &OwnedFields, body
         out.attach(body.clone());
     }
 }
+
+/// Fields that most headers have at most; others grow.
+const HEADER_FIELDS: usize = 16;
+/// Bytes of text that most headers have at most.
+const HEADER_BYTES: usize = 384;
 
 /// Bodies up to this size are copied behind their header; a slice of their own costs the kernel more than the copy.
 const COPY_BYTES_MAX: usize = 2048;

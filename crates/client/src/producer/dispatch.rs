@@ -84,12 +84,13 @@ impl Producer {
     /// Hands the first try over to a connection.
     pub(super) async fn dispatch(&self, outgoing: Outgoing, timeout: Duration) -> Result<Ack> {
         let room = Room::take(&self.shared, outgoing.body_bytes()).await?;
+        let began = Instant::now();
         let mut delivery = Delivery {
             shared: self.shared.clone(),
             outgoing,
             timeout,
-            deadline: Instant::now() + timeout,
-            began: Instant::now(),
+            deadline: began + timeout,
+            began,
             tries: Vec::new(),
         };
         let state = match delivery.try_once().await {
@@ -119,7 +120,7 @@ impl Producer {
 
 impl Shared {
     /// The next queue in turn, not on the broker that failed last if there is another.
-    fn choose<'r>(&self, route: &'r Route, failed_broker: Option<&str>) -> &'r PublishQueue {
+    fn choose<'r>(&self, route: &'r Route, failed_broker: Option<&str>) -> &'r Arc<PublishQueue> {
         let queues = &route.publish;
         let turn = || self.next_queue.fetch_add(1, Ordering::Relaxed) % queues.len();
         if let Some(failed) = failed_broker {
@@ -159,15 +160,20 @@ struct Delivery {
     deadline: Instant,
     began: Instant,
     /// The queues that were tried.
-    tries: Vec<PublishQueue>,
+    tries: Vec<Arc<PublishQueue>>,
 }
 
 impl Delivery {
     /// Finds a queue and puts the request on its broker's connection.
     async fn try_once(&mut self) -> Result<PendingCall> {
         let Shared { client, settings, .. } = &*self.shared;
-        let route = client.publish_route(&self.outgoing.topic, settings.default_topic_queues);
-        let route = tokio::time::timeout_at(self.deadline, route).await.map_err(|_| self.late())??;
+        let route = match client.known_publish_route(&self.outgoing.topic) {
+            Some(route) => route,
+            None => {
+                let route = client.publish_route(&self.outgoing.topic, settings.default_topic_queues);
+                tokio::time::timeout_at(self.deadline, route).await.map_err(|_| self.late())??
+            }
+        };
         let failed_broker = self.tries.last().map(|to| to.queue.broker_name.as_str());
         let to = self.shared.choose(&route, failed_broker).clone();
         let request = self.outgoing.request(settings, &to);
@@ -218,7 +224,7 @@ impl Delivery {
     async fn wait_for_same_broker(&self) -> bool {
         let Some(failed) = self.tries.last() else { return true };
         let route = self.shared.client.known_route(&self.outgoing.topic);
-        let is_other = |to: &PublishQueue| to.queue.broker_name != failed.queue.broker_name;
+        let is_other = |to: &Arc<PublishQueue>| to.queue.broker_name != failed.queue.broker_name;
         if route.is_some_and(|route| route.publish.iter().any(is_other)) {
             return true;
         }

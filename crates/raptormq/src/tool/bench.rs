@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -167,7 +167,8 @@ fn measure(namesrv: &str, options: &Options) -> anyhow::Result<ExitCode> {
         total.failure = total.failure.or(tally.failure);
     }
     let report = Report::new(options, namesrv, threads, (&total, seconds));
-    print!("{report}");
+    // That nobody reads it is no reason to leave the folder behind.
+    let _ = write!(std::io::stdout(), "{report}");
     if let Some(reason) = &total.failure {
         eprintln!("the first failure: {reason}");
     }
@@ -302,7 +303,11 @@ fn progress_bar(seconds: u64) -> ProgressBar {
 
 /// A line above the bar, or on stderr when there is none.
 fn say(bar: &ProgressBar, line: &str) {
-    if bar.is_hidden() { eprintln!("{line}") } else { bar.println(line) }
+    match bar.is_hidden() {
+        // That nobody reads it is no reason to end.
+        true => drop(writeln!(std::io::stderr(), "{line}")),
+        false => bar.println(line),
+    }
 }
 
 /// The result.
@@ -374,8 +379,7 @@ impl Report {
     fn write(&self, file: &std::path::Path) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         if file.as_os_str() == "-" {
-            println!("{text}");
-            return Ok(());
+            return Ok(writeln!(std::io::stdout(), "{text}")?);
         }
         std::fs::write(file, text + "\n").with_context(|| format!("cannot write {}", file.display()))
     }
