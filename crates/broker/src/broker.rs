@@ -18,6 +18,7 @@ use raptormq_store::disk::Disk;
 use raptormq_store::{Clock, Store};
 
 use crate::StartError;
+use crate::budget::Budget;
 use crate::clients::Clients;
 use crate::groups::Groups;
 use crate::hold::Holds;
@@ -77,13 +78,14 @@ impl Broker {
         let topics: TopicConfigSerializeWrapper = keeper.load(Table::Topics)?;
         let groups: SubscriptionGroupWrapper = keeper.load(Table::Groups)?;
         let offsets: ConsumerOffsetSerializeWrapper = keeper.load(Table::Offsets)?;
+        let budget = Budget::new(settings.broker.client_bytes_max);
         let broker = Broker {
             topics: Topics::new(&settings, topics, now_ms),
             groups: Groups::new(&settings, groups, now_ms),
             offsets: Offsets::new(offsets, settings.broker.consumer_offset_update_version_step, now_ms),
-            clients: Clients::default(),
-            locks: Locks::default(),
-            holds: Holds::default(),
+            clients: Clients::new(budget.clone()),
+            locks: Locks::new(budget.clone()),
+            holds: Holds::new(budget),
             outer: Outer::new(&settings),
             counters: Counters::default(),
             history: History::default(),

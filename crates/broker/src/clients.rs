@@ -14,12 +14,20 @@ use raptormq_protocol::command::{Language, Version};
 use raptormq_protocol::heartbeat::{ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel};
 use raptormq_remoting::Connection;
 
+use crate::budget::{Budget, Exhausted, Share};
 use crate::filter::Subscription;
 
 /// Most groups that one connection may be a member of.
 const GROUPS_PER_CONNECTION_MAX: usize = 4096;
 /// Most topics that a group may subscribe to.
 const SUBSCRIPTIONS_MAX: usize = 65_536;
+
+/// What a member, a group and a subscription take beside their texts, in bytes.
+const MEMBER_BYTES: usize = 256;
+const GROUP_BYTES: usize = 1024;
+const SUBSCRIPTION_BYTES: usize = 512;
+/// What a tag takes beside its text, in bytes.
+const TAG_BYTES: usize = 96;
 
 /// One client of a group.
 #[derive(Debug)]
@@ -30,6 +38,7 @@ pub(crate) struct Member {
     pub(crate) version: Version,
     /// Its last heartbeat.
     last_update_ms: AtomicI64,
+    _share: Share,
 }
 
 impl Member {
@@ -50,13 +59,14 @@ pub(crate) struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    fn member(&self) -> Arc<Member> {
+    fn member(&self, share: Share) -> Arc<Member> {
         Arc::new(Member {
             client_id: self.client_id.into(),
             connection: self.connection.clone(),
             language: self.language,
             version: self.version,
             last_update_ms: AtomicI64::new(self.now_ms),
+            _share: share,
         })
     }
 }
@@ -66,17 +76,19 @@ impl Caller<'_> {
 struct Members(RwLock<BTreeMap<u64, Arc<Member>>>);
 
 impl Members {
-    /// Notes a sign of life; `true` when it came from a new member, or from one that has another name now.
-    fn touch(&self, caller: &Caller<'_>) -> bool {
+    /// Notes a sign of life; `true` when it came from a new member, or from one that has another name now. A new member
+    /// takes `own_bytes` and those of its name.
+    fn touch(&self, caller: &Caller<'_>, own_bytes: usize, budget: &Budget) -> Result<bool, Exhausted> {
         let id = caller.connection.id();
         if let Some(member) = self.0.read().get(&id)
             && *member.client_id == *caller.client_id
         {
             member.last_update_ms.store(caller.now_ms, Ordering::Relaxed);
-            return false;
+            return Ok(false);
         }
-        self.0.write().insert(id, caller.member());
-        true
+        let share = budget.take(MEMBER_BYTES + own_bytes + caller.client_id.len())?;
+        self.0.write().insert(id, caller.member(share));
+        Ok(true)
     }
 
     fn remove(&self, connection_id: u64) -> bool {
@@ -123,17 +135,19 @@ pub(crate) struct ConsumerGroup {
     manner: RwLock<Manner>,
     /// By topic. Replaced as a whole, because pulls read it all the time and it seldom changes.
     subscriptions: ArcSwap<HashMap<Box<str>, Arc<Subscription>>>,
-    /// Held while the subscriptions change.
-    changing: Mutex<()>,
+    /// What the subscriptions take; held while they change.
+    subscriptions_share: Mutex<Option<Share>>,
+    _share: Share,
 }
 
 impl ConsumerGroup {
-    fn new(manner: Manner) -> ConsumerGroup {
+    fn new(manner: Manner, share: Share) -> ConsumerGroup {
         ConsumerGroup {
             members: Members::default(),
             manner: RwLock::new(manner),
             subscriptions: ArcSwap::default(),
-            changing: Mutex::default(),
+            subscriptions_share: Mutex::default(),
+            _share: share,
         }
     }
 
@@ -156,9 +170,9 @@ impl ConsumerGroup {
     }
 
     /// Takes over a member's subscriptions: of two for one topic the newer one, and what the member has not is gone.
-    /// Returns whether topics came or went.
-    fn subscribe(&self, data: ConsumerData) -> bool {
-        let _changing = self.changing.lock();
+    /// Returns whether topics came or went. Without room for them, everything stays as it was.
+    fn subscribe(&self, data: ConsumerData, budget: &Budget) -> Result<bool, Exhausted> {
+        let mut share = self.subscriptions_share.lock();
         let known = self.subscriptions.load_full();
         let mut next: HashMap<Box<str>, Arc<Subscription>> = HashMap::with_capacity(data.subscription_data_set.len());
         let mut is_other = false;
@@ -178,10 +192,19 @@ impl ConsumerGroup {
         }
         topics_changed |= known.keys().any(|topic| !next.contains_key(topic));
         if is_other || topics_changed {
+            *share = Some(budget.take(next.values().map(|subscription| bytes_of(subscription)).sum())?);
             self.subscriptions.store(Arc::new(next));
         }
-        topics_changed
+        Ok(topics_changed)
     }
+}
+
+/// What a subscription takes, in bytes.
+fn bytes_of(subscription: &Subscription) -> usize {
+    let data = &subscription.data;
+    let tags: usize = data.tags_set.iter().map(|tag| TAG_BYTES + tag.len()).sum();
+    let codes = data.code_set.len() * TAG_BYTES;
+    SUBSCRIPTION_BYTES + 2 * data.topic.len() + 2 * data.sub_string.len() + data.expression_type.len() + tags + codes
 }
 
 /// What a heartbeat changed in a consumer group.
@@ -208,8 +231,9 @@ struct Joined {
 }
 
 /// All connected clients.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Clients {
+    budget: Budget,
     consumers: papaya::HashMap<Arc<str>, Arc<ConsumerGroup>>,
     producers: papaya::HashMap<Arc<str>, Arc<Members>>,
     /// By connection number. Also held while members come and go, so that no group is dropped as somebody joins it.
@@ -217,6 +241,16 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
+    /// No clients; those that come take their bytes from the budget.
+    pub(crate) fn new(budget: Budget) -> Clients {
+        Clients {
+            budget,
+            consumers: papaya::HashMap::default(),
+            producers: papaya::HashMap::default(),
+            joined: Mutex::default(),
+        }
+    }
+
     /// The group, if it has members.
     pub(crate) fn consumer_group(&self, group: &str) -> Option<Arc<ConsumerGroup>> {
         self.consumers.pin().get(group).cloned()
@@ -227,42 +261,55 @@ impl Clients {
         self.producers.pin().get(group).map(|members| members.all()).unwrap_or_default()
     }
 
-    /// A heartbeat of a producer.
-    pub(crate) fn produce(&self, group: &str, caller: &Caller<'_>) {
+    /// A heartbeat of a producer. It is no member of more groups than a connection may be in.
+    pub(crate) fn produce(&self, group: &str, caller: &Caller<'_>) -> Result<(), Exhausted> {
         let mut joined = self.joined.lock();
         let joined = joined.entry(caller.connection.id()).or_default();
-        let pin = self.producers.pin();
-        let members = match pin.get(group) {
-            Some(members) => members,
-            None => pin.get_or_insert_with(group.into(), Arc::default),
-        };
-        if joined.producers.contains(group) || joined.producers.len() < GROUPS_PER_CONNECTION_MAX {
-            members.touch(caller);
-            joined.producers.insert(group.into());
+        if !joined.producers.contains(group) && joined.producers.len() >= GROUPS_PER_CONNECTION_MAX {
+            return Ok(());
         }
+        let pin = self.producers.pin();
+        let known = pin.get(group);
+        let members = known.cloned().unwrap_or_default();
+        members.touch(caller, GROUP_BYTES + 2 * group.len(), &self.budget)?;
+        if known.is_none() {
+            pin.insert(group.into(), members);
+        }
+        joined.producers.insert(group.into());
+        Ok(())
     }
 
     /// A heartbeat of a consumer; `data` without subscriptions (`with_subscriptions` false) leaves them as they are.
-    pub(crate) fn consume(&self, data: ConsumerData, with_subscriptions: bool, caller: &Caller<'_>) -> Change {
+    pub(crate) fn consume(
+        &self,
+        data: ConsumerData,
+        with_subscriptions: bool,
+        caller: &Caller<'_>,
+    ) -> Result<Change, Exhausted> {
         let manner = Manner::from(&data);
         let (group, is_new_member) = {
             let mut joined = self.joined.lock();
             let joined = joined.entry(caller.connection.id()).or_default();
             let name: &str = &data.group_name;
             if !joined.consumers.contains(name) && joined.consumers.len() >= GROUPS_PER_CONNECTION_MAX {
-                return Change { is_new_member: false, topics_changed: false };
+                return Ok(Change { is_new_member: false, topics_changed: false });
             }
             let pin = self.consumers.pin();
-            let group = match pin.get(name) {
-                Some(group) => group,
-                None => pin.get_or_insert_with(name.into(), || Arc::new(ConsumerGroup::new(manner))),
+            let known = pin.get(name);
+            let group = match known {
+                Some(group) => Arc::clone(group),
+                None => Arc::new(ConsumerGroup::new(manner, self.budget.take(GROUP_BYTES + name.len())?)),
             };
+            let is_new_member = group.members.touch(caller, name.len(), &self.budget)?;
+            if known.is_none() {
+                pin.insert(name.into(), Arc::clone(&group));
+            }
             joined.consumers.insert(name.into());
-            (Arc::clone(group), group.members.touch(caller))
+            (group, is_new_member)
         };
         *group.manner.write() = manner;
-        let topics_changed = with_subscriptions && group.subscribe(data);
-        Change { is_new_member, topics_changed }
+        let topics_changed = with_subscriptions && group.subscribe(data, &self.budget)?;
+        Ok(Change { is_new_member, topics_changed })
     }
 
     /// A client says that it is no producer of the group any more.

@@ -6,6 +6,8 @@ use std::fmt::Display;
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::header::HeaderError;
 
+use crate::budget::Exhausted;
+
 /// Where the original sends whoever asks for something that is not there. Java: `common/help/FAQUrl.java`.
 const FAQ_URL: &str = "https://rocketmq.apache.org/docs/bestPractice/06FAQ";
 
@@ -112,6 +114,16 @@ impl Failure {
     /// An answer that cannot be written.
     pub(crate) fn answer(error: impl Display) -> Failure {
         Failure::system(format!("the answer cannot be written: {error}"))
+    }
+}
+
+impl From<Exhausted> for Failure {
+    /// Clients repeat their heartbeats, so this one may succeed later.
+    fn from(_: Exhausted) -> Failure {
+        Failure::new(
+            ResponseCode::SYSTEM_BUSY,
+            "the broker has no room for more clients and subscriptions; its operator can raise clientBytesMax",
+        )
     }
 }
 

@@ -18,12 +18,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::broker::Broker;
+use crate::budget::{Budget, Share};
 use crate::handle::pull::{self, Pull};
 
 /// Most holds at a time; a pull beyond that is answered at once. What clients have: one for each queue of each group.
 const HOLDS_MAX: usize = 1 << 20;
 /// Most holds of one connection.
 const HOLDS_PER_CONNECTION_MAX: usize = 1 << 16;
+/// What a hold takes beside its filter, in bytes.
+const HOLD_BYTES: usize = 512;
 /// Longest hold, whatever the client asks for: beyond, its connection would count as idle and be closed.
 const HOLD_MAX: Duration = Duration::from_secs(90);
 
@@ -32,14 +35,15 @@ pub(crate) struct Hold {
     pub(crate) pull: Pull,
     pub(crate) responder: Responder,
     deadline: Instant,
+    _share: Share,
 }
 
 /// The place of a hold: its queue (by address; the hold keeps it alive) and a number.
 type Place = (usize, u64);
 
 /// All holds.
-#[derive(Default)]
 pub(crate) struct Holds {
+    budget: Budget,
     /// One lock for all: it is held for the time of a few look-ups, and appends that nobody waits for do not take it.
     table: Mutex<Table>,
     /// The task of [`run`] is asked to look at the deadlines.
@@ -65,12 +69,20 @@ pub(crate) enum NotHeld {
 }
 
 impl Holds {
+    /// No holds; those that come take their bytes from the budget.
+    pub(crate) fn new(budget: Budget) -> Holds {
+        Holds { budget, table: Mutex::default(), earlier: Notify::new() }
+    }
+
     /// Lets the pull wait for `timeout` at most.
     pub(crate) fn add(&self, pull: Pull, responder: Responder, timeout: Duration) -> Result<(), NotHeld> {
         let connection_id = responder.connection().id();
         let deadline = Instant::now() + timeout.min(HOLD_MAX);
         let queue = Arc::clone(&pull.queue);
         let from = pull.queue_offset;
+        let Ok(share) = self.budget.take(HOLD_BYTES + pull.filter.own_bytes()) else {
+            return Err(NotHeld::Full(pull, responder));
+        };
         let mut table = self.table.lock();
         let of_connection = table.connections.get(&connection_id).map_or(0, BTreeSet::len);
         if table.holds.len() >= HOLDS_MAX || of_connection >= HOLDS_PER_CONNECTION_MAX {
@@ -80,7 +92,7 @@ impl Holds {
         table.next_number += 1;
         table.connections.entry(connection_id).or_default().insert(place);
         table.deadlines.insert((deadline, place));
-        table.holds.insert(place, Hold { pull, responder, deadline });
+        table.holds.insert(place, Hold { pull, responder, deadline, _share: share });
         queue.holds.fetch_add(1, Ordering::SeqCst);
         let is_earlier = table.armed.is_none_or(|armed| deadline < armed);
         if is_earlier {

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+mod budget;
 mod clients;
 mod dispatch;
 mod failure;

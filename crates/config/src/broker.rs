@@ -437,5 +437,7 @@ config! {
         pub enable_split_metadata: bool = "enableSplitMetadata" => true, later;
         /// Entries in one part of the metadata (5.4).
         pub split_metadata_size: u32 = "splitMetadataSize" => 2000, later;
+        /// Bytes that clients may make the broker remember together: members and subscriptions of groups, locks on queues, held pulls. Beyond it heartbeats are refused, queues are not locked, and pulls are answered at once.
+        pub client_bytes_max: u64 = "clientBytesMax" [1048576..=1099511627776] => 256 * 1024 * 1024, own;
     }
 }

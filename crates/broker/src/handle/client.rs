@@ -43,11 +43,11 @@ pub(crate) fn heartbeat(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Repl
         if broker.settings.broker.reject_pull_consumer_enable && consumer.consume_type == ConsumeType::ConsumeActively {
             continue;
         }
-        is_unknown |= consume(broker, consumer, with_subscriptions, &caller).is_new_member;
+        is_unknown |= consume(broker, consumer, with_subscriptions, &caller)?.is_new_member;
     }
     if broker.settings.broker.enable_register_producer {
         for producer in &data.producer_data_set {
-            broker.clients.produce(&producer.group_name, &caller);
+            broker.clients.produce(&producer.group_name, &caller)?;
         }
     }
     let is_first_form = data.heartbeat_fingerprint == 0;
@@ -57,7 +57,12 @@ pub(crate) fn heartbeat(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Repl
     }))
 }
 
-fn consume(broker: &Broker, data: ConsumerData, with_subscriptions: bool, caller: &Caller<'_>) -> Change {
+fn consume(
+    broker: &Broker,
+    data: ConsumerData,
+    with_subscriptions: bool,
+    caller: &Caller<'_>,
+) -> Result<Change, Failure> {
     let group = data.group_name.clone();
     if let Some((config, is_new)) = broker.groups.get_or_create(&group, caller.now_ms) {
         if is_new {
@@ -66,11 +71,11 @@ fn consume(broker: &Broker, data: ConsumerData, with_subscriptions: bool, caller
         }
         make_retry_topic(broker, &config, caller.now_ms);
     }
-    let change = broker.clients.consume(data, with_subscriptions, caller);
+    let change = broker.clients.consume(data, with_subscriptions, caller)?;
     if change.is_any() {
         broker.notify_members(&group);
     }
-    change
+    Ok(change)
 }
 
 /// Messages that the group gives back need a topic; clients subscribe to it from the start.

@@ -49,6 +49,14 @@ pub(crate) enum PullFilter {
 }
 
 impl PullFilter {
+    /// Bytes that it takes by itself.
+    pub(crate) fn own_bytes(&self) -> usize {
+        match self {
+            PullFilter::Own(TagFilter::Codes(codes)) => size_of_val(&**codes),
+            PullFilter::Own(TagFilter::All) | PullFilter::Of(_) => 0,
+        }
+    }
+
     pub(crate) fn matches(&self, tags_code: i64) -> bool {
         match self {
             PullFilter::Own(filter) => filter.matches(tags_code),

@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use raptormq_client::{Client, ConsumeFrom, Consumer, ConsumerBuilder, Message, MessageView, SendReceipt};
+use raptormq_protocol::body::KVTable;
+use raptormq_protocol::code::RequestCode;
+use raptormq_protocol::json;
+use raptormq_remoting::Request;
 use raptormq_testkit::{Cluster, PATIENCE, Peer};
 use tokio::sync::mpsc;
 
@@ -18,6 +22,16 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         }
     };
     tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+/// Waits until the broker holds so many pulls.
+pub(crate) async fn held(peer: &Peer, count: usize) {
+    until("pulls are held", async || {
+        let answer = peer.ok(Request::new(RequestCode::GET_BROKER_RUNTIME_INFO)).await;
+        let info: KVTable = json::from_slice(&answer.body).unwrap();
+        info.table["pullRequestsHeld"] == count.to_string()
+    })
+    .await;
 }
 
 /// A client of the cluster.

@@ -3,6 +3,7 @@
 
 mod common;
 mod consuming;
+mod limits;
 mod members;
 mod pulling;
 mod refusals;

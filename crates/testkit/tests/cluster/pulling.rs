@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use raptormq_protocol::body::KVTable;
 use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::header::PullMessageRequestHeader;
-use raptormq_protocol::json;
 use raptormq_remoting::Request;
 use raptormq_testkit::peer::{Pulled, held_pull_header, pull_header};
 use raptormq_testkit::{Cluster, Peer};
@@ -17,16 +15,6 @@ const LONG_MS: i64 = 30_000;
 
 fn pull(header: &PullMessageRequestHeader<'_>) -> Request {
     Request::new(RequestCode::PULL_MESSAGE).header(header)
-}
-
-/// Waits until the broker holds so many pulls.
-async fn held(peer: &Peer, count: usize) {
-    until("pulls are held", async || {
-        let answer = peer.ok(Request::new(RequestCode::GET_BROKER_RUNTIME_INFO)).await;
-        let info: KVTable = json::from_slice(&answer.body).unwrap();
-        info.table["pullRequestsHeld"] == count.to_string()
-    })
-    .await;
 }
 
 #[tokio::test]
