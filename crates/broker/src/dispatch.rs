@@ -173,10 +173,22 @@ impl Call<'_, '_> {
 
     /// Answers SUCCESS when what was changed is on disk, and SYSTEM_ERROR when it cannot be written.
     pub(crate) fn success_when_kept(&self, kept: oneshot::Receiver<Result<(), String>>) -> Reply {
+        self.success_when_kept_and(kept, std::future::ready(()))
+    }
+
+    /// As [`Call::success_when_kept`], and after something else.
+    pub(crate) fn success_when_kept_and(
+        &self,
+        kept: oneshot::Receiver<Result<(), String>>,
+        then: impl Future<Output = ()> + 'static,
+    ) -> Reply {
         let responder = self.responder();
         tokio::task::spawn_local(async move {
             match kept.await {
-                Ok(Ok(())) => responder.respond(ResponseCode::SUCCESS, None),
+                Ok(Ok(())) => {
+                    then.await;
+                    responder.respond(ResponseCode::SUCCESS, None);
+                }
                 Ok(Err(reason)) => responder.respond(ResponseCode::SYSTEM_ERROR, Some(&reason)),
                 Err(_) => responder.respond(ResponseCode::SYSTEM_ERROR, Some("the broker stops")),
             }

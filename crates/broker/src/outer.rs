@@ -31,6 +31,8 @@ const PERIOD_MIN: Duration = Duration::from_secs(10);
 const PERIOD_MAX: Duration = Duration::from_secs(60);
 /// Longest rest between two registrations while topics change.
 const REST_MAX: Duration = Duration::from_secs(1);
+/// Longest that an answer waits until the name servers know of a topic; one that is gone must not hold up senders.
+const TOLD_MAX: Duration = Duration::from_secs(1);
 /// When a name server that did not take the broker is asked again.
 const RETRY_PERIOD: Duration = Duration::from_secs(3);
 /// How long without a registration a name server keeps a broker. Java: the default of `heartbeatTimeoutMillis`.
@@ -46,8 +48,8 @@ pub(crate) struct Outer {
     timeout: Duration,
     /// Counts changes of topics; the tasks wait for it.
     changes: watch::Sender<u64>,
-    /// Counts name servers that were tried once.
-    tried: watch::Sender<usize>,
+    /// For each name server how many changes there were when its last attempt began, plus one; 0 before the first ended.
+    attempts: watch::Sender<Vec<u64>>,
     /// The register body of a version, encoded once for all name servers.
     body: Mutex<Option<(DataVersion, Bytes)>>,
 }
@@ -60,14 +62,15 @@ impl Outer {
             true => format!("[{ip}]:{port}"),
             false => format!("{ip}:{port}"),
         };
+        let name_servers: Vec<String> = names.map(str::to_owned).collect();
         Outer {
-            name_servers: names.map(str::to_owned).collect(),
             broker_addr: join(&broker.broker_ip1, settings.server.listen_port),
             ha_server_addr: join(&broker.broker_ip2, settings.store.ha_listen_port),
             period: Duration::from_millis(broker.register_name_server_period).clamp(PERIOD_MIN, PERIOD_MAX),
             timeout: Duration::from_millis(broker.register_broker_timeout_mills),
             changes: watch::Sender::new(0),
-            tried: watch::Sender::new(0),
+            attempts: watch::Sender::new(vec![0; name_servers.len()]),
+            name_servers,
             body: Mutex::new(None),
         }
     }
@@ -84,9 +87,21 @@ impl Outer {
 
     /// Waits until every name server was tried once.
     pub(crate) async fn tried(&self) {
-        let mut tried = self.tried.subscribe();
+        let mut attempts = self.attempts.subscribe();
         // The sender lives as long as `self`.
-        let _ = tried.wait_for(|count| *count >= self.name_servers.len()).await;
+        let _ = attempts.wait_for(|attempts| attempts.iter().all(|changes| *changes > 0)).await;
+    }
+
+    /// Waits until every name server was told of the topics as they are now, whether it listened or not. Java answers
+    /// then, too, and clients look for the topic's route as soon as they are answered.
+    pub(crate) fn told(&self) -> impl Future<Output = ()> + use<> {
+        let wanted = *self.changes.borrow() + 1;
+        let mut attempts = self.attempts.subscribe();
+        async move {
+            let told = attempts.wait_for(|attempts| attempts.iter().all(|changes| *changes >= wanted));
+            // Time that is up and a broker that stops are both reasons to wait no longer.
+            let _ = tokio::time::timeout(TOLD_MAX, told).await;
+        }
     }
 }
 
@@ -96,7 +111,8 @@ pub(crate) async fn run(broker: Arc<Broker>, client: Client) {
         .outer
         .name_servers
         .iter()
-        .map(|name| tokio::spawn(keep_registered(Arc::clone(&broker), client.clone(), name.clone())))
+        .enumerate()
+        .map(|(index, name)| tokio::spawn(keep_registered(Arc::clone(&broker), client.clone(), index, name.clone())))
         .collect();
     // They end only with the runtime; a panic in one of them is logged by the panic hook and ends that one alone.
     for task in tasks {
@@ -116,14 +132,14 @@ pub(crate) fn client(settings: &BrokerSettings) -> Client {
     Client::new(options, Arc::new(()))
 }
 
-async fn keep_registered(broker: Arc<Broker>, client: Client, name_server: String) {
+async fn keep_registered(broker: Arc<Broker>, client: Client, index: usize, name_server: String) {
     let outer = &broker.outer;
     let mut changes = outer.changes.subscribe();
     let mut is_force = true;
     let mut is_failing = false;
     loop {
         // What changes from now on is a reason to come again.
-        changes.mark_unchanged();
+        let changes_seen = *changes.borrow_and_update();
         let begin = Instant::now();
         let outcome = register(&broker, &client, &name_server, is_force).await;
         match &outcome {
@@ -133,7 +149,7 @@ async fn keep_registered(broker: Arc<Broker>, client: Client, name_server: Strin
             _ => {}
         }
         is_failing = outcome.is_err();
-        outer.tried.send_modify(|count| *count = count.saturating_add(1));
+        outer.attempts.send_modify(|attempts| attempts[index] = changes_seen + 1);
         is_force = broker.settings.broker.force_register;
         // While thousands of topics are being made, a large table must not be on its way all the time.
         tokio::time::sleep(begin.elapsed().min(REST_MAX)).await;

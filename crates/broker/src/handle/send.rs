@@ -490,10 +490,11 @@ impl Later {
     async fn answer(self) {
         let broker = &self.broker;
         let mut code = ResponseCode::SUCCESS;
-        if self.waits_for_topic
-            && let Ok(Err(reason)) = broker.keeper.kept(Table::Topics).await
-        {
-            return self.responder.respond(ResponseCode::SYSTEM_ERROR, Some(&reason));
+        if self.waits_for_topic {
+            if let Ok(Err(reason)) = broker.keeper.kept(Table::Topics).await {
+                return self.responder.respond(ResponseCode::SYSTEM_ERROR, Some(&reason));
+            }
+            broker.outer.told().await;
         }
         if let Some(log_end) = self.flushed_to {
             let flushed = broker.store.watermarks().flushed.reached(log_end);

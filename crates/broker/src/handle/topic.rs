@@ -53,7 +53,7 @@ pub(crate) fn create(
     tracing::info!(topic = name, by = %call.peer.peer_addr(), "a topic is made or changed");
     broker.topics.put(config, broker.now_ms());
     broker.outer.topics_changed();
-    Ok(call.success_when_kept(broker.keeper.keep(Table::Topics)))
+    Ok(call.success_when_kept_and(broker.keeper.keep(Table::Topics), broker.outer.told()))
 }
 
 /// Refuses names that are none, and those of the broker's own topics.
@@ -133,7 +133,7 @@ pub(crate) fn delete(
     broker.store.delete_topic(name).map_err(offset::disk_failure)?;
     broker.offsets.remove_topic(name);
     broker.outer.topics_changed();
-    Ok(call.success_when_kept(broker.keeper.keep(Table::Topics)))
+    Ok(call.success_when_kept_and(broker.keeper.keep(Table::Topics), broker.outer.told()))
 }
 
 /// GET_ALL_TOPIC_CONFIG (21): all, or from 5.x a page.

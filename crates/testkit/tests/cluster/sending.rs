@@ -82,21 +82,25 @@ async fn messages_of_one_queue_keep_their_order_and_everything_that_they_carry()
 async fn an_unknown_topic_is_made_with_four_queues_and_known_to_the_name_server() {
     let cluster = Cluster::start().await.unwrap();
     let namesrv = Peer::new(cluster.namesrv_addr());
-    let route = |topic| Request::new(RequestCode::GET_ROUTEINFO_BY_TOPIC).field("topic", topic);
-    let (code, remark) = namesrv.refused(route("Unheard")).await;
+    let route_request = |topic| Request::new(RequestCode::GET_ROUTEINFO_BY_TOPIC).field("topic", topic);
+    let (code, remark) = namesrv.refused(route_request("Unheard")).await;
     assert_eq!(code, ResponseCode::TOPIC_NOT_EXIST);
     assert!(remark.starts_with("No topic route info in name server for the topic: Unheard"), "{remark}");
 
     // The answer to the send comes when the name servers have been told.
     let peer = Peer::new(cluster.broker_addr());
     peer.send("Unheard", 0, "x").await;
-    let answer = namesrv.ok(route("Unheard")).await;
+    let answer = namesrv.ok(route_request("Unheard")).await;
     let route: TopicRouteData = json::from_slice(&answer.body).unwrap();
     let [queues] = &route.queue_datas[..] else { panic!("one broker: {route:?}") };
     assert_eq!((queues.read_queue_nums, queues.write_queue_nums, queues.perm), (4, 4, 6));
     assert_eq!(queues.broker_name, cluster.broker_name());
     let addresses: Vec<&str> = route.broker_datas[0].broker_addrs.values().map(String::as_str).collect();
     assert_eq!(addresses, [cluster.broker_addr()]);
+    // So it is with a topic that is made by request.
+    peer.create_topic("Made", 7).await;
+    let answer = namesrv.ok(route_request("Made")).await;
+    assert_eq!(json::from_slice::<TopicRouteData>(&answer.body).unwrap().queue_datas[0].write_queue_nums, 7);
     cluster.shutdown().await;
 }
 
