@@ -134,7 +134,7 @@ async fn enqueued_messages_are_on_their_way_before_an_ack_is_awaited() {
 }
 
 #[tokio::test]
-async fn an_enqueued_message_that_is_refused_is_tried_again_by_its_ack() {
+async fn an_enqueued_message_that_is_refused_is_tried_again() {
     let cluster = Cluster::start(1).with_topics(&["T"]);
     cluster.answer(0, SEND, &[ResponseCode::SYSTEM_BUSY]);
     let ack = producer(&cluster).await.enqueue(Message::new("T", "x")).await.unwrap();
@@ -154,10 +154,35 @@ async fn no_more_messages_are_on_their_way_than_allowed() {
     // Dropped, but still on its way.
     drop(enqueue().await.unwrap());
     assert!(tokio::time::timeout(Duration::from_millis(50), enqueue()).await.is_err());
-    assert_eq!(first.await.unwrap_err().kind(), ErrorKind::Timeout);
-    // The time of both is up, so there is room for two.
+    // The time of both is up, so there is room for two, although nobody has looked at the first one's Ack.
     let _third = enqueue().await.unwrap();
     let _fourth = enqueue().await.unwrap();
+    assert_eq!(first.await.unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn room_comes_with_the_answers_and_not_with_looking_at_them() {
+    let cluster = Cluster::start(1).with_topics(&["T"]);
+    let client = Client::connect(cluster.namesrv()).await.unwrap();
+    let producer = client.producer("p").max_in_flight(4, 1 << 20).start().await.unwrap();
+    let mut acks = Vec::new();
+    for _ in 0..100 {
+        acks.push(producer.enqueue(Message::new("T", "x")).await.unwrap());
+    }
+    for ack in acks {
+        ack.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refused_message_is_tried_again_although_its_ack_is_dropped() {
+    let cluster = Cluster::start(1).with_topics(&["T"]);
+    cluster.answer(0, SEND, &[ResponseCode::SYSTEM_BUSY; 2]);
+    let producer = producer(&cluster).await;
+    drop(producer.enqueue(Message::new("T", "x")).await.unwrap());
+    // A shutdown waits for what is on its way.
+    producer.shutdown().await;
+    assert_eq!((stored(&cluster).len(), cluster.count(SEND)), (1, 3));
 }
 
 #[tokio::test]

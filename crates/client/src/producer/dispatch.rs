@@ -4,12 +4,13 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use raptormq_protocol::code::ResponseCode;
 use raptormq_remoting::{CallError, PendingCall, Response};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::outgoing::Outgoing;
@@ -81,7 +82,8 @@ impl<'a> IntoFuture for Send<'a> {
 }
 
 impl Producer {
-    /// Hands the first try over to a connection.
+    /// Hands the first try over to a connection; the rest of the way is a task of its own, so that an answer makes room
+    /// and a refusal is tried again whether or not somebody waits for the [`Ack`].
     pub(super) async fn dispatch(&self, outgoing: Outgoing, timeout: Duration) -> Result<Ack> {
         let room = Room::take(&self.shared, outgoing.body_bytes()).await?;
         let began = Instant::now();
@@ -91,14 +93,18 @@ impl Producer {
             timeout,
             deadline: began + timeout,
             began,
-            tries: Vec::new(),
+            tries: Vec::with_capacity(1),
         };
-        let state = match delivery.try_once().await {
-            Ok(pending) => AckState::Sent { pending, delivery: Some(Box::new(delivery)) },
-            Err(error) if delivery.may_go_on(&error) => AckState::Retrying(Box::pin(delivery.go_on(error))),
-            Err(error) => return Err(delivery.failure(error)),
+        let first_try = match delivery.try_once().await {
+            Err(error) if !delivery.may_go_on(&error) => return Err(delivery.failure(error)),
+            first_try => first_try,
         };
-        Ok(Ack { state, room: Some(room) })
+        let finish = async move {
+            let receipt = delivery.finish(first_try).await;
+            drop(room);
+            receipt
+        };
+        Ok(Ack { delivery: self.shared.client.runtime().spawn(finish) })
     }
 
     /// Sends once, without an answer.
@@ -198,9 +204,19 @@ impl Delivery {
             && Instant::now() < self.deadline
     }
 
-    /// Tries until it succeeds or nothing is left to try.
-    async fn go_on(mut self, mut error: Error) -> Result<SendReceipt> {
+    /// Waits for the answer to the first try, and tries until it succeeds or nothing is left to try.
+    async fn finish(mut self, first_try: Result<PendingCall>) -> Result<SendReceipt> {
+        let mut a_try = first_try;
         loop {
+            let receipt = match a_try {
+                Ok(pending) => self.judge(pending.await),
+                Err(error) => Err(error),
+            };
+            let error = match receipt {
+                Ok(receipt) => return Ok(receipt),
+                Err(error) if self.may_go_on(&error) => error,
+                Err(error) => return Err(self.failure(error)),
+            };
             tracing::debug!(%error, topic = self.outgoing.topic, "a send is tried again");
             if error.kind() == ErrorKind::Unreachable {
                 self.shared.client.suspect_routes();
@@ -208,15 +224,7 @@ impl Delivery {
                     return Err(self.failure(error));
                 }
             }
-            let receipt = match self.try_once().await {
-                Ok(pending) => self.judge(pending.await),
-                Err(error) => Err(error),
-            };
-            match receipt {
-                Ok(receipt) => return Ok(receipt),
-                Err(next) if self.may_go_on(&next) => error = next,
-                Err(next) => return Err(self.failure(next)),
-            }
+            a_try = self.try_once().await;
         }
     }
 
@@ -259,63 +267,20 @@ impl Delivery {
 
 /// The acknowledgement of a message that was handed over: a future of its receipt.
 ///
-/// A message whose `Ack` is dropped goes its way all the same, but is not tried again; its room among the messages on
-/// their way is free when the broker has answered.
+/// The message goes its way, with all its tries, whether or not this is awaited; dropping it only means not to learn
+/// what became of it.
 #[must_use = "whether the message was taken is known only here"]
 pub struct Ack {
-    state: AckState,
-    /// Held until the message is no longer on its way.
-    room: Option<Room>,
-}
-
-enum AckState {
-    Sent { pending: PendingCall, delivery: Option<Box<Delivery>> },
-    Retrying(Pin<Box<dyn Future<Output = Result<SendReceipt>> + std::marker::Send>>),
-    Done,
+    delivery: JoinHandle<Result<SendReceipt>>,
 }
 
 impl Future for Ack {
     type Output = Result<SendReceipt>;
 
-    /// # Panics
-    /// When polled again after it was ready.
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        loop {
-            let receipt = match &mut this.state {
-                AckState::Sent { pending, delivery } => {
-                    let answer = ready!(Pin::new(pending).poll(context));
-                    let delivery = delivery.take().expect("taken only here, and then the state changes");
-                    match delivery.judge(answer) {
-                        Err(error) if delivery.may_go_on(&error) => {
-                            this.state = AckState::Retrying(Box::pin(delivery.go_on(error)));
-                            continue;
-                        }
-                        Err(error) => Err(delivery.failure(error)),
-                        receipt => receipt,
-                    }
-                }
-                AckState::Retrying(retrying) => ready!(retrying.as_mut().poll(context)),
-                AckState::Done => panic!("an Ack is polled after it was ready"),
-            };
-            this.state = AckState::Done;
-            this.room = None;
-            return Poll::Ready(receipt);
-        }
-    }
-}
-
-impl Drop for Ack {
-    fn drop(&mut self) {
-        // The request is with the broker, so its room stays taken until the answer or the end of its time.
-        if let AckState::Sent { pending, delivery: Some(delivery) } = std::mem::replace(&mut self.state, AckState::Done)
-        {
-            let room = self.room.take();
-            delivery.shared.client.runtime().spawn(async move {
-                let _ = pending.await; // whoever dropped the Ack does not want to know
-                drop(room);
-            });
-        }
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // The task ends early only with its runtime.
+        let ended = |error| Error::closed("client's runtime").with_outcome_unknown().with_source(error);
+        Pin::new(&mut self.delivery).poll(context).map(|receipt| receipt.map_err(ended).flatten())
     }
 }
 

@@ -153,7 +153,8 @@ struct Shared {
 impl Producer {
     /// Sends a message; `.await` gives the receipt.
     ///
-    /// Nothing happens before the first poll. When the future is dropped after that, the message may have been sent.
+    /// Nothing happens before the first poll. When the future is dropped after that, the message may go its way all the
+    /// same.
     /// A send that finds a broker unreachable, busy or without the topic is tried again on another one, so a message
     /// can come twice when an answer was lost.
     pub fn send(&self, message: Message) -> Send<'_> {
