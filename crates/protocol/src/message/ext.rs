@@ -32,7 +32,7 @@ pub struct MessageExt {
     pub store_timestamp_ms: i64,
     /// The broker's address.
     pub store_host: SocketAddr,
-    /// The offset message id; a client replaces it by the unique key.
+    /// The offset message id; Java prints this one, too. The id that the producer gave is [`MessageExt::unique_key`].
     pub msg_id: String,
     /// Bytes from the start of the commit log.
     pub commit_log_offset: i64,
