@@ -54,8 +54,8 @@ pub(crate) struct Identity {
     pub(crate) store_host: SocketAddr,
     /// What the offset message ids of this broker begin with.
     pub(crate) message_id_prefix: String,
-    /// The property that says which cluster a message went through.
-    pub(crate) cluster_property: String,
+    /// What every stored message says of the way it came: cluster, region, and whether it may be traced.
+    pub(crate) broker_properties: String,
     /// Makes the ids of messages that come without.
     pub(crate) unique_ids: UniqueIdGenerator,
     /// Sends are acknowledged when they are on disk.
@@ -170,14 +170,16 @@ impl Identity {
         let mut id = message::id::OffsetMessageId { store_host, log_offset: 0 }.to_string();
         // The last sixteen digits are the log offset's.
         id.truncate(id.len() - 16);
-        let mut cluster_property = String::new();
-        properties::append(&mut cluster_property, name::CLUSTER, &settings.broker.broker_cluster_name);
+        let mut broker_properties = String::new();
+        properties::append(&mut broker_properties, name::MSG_REGION, &settings.broker.region_id);
+        properties::append(&mut broker_properties, name::TRACE_ON, &settings.broker.trace_on.to_string());
+        properties::append(&mut broker_properties, name::CLUSTER, &settings.broker.broker_cluster_name);
         // Java puts the hash of its class loader there: a number of this process's own.
         let process_number = hash::java_hash(&format!("{store_host} {:p}", &raw const *settings)) as u32;
         Ok(Identity {
             store_host,
             message_id_prefix: id,
-            cluster_property,
+            broker_properties,
             unique_ids: UniqueIdGenerator::new(store_host.ip(), std::process::id(), process_number, month_of),
             is_sync_flush: settings.store.flush_disk_type == FlushDiskType::SyncFlush,
             sync_flush_timeout: Duration::from_millis(settings.store.sync_flush_timeout),

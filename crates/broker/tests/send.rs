@@ -32,6 +32,8 @@ async fn a_message_for_an_unknown_topic_makes_it_and_comes_back() {
     let message = &messages(&pulled)[0];
     assert_eq!((&message.body[..], message.tags(), message.keys()), (&b"hello"[..], Some("TagA"), Some("k1")));
     assert_eq!(message.property("CLUSTER"), Some("DefaultCluster"));
+    assert_eq!(message.property("MSG_REGION"), Some("DefaultRegion"));
+    assert_eq!(message.property("TRACE_ON"), Some("true"));
 
     let by_id = ViewMessageRequestHeader { offset: message.commit_log_offset, topic: None };
     let viewed = peer.get(RequestCode::VIEW_MESSAGE_BY_ID, &by_id).await;

@@ -175,7 +175,7 @@ fn stage(
         reconsume_times: send.reconsume_times,
         prepared_transaction_offset: 0,
         body: call.request.body,
-        properties: &[&own_properties, &made_key, &identity.cluster_property],
+        properties: &[&own_properties, &made_key, &identity.broker_properties],
     };
     let queue = target.topic.queue(&broker.store, target.queue_id);
     let queue = queue.ok_or_else(|| Failure::system("the store cannot have that queue"))?;
@@ -361,7 +361,7 @@ impl<'a> Given<'a> {
                 name::TRAN_MSG => given.is_transactional = value.eq_ignore_ascii_case("true"),
                 name::DELAY => given.is_delayed = value.parse::<i32>().is_ok_and(|level| level > 0),
                 name::TIMER_DELAY_MS | name::TIMER_DELAY_SEC | name::TIMER_DELIVER_MS => given.is_timed = true,
-                name::CLUSTER | name::POP_CK => given.is_unclean = true,
+                name::CLUSTER | name::MSG_REGION | name::TRACE_ON | name::POP_CK => given.is_unclean = true,
                 name if name.starts_with(name::TRANSIENT_PREFIX) => given.is_unclean = true,
                 _ => {}
             }
@@ -376,7 +376,7 @@ fn cleaned<'a>(text: &'a str, given: &Given<'_>, is_dead: bool) -> Cow<'a, str> 
         return Cow::Borrowed(text);
     }
     let is_dropped = |name: &str| {
-        matches!(name, name::CLUSTER | name::POP_CK)
+        matches!(name, name::CLUSTER | name::MSG_REGION | name::TRACE_ON | name::POP_CK)
             || name.starts_with(name::TRANSIENT_PREFIX)
             || (is_dead
                 && matches!(name, name::DELAY | name::TIMER_DELAY_MS | name::TIMER_DELAY_SEC | name::TIMER_DELIVER_MS))

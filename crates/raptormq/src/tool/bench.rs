@@ -148,8 +148,12 @@ fn measure(namesrv: &str, options: &Options) -> anyhow::Result<ExitCode> {
     });
     create_topic(&plan)?;
     eprintln!(
-        "{} producers x {} on their way, {} bytes each, from {threads} threads to {} at {namesrv}",
-        options.producers, options.depth, options.size, options.topic
+        "{} producers x {} on their way, {} bytes each, from {threads} thread{} to {} at {namesrv}",
+        options.producers,
+        options.depth,
+        options.size,
+        if threads == 1 { "" } else { "s" },
+        options.topic
     );
     let mut workers = Vec::with_capacity(threads);
     for thread in 0..threads {
