@@ -53,7 +53,7 @@ macro_rules! config {
                 flags: $crate::Flags::NONE $(.$flag())*,
             }),+];
 
-            #[allow(unused_variables)]
+            #[allow(unused_variables)] // families whose defaults do not depend on the machine
             fn new(environment: &$crate::Environment) -> $name {
                 $name { $($field: config!(@default environment $(($environment))? $type, $default)),+ }
             }
