@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use raptormq_config::{BrokerSettings, FlushDiskType};
 use raptormq_protocol::body::{
     ConsumerOffsetSerializeWrapper, SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
@@ -32,7 +33,7 @@ use crate::topics::Topics;
 
 /// One broker. Handlers borrow it; nothing in it is wired later.
 pub struct Broker {
-    pub(crate) settings: BrokerSettings,
+    settings: ArcSwap<BrokerSettings>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
     pub(crate) topics: Topics,
@@ -93,9 +94,14 @@ impl Broker {
             keeper,
             identity,
             clock,
-            settings,
+            settings: ArcSwap::from_pointee(settings),
         };
         Ok(Arc::new(broker))
+    }
+
+    /// The settings as they are now; a request that changes them replaces them as a whole. Costs a few ns.
+    pub(crate) fn settings(&self) -> Guard<Arc<BrokerSettings>> {
+        self.settings.load()
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
@@ -127,7 +133,7 @@ impl Broker {
     /// Tells the members of a consumer group that it has others now, unless the group does not want to know.
     pub(crate) fn notify_members(&self, group: &str) {
         let is_wanted = self.groups.get(group).is_none_or(|config| config.notify_consumer_ids_changed_enable);
-        if !(self.settings.broker.notify_consumer_ids_changed_enable && is_wanted) {
+        if !(self.settings().broker.notify_consumer_ids_changed_enable && is_wanted) {
             return;
         }
         let Some(members) = self.clients.consumer_group(group) else { return };
@@ -149,7 +155,7 @@ impl Broker {
     /// Drops clients and locks of which nothing was heard for too long.
     pub(crate) fn expire_clients(&self) {
         let now_ms = self.now_ms();
-        let timeout_ms = i64::try_from(self.settings.broker.channel_expired_timeout).unwrap_or(i64::MAX);
+        let timeout_ms = i64::try_from(self.settings().broker.channel_expired_timeout).unwrap_or(i64::MAX);
         for group in self.clients.expire(now_ms.saturating_sub(timeout_ms)) {
             self.notify_members(&group);
         }

@@ -150,7 +150,7 @@ async fn keep_registered(broker: Arc<Broker>, client: Client, index: usize, name
         }
         is_failing = outcome.is_err();
         outer.attempts.send_modify(|attempts| attempts[index] = changes_seen + 1);
-        is_force = broker.settings.broker.force_register;
+        is_force = broker.settings().broker.force_register;
         // While thousands of topics are being made, a large table must not be on its way all the time.
         tokio::time::sleep(begin.elapsed().min(REST_MAX)).await;
         let pause = if is_failing { RETRY_PERIOD } else { outer.period };
@@ -165,7 +165,7 @@ async fn keep_registered(broker: Arc<Broker>, client: Client, index: usize, name
 /// Registers, unless the name server already has this version of the topics (which it is asked only without force).
 async fn register(broker: &Broker, client: &Client, name_server: &str, is_force: bool) -> Result<(), String> {
     let outer = &broker.outer;
-    let identity = &broker.settings.broker;
+    let identity = &broker.settings().broker;
     let version = broker.topics.version();
     if !is_force && !needs_register(broker, client, name_server, version).await {
         return Ok(());
@@ -197,7 +197,7 @@ async fn register(broker: &Broker, client: &Client, name_server: &str, is_force:
 
 /// Whether the name server has another version of the topics. When it does not say, it is told.
 async fn needs_register(broker: &Broker, client: &Client, name_server: &str, version: DataVersion) -> bool {
-    let identity = &broker.settings.broker;
+    let identity = &broker.settings().broker;
     let header = QueryDataVersionRequestHeader {
         broker_name: &identity.broker_name,
         broker_addr: &broker.outer.broker_addr,
@@ -225,7 +225,7 @@ fn encoded_body(broker: &Broker) -> Result<Bytes, String> {
     {
         return Ok(body.clone());
     }
-    let permission = i32::try_from(broker.settings.broker.broker_permission).unwrap_or(PERM_READ | PERM_WRITE);
+    let permission = i32::try_from(broker.settings().broker.broker_permission).unwrap_or(PERM_READ | PERM_WRITE);
     let mut topic_config_table = table.topic_config_table;
     if permission != PERM_READ | PERM_WRITE {
         topic_config_table.values_mut().for_each(|topic| topic.perm &= permission);
@@ -238,7 +238,7 @@ fn encoded_body(broker: &Broker) -> Result<Bytes, String> {
             ..Default::default()
         },
     };
-    let encoded = match broker.settings.broker.compressed_register {
+    let encoded = match broker.settings().broker.compressed_register {
         true => body.encode_compressed(),
         false => body.encode(),
     };
@@ -249,7 +249,7 @@ fn encoded_body(broker: &Broker) -> Result<Bytes, String> {
 
 /// Tells every name server that the broker leaves; each has three seconds.
 pub(crate) async fn unregister(broker: &Broker, client: &Client) {
-    let identity = &broker.settings.broker;
+    let identity = &broker.settings().broker;
     let header = UnRegisterBrokerRequestHeader {
         broker_name: &identity.broker_name,
         broker_addr: &broker.outer.broker_addr,

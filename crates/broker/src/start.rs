@@ -201,10 +201,10 @@ fn keep_house(broker: Arc<Broker>, stop: oneshot::Receiver<()>) {
         }
     };
     runtime.block_on(async {
-        let client = outer::client(&broker.settings);
+        let client = outer::client(&broker.settings());
         tokio::spawn(hold::run(Arc::clone(&broker)));
         tokio::spawn(every(SAMPLE_INTERVAL, Arc::clone(&broker), Broker::sample));
-        let timeout = Duration::from_millis(broker.settings.broker.channel_expired_timeout);
+        let timeout = Duration::from_millis(broker.settings().broker.channel_expired_timeout);
         let interval = (timeout / 4).clamp(EXPIRE_INTERVAL_MIN, EXPIRE_INTERVAL);
         tokio::spawn(every(interval, Arc::clone(&broker), Broker::expire_clients));
         let registering = tokio::spawn(outer::run(Arc::clone(&broker), client.clone()));

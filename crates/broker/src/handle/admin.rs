@@ -18,7 +18,7 @@ use crate::stats::Totals;
 pub(crate) fn config(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let mut pairs: BTreeMap<&str, String> = BTreeMap::new();
     // A key that two families have counts as the later one says.
-    pairs.extend(broker.settings.pairs());
+    pairs.extend(broker.settings().pairs());
     let mut text = String::new();
     for (key, value) in &pairs {
         text.push_str(key);
@@ -76,7 +76,7 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     put("brokerActive", "true".to_owned());
     put("brokerVersion", Version::CURRENT.0.to_string());
     put("brokerVersionDesc", Version::CURRENT.to_string());
-    let start_ms = broker.settings.broker.start_accept_send_request_time_stamp;
+    let start_ms = broker.settings().broker.start_accept_send_request_time_stamp;
     put("startAcceptSendRequestTimeStamp", start_ms.to_string());
     put("pullRequestsHeld", broker.holds.len().to_string());
     if let Ok([log, root]) = broker.store.disk_usage() {

@@ -40,12 +40,13 @@ pub(crate) fn heartbeat(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Repl
     let with_subscriptions = !data.without_sub;
     let mut is_unknown = false;
     for consumer in data.consumer_data_set {
-        if broker.settings.broker.reject_pull_consumer_enable && consumer.consume_type == ConsumeType::ConsumeActively {
+        if broker.settings().broker.reject_pull_consumer_enable && consumer.consume_type == ConsumeType::ConsumeActively
+        {
             continue;
         }
         is_unknown |= consume(broker, consumer, with_subscriptions, &caller)?.is_new_member;
     }
-    if broker.settings.broker.enable_register_producer {
+    if broker.settings().broker.enable_register_producer {
         for producer in &data.producer_data_set {
             broker.clients.produce(&producer.group_name, &caller)?;
         }

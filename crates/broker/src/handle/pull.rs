@@ -82,8 +82,8 @@ pub(crate) fn lite_pull(
     header: PullMessageRequestHeader<'_>,
 ) -> Result<Reply, Failure> {
     check_broker(broker)?;
-    if !broker.settings.broker.lite_pull_message_enable {
-        let ip = &broker.settings.broker.broker_ip1;
+    if !broker.settings().broker.lite_pull_message_enable {
+        let ip = &broker.settings().broker.broker_ip1;
         let remark = format!("the broker[{ip}] for lite pull consumer is forbidden");
         return Err(Failure::pull_forbidden(Forbidden::Broker, remark));
     }
@@ -106,7 +106,7 @@ fn run(broker: &Broker, call: &mut Call<'_, '_>, header: &PullMessageRequestHead
 }
 
 fn hold(broker: &Broker, pull: Pull, responder: Responder, asked_ms: i64) {
-    let config = &broker.settings.broker;
+    let config = &broker.settings().broker;
     let timeout_ms = match config.long_polling_enable {
         true => u64::try_from(asked_ms).unwrap_or(0),
         false => config.short_polling_time_mills,
@@ -127,10 +127,10 @@ pub(crate) fn again(broker: &Broker, pull: Pull, responder: Responder) {
 }
 
 fn check_broker(broker: &Broker) -> Result<(), Failure> {
-    if broker.settings.broker.broker_permission & PERM_READ as u32 != 0 {
+    if broker.settings().broker.broker_permission & PERM_READ as u32 != 0 {
         return Ok(());
     }
-    let remark = format!("the broker[{}] pulling message is forbidden", broker.settings.broker.broker_ip1);
+    let remark = format!("the broker[{}] pulling message is forbidden", broker.settings().broker.broker_ip1);
     Err(Failure::pull_forbidden(Forbidden::Broker, remark))
 }
 
@@ -233,7 +233,7 @@ pub(crate) fn check_expression_type(broker: &Broker, expression_type: &str) -> R
     if expression_type.is_empty() || expression_type == EXPRESSION_TAG {
         return Ok(());
     }
-    if !broker.settings.broker.enable_property_filter {
+    if !broker.settings().broker.enable_property_filter {
         let remark = format!("The broker does not support consumer to filter message by {expression_type}");
         return Err(Failure::system(remark));
     }
@@ -271,7 +271,7 @@ fn read(broker: &Broker, pull: &Pull) -> Answer {
         }
         _ => Counters::add(&broker.counters.pulls_missed, 1),
     }
-    let suggested = match (broker.settings.broker.slave_read_enable, result.suggest_slave) {
+    let suggested = match (broker.settings().broker.slave_read_enable, result.suggest_slave) {
         (true, true) => pull.group.which_broker_when_consume_slowly,
         (true, false) => pull.group.broker_id,
         (false, _) => 0,

@@ -34,7 +34,7 @@ pub(crate) fn query_message(
     header: QueryMessageRequestHeader<'_>,
 ) -> Result<Reply, Failure> {
     let count_max = match call.request.fields.get(UNIQUE_KEY_QUERY) {
-        Some("true") => broker.settings.store.default_query_max_num as usize,
+        Some("true") => broker.settings().store.default_query_max_num as usize,
         _ => usize::try_from(header.max_num).unwrap_or(0),
     };
     let times = header.begin_timestamp..=header.end_timestamp;

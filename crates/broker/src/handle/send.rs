@@ -196,7 +196,7 @@ fn stage(
 }
 
 fn check_time(broker: &Broker) -> Result<(), Failure> {
-    let from_ms = broker.settings.broker.start_accept_send_request_time_stamp;
+    let from_ms = broker.settings().broker.start_accept_send_request_time_stamp;
     if from_ms == 0 || broker.now_ms() >= from_ms {
         return Ok(());
     }
@@ -209,9 +209,9 @@ fn check_time(broker: &Broker) -> Result<(), Failure> {
 /// The topic and queue that the message goes to; the topic is made when it may be.
 fn find_target(broker: &Broker, call: &Call<'_, '_>, send: &Send<'_>) -> Result<Target, Failure> {
     let known = broker.topics.get(send.topic);
-    let is_writable = broker.settings.broker.broker_permission & PERM_WRITE as u32 != 0;
+    let is_writable = broker.settings().broker.broker_permission & PERM_WRITE as u32 != 0;
     if !is_writable && known.as_ref().is_some_and(|topic| topic.config.order) {
-        let ip = &broker.settings.broker.broker_ip1;
+        let ip = &broker.settings().broker.broker_ip1;
         return Err(Failure::forbidden(format!("the broker[{ip}] sending message is forbidden")));
     }
     names::check_topic(send.topic)?;
@@ -295,8 +295,8 @@ fn dead_letters(broker: &Broker, group: &str) -> Result<Target, Failure> {
 }
 
 fn refuse_transaction(broker: &Broker) -> Failure {
-    if broker.settings.broker.reject_transaction_message {
-        let ip = &broker.settings.broker.broker_ip1;
+    if broker.settings().broker.reject_transaction_message {
+        let ip = &broker.settings().broker.broker_ip1;
         return Failure::forbidden(format!("the broker[{ip}] sending transaction message is forbidden"));
     }
     Failure::not_built("transactional messages")
@@ -318,7 +318,7 @@ fn check_batch(send: &Send<'_>) -> Result<(), Failure> {
 }
 
 fn illegal(broker: &Broker) -> Failure {
-    let max = broker.settings.store.max_message_size;
+    let max = broker.settings().store.max_message_size;
     let remark = format!(
         "the message is illegal, maybe msg body or properties length not matched. \
          msg body length limit {max}B, msg properties length limit 32KB."
@@ -467,7 +467,7 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
 
 fn write_sent(broker: &Broker, writer: CommandWriter<'_, '_>, header: &SendMessageResponseHeader<'_>) {
     let mut writer = writer.header(header);
-    let config = &broker.settings.broker;
+    let config = &broker.settings().broker;
     writer.field(name::MSG_REGION, FieldValue::Text(&config.region_id));
     writer.field(name::TRACE_ON, FieldValue::Boolean(config.trace_on));
     writer.finish(&[]);

@@ -59,7 +59,7 @@ pub(crate) fn create(
 /// Refuses names that are none, and those of the broker's own topics.
 fn check_own(broker: &Broker, name: &str) -> Result<(), Failure> {
     names::check_topic(name)?;
-    if broker.settings.broker.validate_system_topic_when_update_topic && broker.topics.system.contains(name) {
+    if broker.settings().broker.validate_system_topic_when_update_topic && broker.topics.system.contains(name) {
         return Err(Failure::invalid(format!("The topic[{name}] is conflict with system topic.")));
     }
     Ok(())
@@ -103,7 +103,7 @@ fn change_attributes(
                 if !is_right {
                     return refused("value is not in set");
                 }
-                if key == MESSAGE_TYPE && value == "MIXED" && !broker.settings.broker.enable_mixed_message_type {
+                if key == MESSAGE_TYPE && value == "MIXED" && !broker.settings().broker.enable_mixed_message_type {
                     return Err(Failure::invalid("MIXED message type is not supported."));
                 }
                 attributes.insert(key.to_owned(), value.to_owned());
@@ -172,9 +172,9 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn of<T>(&self, broker: &Broker, table: BTreeMap<String, T>) -> BTreeMap<String, T> {
-        let Some(first) = self.first.filter(|_| broker.settings.broker.enable_split_metadata) else { return table };
+        let Some(first) = self.first.filter(|_| broker.settings().broker.enable_split_metadata) else { return table };
         let first = if self.is_same { usize::try_from(first).unwrap_or(0) } else { 0 };
-        let most = usize::try_from(broker.settings.broker.split_metadata_size).unwrap_or(usize::MAX);
+        let most = usize::try_from(broker.settings().broker.split_metadata_size).unwrap_or(usize::MAX);
         let count = self.count.and_then(|count| usize::try_from(count).ok()).unwrap_or(most).min(most);
         table.into_iter().skip(first).take(count).collect()
     }
@@ -215,7 +215,7 @@ pub(crate) fn stats(
                 offsets.last_update_timestamp = last.map_err(offset::disk_failure)?;
             }
         }
-        let queue = names::message_queue(name, &broker.settings.broker.broker_name, queue_id);
+        let queue = names::message_queue(name, &broker.settings().broker.broker_name, queue_id);
         stats.offset_table.insert(queue, offsets);
     }
     call.success_json(&stats)
