@@ -173,6 +173,8 @@ impl CommitLog {
 
     fn create_segment(&self, start: i64) -> io::Result<Arc<Segment>> {
         let folder = self.options.segment_folder(start);
+        // Made by the file's creation, the folder itself could be lost in a crash, and the file with it.
+        self.disk.create_folder(folder)?;
         let path = folder.join(format!("{start:020}"));
         let file = self.disk.create(&path, self.options.segment_bytes, Space::Reserved)?;
         file.sync()?;

@@ -7,7 +7,8 @@
 //! * A write that returned is seen by every later read, and survives the death of the process.
 //! * It survives the death of the machine once [`LogFile::sync`] of that file (or [`Disk::sync_all`]) returned after it.
 //!   Until then any part of it may be there or not.
-//! * A file is there after a crash once it was synced and its folder was synced by [`Disk::sync_folder`].
+//! * A file is there after a crash once it was synced and its folder was synced by [`Disk::sync_folder`]; and so with its
+//!   folder, unless [`Disk::create_folder`] made it.
 //! * [`Disk::replace`] leaves the old content or the new one, never a mixture; the new one once it returned.
 //! * After an error of `sync` nothing is known about what was written since the last good one.
 
@@ -43,7 +44,7 @@ pub trait Disk: Send + Sync + 'static {
     /// Removes a folder and everything in it.
     fn remove_folder(&self, folder: &Path) -> io::Result<()>;
 
-    /// Makes a folder and those above it.
+    /// Makes a folder and those above it. They are durable when this returns.
     fn create_folder(&self, folder: &Path) -> io::Result<()>;
 
     /// Makes durable which files are in a folder.

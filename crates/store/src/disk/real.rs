@@ -59,7 +59,7 @@ impl Disk for RealDisk {
 
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
+        self.create_folder(folder)?;
         let mut aside = path.as_os_str().to_owned();
         aside.push(".tmp");
         let mut file = File::create(&aside)?;
@@ -99,7 +99,14 @@ impl Disk for RealDisk {
     }
 
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)
+        let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+        fs::create_dir_all(folder)?;
+        for made in missing.into_iter().rev() {
+            // A relative path of one name has an empty parent, which is the working folder.
+            let above = made.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            self.sync_folder(above)?;
+        }
+        Ok(())
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
