@@ -69,7 +69,7 @@ fn store_advice(error: &OpenError) -> String {
     match error {
         OpenError::Locked { .. } => format!("{error}; stop the broker that uses it, or set another storePathRootDir"),
         OpenError::Io { .. } => format!("{error}; make the folder writable, or set another storePathRootDir"),
-        OpenError::Options(_) => error.to_string(),
+        OpenError::Options(_) | OpenError::Unfit(_) => error.to_string(),
     }
 }
 

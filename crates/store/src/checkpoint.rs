@@ -5,11 +5,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use crate::disk::{Disk, LogFile, Space};
+use crate::unfit::Unfit;
 
 /// Bytes of the file.
 const FILE_BYTES: u64 = 4096;
@@ -67,29 +68,41 @@ impl Checkpoint {
 
 /// The checkpoint and its file.
 pub(crate) struct CheckpointFile {
-    file: Arc<dyn LogFile>,
+    path: PathBuf,
+    /// The open file, once [`CheckpointFile::prepare`] was called.
+    file: OnceLock<Arc<dyn LogFile>>,
     /// What the file has.
     written: Mutex<Checkpoint>,
 }
 
 impl CheckpointFile {
-    /// Opens the file, or makes it. One that does not have its length is made anew: recovery then starts at the first
-    /// file.
-    pub(crate) fn open(disk: &dyn Disk, root: &Path) -> io::Result<CheckpointFile> {
-        let path: PathBuf = root.join("checkpoint");
-        let file = match disk.open(&path) {
+    /// Reads the file and changes nothing. One that does not have its length counts for nothing.
+    pub(crate) fn load(disk: &dyn Disk, root: &Path) -> Result<CheckpointFile, Unfit> {
+        let path = root.join("checkpoint");
+        let value = match disk.read(&path, FILE_BYTES) {
+            Ok(bytes) => bytes.first_chunk().filter(|_| bytes.len() as u64 == FILE_BYTES).map(Checkpoint::decode),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => None,
+            Err(error) => return Err(Unfit::io(&path)(error)),
+        };
+        Ok(CheckpointFile { path, file: OnceLock::new(), written: Mutex::new(value.unwrap_or_default()) })
+    }
+
+    /// Opens the file for writing. Makes it when there is none, or when it does not have its length.
+    pub(crate) fn prepare(&self, disk: &dyn Disk) -> io::Result<()> {
+        let path = &self.path;
+        let file = match disk.open(path) {
             Ok(file) if file.len() == FILE_BYTES => file,
             Ok(file) => {
                 tracing::warn!(path = %path.display(), bytes = file.len(), "replaced a checkpoint of the wrong length");
-                disk.remove(&path)?;
-                disk.create(&path, FILE_BYTES, Space::Sparse)?
+                disk.remove(path)?;
+                disk.create(path, FILE_BYTES, Space::Sparse)?
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(&path, FILE_BYTES, Space::Sparse)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(path, FILE_BYTES, Space::Sparse)?,
             Err(error) => return Err(error),
         };
-        let mut bytes = [0; 40];
-        file.read_at(0, &mut bytes)?;
-        Ok(CheckpointFile { file, written: Mutex::new(Checkpoint::decode(&bytes)) })
+        // Whoever was first opened the same file.
+        let _ = self.file.set(file);
+        Ok(())
     }
 
     /// What the file has.
@@ -106,8 +119,9 @@ impl CheckpointFile {
             return Ok(());
         }
         // All fields lie in one sector, so a crash leaves the old ones or the new ones.
-        self.file.write_at(0, &next.encode())?;
-        self.file.sync()?;
+        let file = self.file.get().ok_or(io::ErrorKind::NotFound)?;
+        file.write_at(0, &next.encode())?;
+        file.sync()?;
         *written = next;
         Ok(())
     }
@@ -121,7 +135,8 @@ mod tests {
     #[test]
     fn the_layout_is_javas() {
         let disk = MemoryDisk::default();
-        let file = CheckpointFile::open(&disk, Path::new("/s")).unwrap();
+        let file = CheckpointFile::load(&disk, Path::new("/s")).unwrap();
+        file.prepare(&disk).unwrap();
         let value = Checkpoint {
             log_timestamp_ms: 1,
             queues_timestamp_ms: 2,
@@ -135,7 +150,7 @@ mod tests {
         for number in 0..5 {
             assert_eq!(bytes[number * 8..number * 8 + 8], (number as i64 + 1).to_be_bytes());
         }
-        assert_eq!(CheckpointFile::open(&disk, Path::new("/s")).unwrap().value(), value);
+        assert_eq!(CheckpointFile::load(&disk, Path::new("/s")).unwrap().value(), value);
     }
 
     #[test]

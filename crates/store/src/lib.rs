@@ -26,6 +26,7 @@ mod query;
 mod recover;
 mod staging;
 mod time;
+mod unfit;
 mod watermark;
 
 pub use checkpoint::Checkpoint;
@@ -39,6 +40,8 @@ pub use get::{GetLimits, GetResult, GetStatus};
 pub use open::{OpenError, Store, Watermarks};
 pub use options::{DELAY_LEVELS, OptionsError, StoreOptions, TransferLimits, in_memory_bytes, parse_delay_levels};
 pub use query::QueryResult;
+pub use recover::Recovered;
 pub use staging::{Arrival, NewBatch, NewMessage, Placed, PutError, PutStatus, Slot, Staging};
 pub use time::Boundary;
+pub use unfit::Unfit;
 pub use watermark::{Reached, Stopped, Watermark};

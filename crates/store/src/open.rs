@@ -18,13 +18,16 @@ use crate::consume_queue::{Queue, load};
 use crate::disk::Disk;
 use crate::index::Index;
 use crate::options::{OptionsError, StoreOptions};
+use crate::recover::Recovered;
 use crate::staging::Staging;
+use crate::unfit::{Leftover, Unfit};
 use crate::watermark::Watermark;
 
 /// The messages of one broker. `Send` and `Sync`; one value, shared by `Arc`.
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
     background: Mutex<Option<Background>>,
+    recovered: Recovered,
 }
 
 /// What the store's own threads share with it.
@@ -93,7 +96,10 @@ pub enum OpenError {
     /// A setting that cannot be used.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// The folder or a file in it cannot be read or written, or is not what the settings say.
+    /// Something in the folder is not what the settings say, or cannot be had.
+    #[error("the store cannot be opened: {0}")]
+    Unfit(#[from] Unfit),
+    /// Recovery could not read or write.
     #[error("the store {} cannot be opened: {error}", root.display())]
     Io {
         /// Its folder.
@@ -118,15 +124,20 @@ impl Store {
     pub fn open_still(options: StoreOptions, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Store, OpenError> {
         let options = Arc::new(options.checked()?);
         let root = options.root.clone();
-        let io = |error| OpenError::Io { root: root.clone(), error };
-        disk.create_folder(&root).map_err(io)?;
+        disk.create_folder(&root).map_err(Unfit::io(&root))?;
         let lock = disk.lock(&root).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => OpenError::Locked { root: root.clone() },
-            _ => io(error),
+            _ => Unfit::io(&root.join("lock"))(error).into(),
         })?;
-        let shared = Shared::load(options, disk, clock, lock).map_err(io)?;
-        shared.recover().map_err(io)?;
-        Ok(Store { shared: Arc::new(shared), background: Mutex::new(None) })
+        let mut leftovers = Vec::new();
+        let shared = Shared::load(options, disk, clock, lock, &mut leftovers)?;
+        let recovered = shared.recover(&leftovers).map_err(|error| OpenError::Io { root, error })?;
+        Ok(Store { shared: Arc::new(shared), background: Mutex::new(None), recovered })
+    }
+
+    /// What was found and done when the store was opened.
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
     }
 
     /// Writes everything out and stops. Appends that come later are refused; reads go on until the store is dropped.
@@ -207,18 +218,20 @@ impl Drop for Store {
 }
 
 impl Shared {
+    /// Reads what there is and checks that it can be used. Changes nothing.
     fn load(
         options: Arc<StoreOptions>,
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         lock: Box<dyn Send + Sync>,
-    ) -> io::Result<Shared> {
-        let log = CommitLog::load(disk.clone(), options.clone())?;
+        leftovers: &mut Vec<Leftover>,
+    ) -> Result<Shared, Unfit> {
+        let log = CommitLog::load(disk.clone(), options.clone(), leftovers)?;
         let files = QueueFiles::new(disk.clone(), options.queues_folder(), options.queue_file_bytes);
         let queues = QueueTable::default();
-        load::load(&*disk, &options.queues_folder(), &files, &queues)?;
-        let index = Index::load(disk.clone(), options.clone())?;
-        let checkpoint = CheckpointFile::open(&*disk, &options.root)?;
+        load::load(&*disk, &options.queues_folder(), &files, &queues, leftovers)?;
+        let index = Index::load(disk.clone(), options.clone(), leftovers)?;
+        let checkpoint = CheckpointFile::load(&*disk, &options.root)?;
         let opened_at_ms = clock.now_ms();
         Ok(Shared {
             options,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,8 +10,9 @@ use raptormq_protocol::message::record::{RecordHead, RecordView};
 
 use super::read::check_record;
 use super::{BLANK_BYTES_MIN, CommitLog, Segment};
-use crate::disk::Disk;
+use crate::disk::{Disk, Entry, LogFile};
 use crate::options::StoreOptions;
+use crate::unfit::{Leftover, Unfit, check_file, file_start, warn_of_foreign};
 
 /// What a walk makes of a record.
 pub(crate) enum Step {
@@ -45,45 +47,57 @@ enum Window {
 
 /// Bytes of the log that are walked at once, so that the memory of the process does not become as large as the log.
 const WALK_BYTES: i64 = 8 << 20;
+/// The first three bytes of every record's magic so far.
+const MAGIC_FAMILY: [u8; 3] = [0xDA, 0xA3, 0x20];
 /// Bytes behind the end that are looked at to tell a torn record from an unwritten file.
 const TORN_PROBE_BYTES: usize = 64;
 
 impl CommitLog {
-    /// Opens the files of the log. Where it ends is not known yet: see [`CommitLog::walk`] and [`CommitLog::cut`].
-    pub(crate) fn load(disk: Arc<dyn Disk>, options: Arc<StoreOptions>) -> io::Result<CommitLog> {
-        let mut segments = Vec::new();
+    /// Opens the files of the log, and changes nothing. Where it ends is not known yet: see [`CommitLog::walk`] and
+    /// [`CommitLog::cut`].
+    pub(crate) fn load(
+        disk: Arc<dyn Disk>,
+        options: Arc<StoreOptions>,
+        leftovers: &mut Vec<Leftover>,
+    ) -> Result<CommitLog, Unfit> {
+        let mut found: Vec<(i64, PathBuf, Entry)> = Vec::new();
         for folder in &options.commit_log_folders {
-            for entry in disk.list(folder)? {
-                let Some(start) = entry.name.parse().ok().filter(|_| entry.name.len() == 20) else { continue };
-                let path = folder.join(&entry.name);
-                if entry.len == 0 {
-                    tracing::warn!(path = %path.display(), "removed an empty log file: its making was cut short");
-                    disk.remove(&path)?;
-                    continue;
+            for entry in disk.list(folder).map_err(Unfit::io(folder))? {
+                match file_start(&entry.name) {
+                    Some(start) => found.push((start, folder.join(&entry.name), entry)),
+                    None => warn_of_foreign(folder, &entry),
                 }
-                if entry.len != options.segment_bytes {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        format!(
-                            "{} has {} bytes, but mappedFileSizeCommitLog is {}",
-                            path.display(),
-                            entry.len,
-                            options.segment_bytes
-                        ),
-                    ));
-                }
-                let end = start + options.segment_bytes as i64;
-                segments.push(Arc::new(Segment { start, end, file: disk.open(&path)?, path }));
             }
         }
-        segments.sort_by_key(|segment| segment.start);
-        if let Some(pair) = segments.windows(2).find(|pair| pair[0].end != pair[1].start) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("a log file is missing between {} and {}", pair[0].path.display(), pair[1].path.display()),
-            ));
+        found.sort();
+        let last = found.last().map(|(start, ..)| *start);
+        let mut segments: VecDeque<Arc<Segment>> = VecDeque::with_capacity(found.len());
+        for (start, path, entry) in found {
+            if entry.len == 0 && !entry.is_folder && Some(start) == last {
+                leftovers.push(Leftover { path, why: "its making was cut short" });
+                continue;
+            }
+            check_file(&path, &entry, options.segment_bytes, "mappedFileSizeCommitLog")?;
+            let before = segments.back();
+            if let Some(before) = before.filter(|before| before.end != start) {
+                return Err(Unfit::wrong(
+                    &path,
+                    format!("the log file {:020} before it", start - options.segment_bytes as i64),
+                    format!("{} as the one before", before.path.display()),
+                    "bring the missing file back, or move those before it away",
+                ));
+            }
+            let file = disk.open(&path).map_err(Unfit::io(&path))?;
+            check_version(&path, &*file)?;
+            segments.push_back(Arc::new(Segment { start, end: start + options.segment_bytes as i64, file, path }));
         }
-        Ok(CommitLog::new(disk, options, VecDeque::from(segments)))
+        Ok(CommitLog::new(disk, options, segments))
+    }
+
+    /// The file of a log offset, and the position in it: for messages.
+    pub(crate) fn file_of(&self, log_offset: i64) -> (String, i64) {
+        let start = log_offset - log_offset.rem_euclid(self.options.segment_bytes as i64);
+        (self.options.segment_folder(start).join(format!("{start:020}")).display().to_string(), log_offset - start)
     }
 
     /// Starts of the files, last first.
@@ -209,4 +223,21 @@ impl CommitLog {
         self.wants_segment.store(tail.segment.is_none(), Ordering::Release);
         Ok(())
     }
+}
+
+/// Refuses a log file whose first record has a magic that RocketMQ may come to use: to cut the log there would destroy
+/// messages of a newer version.
+fn check_version(path: &Path, file: &dyn LogFile) -> Result<(), Unfit> {
+    let mut head = [0; 8];
+    file.read_at(0, &mut head).map_err(Unfit::io(path))?;
+    // A zero in the last place is a record that a crash has torn.
+    if head[4..7] == MAGIC_FAMILY && ![0x00, 0xA7, 0xAB].contains(&head[7]) {
+        return Err(Unfit::wrong(
+            path,
+            "a record of magic DAA320A7 or DAA320AB at 0".to_owned(),
+            format!("magic {:02X}{:02X}{:02X}{:02X}", head[4], head[5], head[6], head[7]),
+            "it is of a newer version: start that one, or move the store away",
+        ));
+    }
+    Ok(())
 }

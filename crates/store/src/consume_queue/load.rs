@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use super::files::QueueFiles;
 use super::unit::{UNIT_BYTES, Unit};
 use super::{Queue, table::QueueTable};
-use crate::disk::{Disk, Entry};
+use crate::disk::Disk;
+use crate::unfit::{Leftover, Unfit, check_file, file_start, warn_of_foreign};
 
 /// Units that are read at once when looking for the end.
 const WALK_UNITS: usize = 4096;
@@ -23,13 +24,27 @@ pub(crate) enum Replayed {
     Gap,
 }
 
-/// Makes every queue that has files, and finds its end.
-pub(crate) fn load(disk: &dyn Disk, folder: &Path, files: &QueueFiles, table: &QueueTable) -> io::Result<()> {
-    for topic in disk.list(folder)?.into_iter().filter(|entry| entry.is_folder) {
-        for entry in disk.list(&folder.join(&topic.name))?.into_iter().filter(|entry| entry.is_folder) {
-            let Ok(queue_id) = entry.name.parse() else { continue };
-            let Ok(queue) = table.get_or_create(&topic.name, queue_id) else { continue };
-            queue.load(disk, files)?;
+/// Makes every queue that has files, and finds its end. Changes nothing.
+pub(crate) fn load(
+    disk: &dyn Disk,
+    folder: &Path,
+    files: &QueueFiles,
+    table: &QueueTable,
+    leftovers: &mut Vec<Leftover>,
+) -> Result<(), Unfit> {
+    for topic in disk.list(folder).map_err(Unfit::io(folder))? {
+        if !topic.is_folder {
+            warn_of_foreign(folder, &topic);
+            continue;
+        }
+        let topic_folder = folder.join(&topic.name);
+        for entry in disk.list(&topic_folder).map_err(Unfit::io(&topic_folder))? {
+            let queue_id = entry.name.parse().ok().filter(|_| entry.is_folder);
+            let queue = queue_id.and_then(|queue_id| table.get_or_create(&topic.name, queue_id).ok());
+            match queue {
+                Some(queue) => queue.load(disk, files, leftovers)?,
+                None => warn_of_foreign(&topic_folder, &entry),
+            }
         }
     }
     Ok(())
@@ -37,22 +52,19 @@ pub(crate) fn load(disk: &dyn Disk, folder: &Path, files: &QueueFiles, table: &Q
 
 impl Queue {
     /// Finds the end: the first unit of the last file that was never written, or of an earlier one when that ends early.
-    fn load(&self, disk: &dyn Disk, files: &QueueFiles) -> io::Result<()> {
+    fn load(&self, disk: &dyn Disk, files: &QueueFiles, leftovers: &mut Vec<Leftover>) -> Result<(), Unfit> {
         let folder = files.queue_folder(self);
         let mut starts = Vec::new();
-        for Entry { name, len, is_folder } in disk.list(&folder)? {
-            let Some(start) = name.parse::<i64>().ok().filter(|_| name.len() == 20 && !is_folder) else { continue };
-            if len == 0 {
-                // Its making was cut short by a crash; it is made again when it is written.
-                disk.remove(&folder.join(&name))?;
-            } else if len != files.file_bytes() as u64 || start % files.file_bytes() != 0 {
-                let message = format!(
-                    "{} has {len} bytes, but mappedFileSizeConsumeQueue is {}",
-                    folder.join(&name).display(),
-                    files.file_bytes()
-                );
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        for entry in disk.list(&folder).map_err(Unfit::io(&folder))? {
+            let Some(start) = file_start(&entry.name) else {
+                warn_of_foreign(&folder, &entry);
+                continue;
+            };
+            let path = folder.join(&entry.name);
+            if entry.len == 0 && !entry.is_folder {
+                leftovers.push(Leftover { path, why: "its making was cut short" });
             } else {
+                check_file(&path, &entry, files.file_bytes() as u64, "mappedFileSizeConsumeQueue")?;
                 starts.push(start);
             }
         }
@@ -64,11 +76,11 @@ impl Queue {
         // Files follow each other. What lies behind a missing file or unit is built again; until then it must not look
         // as if it belonged to the queue.
         for start in starts {
+            let path = folder.join(format!("{start:020}"));
             if start == end * UNIT_BYTES as i64 {
-                end = self.walk(files, end, &mut log_end)?;
+                end = self.walk(files, end, &mut log_end).map_err(Unfit::io(&path))?;
             } else {
-                tracing::warn!(queue = ?self, start, end, "removed a consume queue file behind a gap");
-                disk.remove(&folder.join(format!("{start:020}")))?;
+                leftovers.push(Leftover { path, why: "the queue ends before it; it is built again" });
             }
         }
         self.set_end(end);
@@ -153,8 +165,15 @@ impl Queue {
         Ok(())
     }
 
-    /// Adds the unit of a record that recovery found in the log, unless the queue has it.
-    pub(crate) fn replay(&self, files: &QueueFiles, queue_offset: i64, unit: &Unit) -> io::Result<Replayed> {
+    /// Adds the unit of a record that recovery found in the log, unless the queue has it. `has_earlier` says whether there
+    /// are log files in front of the walk, which may have what an empty queue misses.
+    pub(crate) fn replay(
+        &self,
+        files: &QueueFiles,
+        queue_offset: i64,
+        unit: &Unit,
+        has_earlier: bool,
+    ) -> io::Result<Replayed> {
         let end = self.max_offset();
         if queue_offset < self.min_offset() {
             return Ok(Replayed::Gap);
@@ -170,6 +189,7 @@ impl Queue {
             match self.last_unit(files)? {
                 Some(last) if last.log_offset >= unit.log_offset => return Ok(Replayed::Known),
                 Some(_) => return Ok(Replayed::Gap),
+                None if has_earlier => return Ok(Replayed::Gap),
                 // The first message the queue has; those before it were deleted with their log files.
                 None => {
                     self.set_end(queue_offset);

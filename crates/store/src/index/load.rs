@@ -12,31 +12,45 @@ use super::format::Layout;
 use super::{Index, Records, Resume, State};
 use crate::disk::Disk;
 use crate::options::StoreOptions;
+use crate::unfit::{Leftover, Unfit, warn_of_foreign};
 
 /// Digits of a file's name: yyyyMMddHHmmssSSS.
 const NAME_DIGITS: usize = 17;
 
 impl Index {
-    /// Opens the files. A store without index does not look at them.
-    pub(crate) fn load(disk: Arc<dyn Disk>, options: Arc<StoreOptions>) -> io::Result<Index> {
+    /// Opens the files, and changes nothing. A store without index does not look at them.
+    pub(crate) fn load(
+        disk: Arc<dyn Disk>,
+        options: Arc<StoreOptions>,
+        leftovers: &mut Vec<Leftover>,
+    ) -> Result<Index, Unfit> {
         let layout = Layout { slots: options.index_slots, entries: options.index_entries };
         let index = Index { disk, options, layout, state: Mutex::default() };
         if index.options.index_enabled {
-            index.load_files()?;
+            index.load_files(leftovers)?;
         }
         Ok(index)
     }
 
-    fn load_files(&self) -> io::Result<()> {
+    /// Whether there are files.
+    pub(crate) fn has_files(&self) -> bool {
+        !self.state.lock().files.is_empty()
+    }
+
+    fn load_files(&self, leftovers: &mut Vec<Leftover>) -> Result<(), Unfit> {
         let mut files = Vec::new();
-        for entry in self.disk.list(&self.folder())? {
+        let folder = self.folder();
+        for entry in self.disk.list(&folder).map_err(Unfit::io(&folder))? {
             if entry.name.len() != NAME_DIGITS || !entry.name.bytes().all(|byte| byte.is_ascii_digit()) {
+                warn_of_foreign(&folder, &entry);
                 continue;
             }
-            let path = self.folder().join(&entry.name);
-            if entry.len == 0 {
-                // Its making was cut short by a crash.
-                self.disk.remove(&path)?;
+            let path = folder.join(&entry.name);
+            if entry.is_folder {
+                let expected = format!("a file of {} bytes", self.layout.file_bytes());
+                return Err(Unfit::wrong(&path, expected, "a folder".to_owned(), "move the folder away"));
+            } else if entry.len == 0 {
+                leftovers.push(Leftover { path, why: "its making was cut short" });
             } else if entry.len != self.layout.file_bytes() {
                 tracing::warn!(
                     path = %path.display(),
@@ -45,8 +59,8 @@ impl Index {
                     "an index file of other maxHashSlotNum and maxIndexNum is not used"
                 );
             } else {
-                let file = self.disk.open(&path)?;
-                files.push(IndexFile::open(path, self.layout, file)?);
+                let opened = self.disk.open(&path).and_then(|file| IndexFile::open(path.clone(), self.layout, file));
+                files.push(opened.map_err(Unfit::io(&path))?);
             }
         }
         let mut state = self.state.lock();

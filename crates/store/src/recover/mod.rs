@@ -1,0 +1,437 @@
+//! Opening a store that has messages: finding the end of the log, and giving queues and index what they miss.
+//!
+//! What is done in which case stands in [`table`]; here it is carried out. Each good record is given to its queue, which
+//! knows whether it has it already. A queue that misses units before the one it is given makes the walk start again one
+//! file earlier. What lies behind the log's end is wiped, and queues are cut to it.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
+
+use raptormq_protocol::message::record::RecordView;
+use raptormq_protocol::message::sys_flag;
+
+use crate::commit_log::recover::{Step, Walked};
+use crate::consume_queue::Queue;
+use crate::consume_queue::load::Replayed;
+use crate::consume_queue::unit::Unit;
+use crate::hash;
+use crate::index::{Keys, Records};
+use crate::open::Shared;
+use crate::staging::{Facts, is_indexed};
+use crate::unfit::Leftover;
+
+mod table;
+
+use table::{Behind, End, From, Indexed, Known, Log, Place, Stop, Then, Units, Vouch};
+
+/// Bytes of the smallest record: a queue cannot have more messages than the log has room for.
+const RECORD_BYTES_MIN: i64 = raptormq_protocol::message::record::RECORD_BYTES_MIN as i64;
+/// A checkpoint so far ahead of the clock is no checkpoint.
+const CHECKPOINT_AHEAD_MAX_MS: i64 = 3_600_000;
+/// Bytes of the log between two looks at the clock.
+const PROGRESS_BYTES: i64 = 8 << 20;
+/// Time between two lines of progress.
+const PROGRESS_INTERVAL_MS: i64 = 1_000;
+
+/// What opening a store found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Whether it had been stopped in order.
+    pub was_clean: bool,
+    /// What the decision table calls the case.
+    pub case: &'static str,
+    /// What it calls the place where the log ends.
+    pub end: &'static str,
+    /// Log offset from which the log was walked.
+    pub walked_from: i64,
+    /// Log offset behind the last record.
+    pub log_end: i64,
+    /// Store timestamp up to which the checkpoint says that everything is on disk, in milliseconds; 0 when there is none.
+    pub on_disk_until_ms: i64,
+    /// Messages that queues had and the log has not.
+    pub lost_count: u64,
+    /// Bytes of the log that were damaged and left out, in files that go on behind them.
+    pub damaged_bytes: u64,
+    /// Units that were given to queues again.
+    pub rebuilt_count: u64,
+}
+
+/// Walks that tell how far they are.
+struct Progress {
+    began_ms: i64,
+    told_ms: Cell<i64>,
+    looked_at: Cell<i64>,
+    rebuilt: Cell<u64>,
+}
+
+impl Shared {
+    /// Recovers the store and marks it as running. Nothing was changed before, but the file `lock`.
+    pub(crate) fn recover(&self, leftovers: &[Leftover]) -> io::Result<Recovered> {
+        let stop = if self.abort_exists()? { Stop::Unclean } else { Stop::Clean };
+        self.write_abort()?;
+        for leftover in leftovers {
+            tracing::warn!(path = %leftover.path.display(), why = leftover.why, "removed a file of no use");
+            self.disk.remove(&leftover.path)?;
+        }
+        self.checkpoint.prepare(&*self.disk)?;
+        let mut recovered = Recovered { was_clean: stop == Stop::Clean, ..Recovered::default() };
+        let known: Vec<_> = self.queues.all().into_iter().map(|queue| (queue.max_offset(), queue)).collect();
+        let (walked, row) = self.replay_log(stop, &mut recovered)?;
+        recovered.log_end = walked.end;
+        recovered.end = row.name;
+        if walked.is_torn {
+            let (file, at) = self.log.file_of(walked.end);
+            tracing::warn!(file, at, log_end = walked.end, "the log ends in a torn record, which is cut off");
+        }
+        self.log.cut(walked, row.then != Then::End)?;
+        self.cut_queues(walked.end)?;
+        let lost = |(max, queue): &(i64, Arc<Queue>)| (max - queue.max_offset()).max(0) as u64;
+        recovered.lost_count = known.iter().map(lost).sum();
+        self.index.cut(walked.end, self)?;
+        let min = self.log.min_offset();
+        for queue in self.queues.all() {
+            queue.correct_min_offset(&self.files, min)?;
+        }
+        self.dispatched.advance(walked.end);
+        self.dispatch.lock().store_timestamp_ms = walked.store_timestamp_ms;
+        if stop == Stop::Clean {
+            self.log.flushed.advance(walked.end);
+        }
+        self.report(&recovered, walked.store_timestamp_ms);
+        self.write_rebuilt()?;
+        Ok(recovered)
+    }
+
+    /// Says what an unclean stop, or damage, came to.
+    fn report(&self, recovered: &Recovered, last_stored_ms: i64) {
+        if !recovered.was_clean {
+            tracing::warn!(
+                case = recovered.case,
+                end = recovered.end,
+                log_end = recovered.log_end,
+                last_stored_ms,
+                on_disk_until_ms = recovered.on_disk_until_ms,
+                walked_from = recovered.walked_from,
+                rebuilt = recovered.rebuilt_count,
+                "the store was not stopped cleanly; it was recovered from the log"
+            );
+        }
+        if recovered.lost_count > 0 || recovered.damaged_bytes > 0 {
+            tracing::error!(
+                lost_count = recovered.lost_count,
+                damaged_bytes = recovered.damaged_bytes,
+                "messages that queues had are not in the log any more"
+            );
+        }
+        if last_stored_ms < recovered.on_disk_until_ms {
+            tracing::error!(
+                last_stored_ms,
+                on_disk_until_ms = recovered.on_disk_until_ms,
+                "messages that the checkpoint says are on disk are missing: the disk lost what it had confirmed"
+            );
+        }
+    }
+
+    fn abort_exists(&self) -> io::Result<bool> {
+        let entries = self.disk.list(&self.options.root)?;
+        Ok(entries.iter().any(|entry| entry.name == "abort"))
+    }
+
+    /// Makes the file whose presence says that the store was not stopped. It holds the process id, as the original's.
+    fn write_abort(&self) -> io::Result<()> {
+        self.disk.replace(&self.options.root.join("abort"), std::process::id().to_string().as_bytes())
+    }
+
+    /// Walks the log; returns its end, and what is done there.
+    fn replay_log(&self, stop: Stop, recovered: &mut Recovered) -> io::Result<(Walked, &'static End)> {
+        let until_ms = self.vouched_until_ms();
+        recovered.on_disk_until_ms = until_ms.unwrap_or(0);
+        let starts = self.log.segment_starts_from_last();
+        let is_vouched = |start: &i64| {
+            self.log.probe(*start).is_some_and(|stored_ms| until_ms.is_some_and(|until_ms| stored_ms <= until_ms))
+        };
+        let vouched = starts.iter().copied().find(is_vouched);
+        let queues_end = if stop == Stop::Clean { self.queues_log_end()? } else { None };
+        let row = table::start(
+            stop,
+            if starts.is_empty() { Log::Empty } else { Log::Files },
+            if vouched.is_some() { Vouch::Usable } else { Vouch::Useless },
+            if queues_end.is_some() { Known::Last } else { Known::Nothing },
+        );
+        recovered.case = row.name;
+        let first = self.log.min_offset();
+        let mut cut_at = match row.from {
+            From::Nowhere | From::First => first,
+            From::QueuesEnd => queues_end.unwrap_or(first),
+            From::Vouched => vouched.unwrap_or(first),
+        };
+        let mut from = cut_at;
+        let index = table::index(stop, self.indexed());
+        tracing::debug!(log = row.name, index = index.name, "what the decision table says");
+        if index.then == table::Keys::FromItsEnd
+            && let Some(indexed) = self.verify_index()?
+        {
+            from = from.min(indexed);
+        }
+        let progress = Progress::new(self.clock.now_ms(), from);
+        loop {
+            if row.units == Units::Cut {
+                self.cut_queues(cut_at)?;
+                self.cut_unreal_units()?;
+            }
+            recovered.walked_from = from;
+            let earlier = starts.iter().copied().find(|start| *start < from);
+            let (walked, row) = self.walk_on(from, earlier.is_some(), recovered, &progress)?;
+            match earlier {
+                Some(earlier) if walked.was_stopped => {
+                    tracing::warn!(from, earlier, "a queue misses messages from before: the walk starts earlier");
+                    (from, cut_at) = (earlier, earlier);
+                }
+                _ => {
+                    recovered.rebuilt_count = progress.rebuilt.get();
+                    return Ok((self.with_timestamp(walked, from)?, row));
+                }
+            }
+        }
+    }
+
+    /// Walks from an offset to the end of the log, across places that were damaged after they had been on disk.
+    fn walk_on(
+        &self,
+        from: i64,
+        may_start_earlier: bool,
+        recovered: &mut Recovered,
+        progress: &Progress,
+    ) -> io::Result<(Walked, &'static End)> {
+        let stop = if recovered.was_clean { Stop::Clean } else { Stop::Unclean };
+        let mut from = from;
+        recovered.damaged_bytes = 0;
+        progress.rebuilt.set(0);
+        loop {
+            let walked = self.log.walk(from, |record| {
+                progress.tell(self, record.log_offset);
+                self.replay(record, may_start_earlier, progress)
+            })?;
+            let place = if walked.is_torn { Place::Damaged } else { Place::Unwritten };
+            let (behind, next) = self.behind(walked.end);
+            let row = table::end(stop, place, behind);
+            match next {
+                Some(next) if row.then == Then::GoOn && !walked.was_stopped => {
+                    let (file, at) = self.log.file_of(walked.end);
+                    let bytes = (next - walked.end) as u64;
+                    tracing::error!(file, at, bytes, "a log file is damaged; what follows in it is left out");
+                    recovered.damaged_bytes += bytes;
+                    from = next;
+                }
+                _ => return Ok((walked, row)),
+            }
+        }
+    }
+
+    /// What the log file behind an offset begins with, and where.
+    fn behind(&self, log_offset: i64) -> (Behind, Option<i64>) {
+        let Some(next) = self.log.segment(log_offset).map(|segment| segment.end) else {
+            return (Behind::Nothing, None);
+        };
+        let behind = match (self.log.probe(next), self.vouched_until_ms()) {
+            (None, _) => Behind::Nothing,
+            (Some(stored_ms), Some(until_ms)) if stored_ms <= until_ms => Behind::Vouched,
+            (Some(_), _) => Behind::Younger,
+        };
+        (behind, Some(next))
+    }
+
+    /// Store timestamp up to which the checkpoint says that everything is on disk; `None` when it cannot be believed.
+    fn vouched_until_ms(&self) -> Option<i64> {
+        let until_ms = self.checkpoint.value().min_timestamp_ms();
+        (1..=self.clock.now_ms() + CHECKPOINT_AHEAD_MAX_MS).contains(&until_ms).then_some(until_ms)
+    }
+
+    fn indexed(&self) -> Indexed {
+        match (self.options.index_enabled, self.index.has_files()) {
+            (false, _) => Indexed::Disabled,
+            (true, false) => Indexed::Nothing,
+            (true, true) => Indexed::Files,
+        }
+    }
+
+    /// Checks the index against the log, and says from where it misses keys.
+    fn verify_index(&self) -> io::Result<Option<i64>> {
+        let safe_until_ms = self.checkpoint.value().index_timestamp_ms;
+        let indexed = self.index.verify(safe_until_ms, i64::MAX, self)?;
+        Ok(indexed.map(|indexed| match self.log.probe(indexed) {
+            Some(_) => indexed,
+            // The log does not have that record: the walk will show where it ends.
+            None => {
+                let starts = self.log.segment_starts_from_last();
+                starts.into_iter().find(|start| *start <= indexed).unwrap_or_else(|| self.log.min_offset())
+            }
+        }))
+    }
+
+    /// Log offset behind the last record that a queue knows, if the log really has that record.
+    fn queues_log_end(&self) -> io::Result<Option<i64>> {
+        Ok(self.last_unit()?.filter(|unit| self.log.probe(unit.log_offset).is_some()).map(|unit| unit.log_end()))
+    }
+
+    /// The unit of the last record that a queue knows.
+    fn last_unit(&self) -> io::Result<Option<Unit>> {
+        let mut last: Option<Unit> = None;
+        for queue in self.queues.all() {
+            if let Some(unit) = queue.last_unit(&self.files)?
+                && last.is_none_or(|last| last.log_offset < unit.log_offset)
+            {
+                last = Some(unit);
+            }
+        }
+        Ok(last)
+    }
+
+    /// Gives a record to the index and to its queue. Stops the walk at a gap if it may start earlier.
+    fn replay(&self, record: &RecordView<'_>, may_start_earlier: bool, progress: &Progress) -> io::Result<Step> {
+        let Ok(queue) = self.queues.get_or_create(record.topic, record.queue_id) else {
+            tracing::error!(log_offset = record.log_offset, topic = record.topic, "a record of no possible queue");
+            return Ok(Step::Next);
+        };
+        if self.options.index_enabled && is_indexed(record.sys_flag) {
+            self.index.writer().replay(&key_hashes(record), record.log_offset, record.store_timestamp_ms);
+            self.index.write_if_overdue()?;
+        }
+        if sys_flag::is_queued(record.sys_flag) {
+            let properties = record.properties();
+            let facts = Facts::read(&[&properties]);
+            let tags = facts.tags(queue.is_schedule, &self.options.delay_levels_ms);
+            let (step, added) =
+                self.replay_unit(&queue, record, tags.code(record.store_timestamp_ms), may_start_earlier)?;
+            progress.rebuilt.set(progress.rebuilt.get() + u64::from(added));
+            return Ok(step);
+        }
+        Ok(Step::Next)
+    }
+
+    /// Gives a unit to its queue; returns whether the queue took it.
+    fn replay_unit(
+        &self,
+        queue: &Queue,
+        record: &RecordView<'_>,
+        tags_code: i64,
+        may_start_earlier: bool,
+    ) -> io::Result<(Step, bool)> {
+        // A record's size is read from an i32.
+        let unit = Unit { log_offset: record.log_offset, size: record.size as i32, tags_code };
+        let room = record.log_offset / RECORD_BYTES_MIN + 1;
+        if !(0..=room).contains(&record.queue_offset) {
+            tracing::error!(
+                log_offset = record.log_offset,
+                queue_offset = record.queue_offset,
+                "a record with an impossible queue offset is left out of its queue"
+            );
+            return Ok((Step::Next, false));
+        }
+        match queue.replay(&self.files, record.queue_offset, &unit, may_start_earlier)? {
+            Replayed::Added if queue.is_overdue() => queue.write_behind(&self.files).map(|_| (Step::Next, true)),
+            Replayed::Added => Ok((Step::Next, true)),
+            Replayed::Known => Ok((Step::Next, false)),
+            Replayed::Gap if may_start_earlier => Ok((Step::Stop, false)),
+            Replayed::Gap => {
+                tracing::error!(
+                    ?queue,
+                    queue_offset = record.queue_offset,
+                    "messages of a queue are missing in the log"
+                );
+                queue.replay_behind_gap(&self.files, record.queue_offset, &unit).map(|()| (Step::Next, true))
+            }
+        }
+    }
+
+    /// A walk that met no record does not know when the last one was stored; the queues do.
+    fn with_timestamp(&self, walked: Walked, from: i64) -> io::Result<Walked> {
+        if walked.end > from {
+            return Ok(walked);
+        }
+        let store_timestamp_ms = self.last_unit()?.and_then(|unit| self.log.probe(unit.log_offset)).unwrap_or(0);
+        Ok(Walked { store_timestamp_ms, ..walked })
+    }
+
+    /// Drops the units of messages at `log_offset` and behind it.
+    fn cut_queues(&self, log_offset: i64) -> io::Result<()> {
+        for queue in self.queues.all() {
+            let dropped = queue.cut_at_log(&self.files, log_offset)?;
+            if dropped > 0 {
+                tracing::info!(?queue, dropped, log_offset, "units behind the log's good part are dropped");
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops units at the ends of queues whose messages the log does not have.
+    fn cut_unreal_units(&self) -> io::Result<()> {
+        for queue in self.queues.all() {
+            let is_message = |record: &RecordView<'_>, queue_offset, unit: &Unit| {
+                (record.topic, record.queue_id, record.queue_offset) == (&*queue.topic, queue.queue_id, queue_offset)
+                    && record.size as i64 == i64::from(unit.size)
+            };
+            let is_real = |queue_offset, unit: &Unit| {
+                // What was deleted with its log file cannot be looked at, and needs no repair.
+                unit.log_offset < self.log.min_offset()
+                    || self.log.probe_record(unit.log_offset, |record| is_message(record, queue_offset, unit))
+                        == Some(true)
+            };
+            let dropped = queue.cut_unreal(&self.files, is_real)?;
+            if dropped > 0 {
+                tracing::warn!(?queue, dropped, "units of messages that the log does not have are dropped");
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what recovery has rebuilt.
+    fn write_rebuilt(&self) -> io::Result<()> {
+        self.queues.all().iter().try_for_each(|queue| queue.write_behind(&self.files).map(drop))
+    }
+}
+
+impl Progress {
+    fn new(now_ms: i64, from: i64) -> Progress {
+        let (told_ms, looked_at) = (Cell::new(now_ms), Cell::new(from));
+        Progress { began_ms: now_ms, told_ms, looked_at, rebuilt: Cell::new(0) }
+    }
+
+    /// Says how far the walk is, once a second.
+    fn tell(&self, shared: &Shared, log_offset: i64) {
+        // A walk that starts again, from an earlier file, is behind where it was.
+        if (log_offset - self.looked_at.get()).abs() < PROGRESS_BYTES {
+            return;
+        }
+        self.looked_at.set(log_offset);
+        let now_ms = shared.clock.now_ms();
+        if now_ms - self.told_ms.get() >= PROGRESS_INTERVAL_MS {
+            self.told_ms.set(now_ms);
+            let end = shared.log.segment_starts_from_last().first().copied().unwrap_or(0);
+            let seconds = (now_ms - self.began_ms) / 1_000;
+            tracing::info!(log_offset, last_file = end, seconds, "recovering: the log is read");
+        }
+    }
+}
+
+impl Records for Shared {
+    fn keys_at(&self, log_offset: i64) -> Keys {
+        if log_offset < self.log.min_offset() {
+            return Keys::Deleted;
+        }
+        let keys = |record: &RecordView<'_>| Keys::Known {
+            store_timestamp_ms: record.store_timestamp_ms,
+            java_hashes: if is_indexed(record.sys_flag) { key_hashes(record) } else { Vec::new() },
+        };
+        self.log.probe_record(log_offset, keys).unwrap_or(Keys::Nothing)
+    }
+}
+
+/// Java's hashes of `topic#key` for each key of a record.
+fn key_hashes(record: &RecordView<'_>) -> Vec<i32> {
+    let mut hashes = Vec::new();
+    let topic_hash = hash::extend(hash::extend(0, record.topic), "#");
+    Facts::read(&[&record.properties()]).push_key_hashes(topic_hash, &mut hashes);
+    hashes
+}
