@@ -12,9 +12,11 @@ use crate::background::{self, Background};
 use crate::checkpoint::CheckpointFile;
 use crate::clock::Clock;
 use crate::commit_log::CommitLog;
+use crate::consume_queue::Queue;
 use crate::consume_queue::files::QueueFiles;
+use crate::consume_queue::load::{self, Loading};
 use crate::consume_queue::table::{QueueNameError, QueueTable};
-use crate::consume_queue::{Queue, load};
+use crate::consume_queue::tails::{LogEnds, TailsFile};
 use crate::disk::Disk;
 use crate::index::Index;
 use crate::options::{OptionsError, StoreOptions};
@@ -42,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) files: QueueFiles,
     pub(crate) index: Index,
     pub(crate) checkpoint: CheckpointFile,
+    tails: TailsFile,
     pub(crate) dispatch: Mutex<Dispatch>,
     /// Everything before it is in its queue.
     pub(crate) dispatched: Watermark,
@@ -57,6 +60,17 @@ pub(crate) struct Shared {
     _lock: Box<dyn Send + Sync>,
 }
 
+/// What loading found, for recovery to decide on.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Whether the file `abort` is there.
+    pub(crate) abort: bool,
+    /// Where the log ended when the queues' tails were written down, if that can be believed.
+    pub(crate) tails: Option<LogEnds>,
+    /// Files of no use.
+    pub(crate) leftovers: Vec<Leftover>,
+}
+
 /// What changes when a record is put into its queue, in the order of the log.
 #[derive(Default)]
 pub(crate) struct Dispatch {
@@ -64,6 +78,8 @@ pub(crate) struct Dispatch {
     pub(crate) dirty: VecDeque<DirtyQueue>,
     /// Store timestamp of the last record that was dispatched.
     pub(crate) store_timestamp_ms: i64,
+    /// Where that record begins; -1 when there is none.
+    pub(crate) last_record: i64,
 }
 
 /// A queue to be written.
@@ -129,9 +145,9 @@ impl Store {
             io::ErrorKind::WouldBlock => OpenError::Locked { root: root.clone() },
             _ => Unfit::io(&root.join("lock"))(error).into(),
         })?;
-        let mut leftovers = Vec::new();
-        let shared = Shared::load(options, disk, clock, lock, &mut leftovers)?;
-        let recovered = shared.recover(&leftovers).map_err(|error| OpenError::Io { root, error })?;
+        let mut found = Found::default();
+        let shared = Shared::load(options, disk, clock, lock, &mut found)?;
+        let recovered = shared.recover(&found).map_err(|error| OpenError::Io { root, error })?;
         Ok(Store { shared: Arc::new(shared), background: Mutex::new(None), recovered })
     }
 
@@ -224,12 +240,21 @@ impl Shared {
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         lock: Box<dyn Send + Sync>,
-        leftovers: &mut Vec<Leftover>,
+        found: &mut Found,
     ) -> Result<Shared, Unfit> {
+        let root = disk.list(&options.root).map_err(Unfit::io(&options.root))?;
+        found.abort = root.iter().any(|entry| entry.name == "abort");
+        let leftovers = &mut found.leftovers;
         let log = CommitLog::load(disk.clone(), options.clone(), leftovers)?;
         let files = QueueFiles::new(disk.clone(), options.queues_folder(), options.queue_file_bytes);
         let queues = QueueTable::default();
-        load::load(&*disk, &options.queues_folder(), &files, &queues, leftovers)?;
+        let tails = TailsFile::new(disk.clone(), options.clone());
+        found.tails = if found.abort { None } else { tails.load(&log, &queues) };
+        if found.tails.is_none() {
+            queues.clear();
+            let loading = Loading { disk: &*disk, files: &files, table: &queues, log_min: log.min_offset() };
+            load::load(&loading, &options.queues_folder(), leftovers)?;
+        }
         let index = Index::load(disk.clone(), options.clone(), leftovers)?;
         let checkpoint = CheckpointFile::load(&*disk, &options.root)?;
         let opened_at_ms = clock.now_ms();
@@ -242,6 +267,7 @@ impl Shared {
             files,
             index,
             checkpoint,
+            tails,
             dispatch: Mutex::default(),
             dispatched: Watermark::default(),
             has_queue_error: AtomicBool::new(false),
@@ -268,7 +294,21 @@ impl Shared {
         self.log.appended.stop();
         closed?;
         self.log.discard_prepared()?;
+        let written = self.write_tails();
         self.disk.remove(&self.options.root.join("abort"))?;
-        self.disk.sync_folder(&self.options.root)
+        self.disk.sync_folder(&self.options.root)?;
+        if let Err(error) = written.and_then(|()| self.tails.stamp()) {
+            tracing::warn!(%error, "raptormq.queues could not be written; the next start looks at every queue");
+        }
+        Ok(())
+    }
+
+    /// Writes down where every queue ends.
+    fn write_tails(&self) -> io::Result<()> {
+        let queues = self.queues.all();
+        let end = self.log.end().offset;
+        let last_record = self.dispatch.lock().last_record;
+        let last_record = if last_record < 0 { end } else { last_record };
+        self.tails.write(LogEnds { min: self.log.min_offset(), last_record, end }, &queues)
     }
 }

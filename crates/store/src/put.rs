@@ -50,6 +50,7 @@ impl Shared {
             let records = &staging.records[entry.records.clone()];
             let store_timestamp_ms = entry.placed.store_timestamp_ms;
             dispatch.store_timestamp_ms = store_timestamp_ms;
+            dispatch.last_record = records.last().map_or(dispatch.last_record, |record| record.log_offset);
             bytes += entry.bytes.len() as u64;
             count += records.len() as u64;
             overdue |= push_units(entry, records);

@@ -53,6 +53,8 @@ fn a_clean_stop_leaves_exactly_the_originals_files() {
             "/store/consumequeue/T/1/00000000000000000000",
             "/store/consumequeue/T/1/00000000000000000400",
             "/store/lock",
+            // Ours: the original does not look at it.
+            "/store/raptormq.queues",
         ]
     );
     check(&open(&disk, &clock), 50);

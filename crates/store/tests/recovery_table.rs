@@ -17,6 +17,7 @@ use raptormq_store::{PutStatus, Recovered, Store};
 /// Messages of the store, in two queues, a second apart: they fill three log files and a part of the fourth.
 const COUNT: usize = 140;
 const LOG: &str = "/store/commitlog";
+const TAILS: &str = "/store/raptormq.queues";
 
 /// A stopped store that a test may damage.
 struct Stopped {
@@ -55,6 +56,15 @@ fn stopped(in_order: bool) -> Stopped {
     };
     drop(store);
     Stopped { disk: disk.after_kill(), clock, places, end }
+}
+
+/// Stopped in order, by somebody who does not write down where the queues end.
+fn stopped_by_others(in_order: bool) -> Stopped {
+    let store = stopped(in_order);
+    if in_order {
+        store.disk.remove(Path::new(TAILS)).unwrap();
+    }
+    store
 }
 
 impl Stopped {
@@ -105,10 +115,52 @@ fn all(_: usize) -> bool {
 
 #[test]
 fn clean_stop() {
+    for (written_down, case) in [(true, "clean stop, queues' ends written down"), (false, "clean stop")] {
+        let store = if written_down { stopped(true) } else { stopped_by_others(true) };
+        let recovered = store.holds(all);
+        assert_eq!((recovered.case, recovered.end), (case, "the end"));
+        assert_eq!((recovered.was_clean, recovered.walked_from, recovered.log_end), (true, store.end, store.end));
+    }
+}
+
+#[test]
+fn what_was_written_down_is_not_believed_when_somebody_was_there() {
+    type Change = fn(&Stopped);
+    let changes: [Change; 6] = [
+        // A broker makes and removes `abort`, whatever else it does.
+        |store| {
+            store.disk.replace(Path::new("/store/abort"), b"1").unwrap();
+            store.disk.remove(Path::new("/store/abort")).unwrap();
+        },
+        |store| store.disk.remove_folder(Path::new("/store/consumequeue/T")).unwrap(),
+        |store| store.disk.remove(&store.log_file(0)).unwrap(),
+        |store| store.damage_log(store.places[COUNT - 1] + 88, b"X"),
+        |store| store.disk.damage(Path::new(TAILS), |bytes| bytes.truncate(100)),
+        |store| store.disk.damage(Path::new(TAILS), |bytes| bytes[8..12].copy_from_slice(&2_u32.to_be_bytes())),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let store = stopped(true);
+        change(&store);
+        let recovered = store.holds(|message| match number {
+            2 => store.places[message] >= 4096,
+            3 => message < COUNT - 1,
+            _ => true,
+        });
+        assert_ne!(recovered.case, "clean stop, queues' ends written down", "change {number}");
+    }
+}
+
+#[test]
+fn every_bit_of_what_was_written_down_counts() {
     let store = stopped(true);
-    let recovered = store.holds(all);
-    assert_eq!((recovered.case, recovered.end), ("clean stop", "the end"));
-    assert_eq!((recovered.was_clean, recovered.walked_from, recovered.log_end), (true, store.end, store.end));
+    let len = store.disk.read(Path::new(TAILS), 10_000).unwrap().len();
+    for bit in 0..len * 8 {
+        let disk = store.disk.after_kill();
+        disk.damage(Path::new(TAILS), |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+        let opened = open(&disk, &store.clock);
+        assert_eq!(opened.recovered().case, "clean stop", "bit {bit}");
+        assert_eq!(opened.queue("T", 1).unwrap().max_offset(), (COUNT / 2) as i64);
+    }
 }
 
 #[test]
@@ -155,7 +207,7 @@ fn crash_without_a_checkpoint_to_believe() {
 #[test]
 fn queues_missing_beside_the_log() {
     for in_order in [true, false] {
-        let store = stopped(in_order);
+        let store = stopped_by_others(in_order);
         store.disk.remove_folder(Path::new("/store/consumequeue")).unwrap();
         let recovered = store.holds(all);
         assert_eq!(in_order, recovered.case == "clean stop, queues missing or ahead of the log");
@@ -165,7 +217,7 @@ fn queues_missing_beside_the_log() {
 #[test]
 fn queues_behind_the_log() {
     for in_order in [true, false] {
-        let store = stopped(in_order);
+        let store = stopped_by_others(in_order);
         for queue_id in 0..2 {
             store.disk.damage(&store.queue_file(queue_id), |bytes| bytes[60..].fill(0));
         }
@@ -180,7 +232,7 @@ fn queues_behind_the_log() {
 #[test]
 fn queues_ahead_of_the_log() {
     for in_order in [true, false] {
-        let store = stopped(in_order);
+        let store = stopped_by_others(in_order);
         let cut = COUNT - 4;
         let last = store.places[cut];
         store.damage_log(last, &vec![0; (store.end - last) as usize]);
@@ -198,14 +250,14 @@ fn a_torn_last_record_damage_in_the_last_file_and_garbage_behind_the_end() {
     for in_order in [true, false] {
         let name = "torn or damaged last record, garbage behind the end";
         // The record's second half is missing.
-        let store = stopped(in_order);
+        let store = stopped_by_others(in_order);
         let last = store.places[COUNT - 1];
         store.damage_log(last + 60, &vec![0; (store.end - last - 60) as usize]);
         let recovered = store.holds(|number| number < COUNT - 1);
         assert_eq!((recovered.end, recovered.log_end), (name, last));
 
         // A wrong CRC in the middle of the file: what comes behind is cut off, too. A clean start does not look there.
-        let store = stopped(in_order);
+        let store = stopped_by_others(in_order);
         let damaged = COUNT - 3;
         store.damage_log(store.places[damaged] + 88, b"X");
         if !in_order {
@@ -213,7 +265,7 @@ fn a_torn_last_record_damage_in_the_last_file_and_garbage_behind_the_end() {
             assert_eq!((recovered.end, recovered.log_end), (name, store.places[damaged]));
         }
 
-        let store = stopped(in_order);
+        let store = stopped_by_others(in_order);
         store.damage_log(store.end, b"garbage that is no record");
         let recovered = store.holds(all);
         assert_eq!((recovered.end, recovered.log_end), (name, store.end));
@@ -298,7 +350,7 @@ fn files_that_do_not_fit_are_refused_in_a_line_and_nothing_is_changed() {
         ),
     ];
     for (damage, words) in cases {
-        let store = stopped(true);
+        let store = stopped_by_others(true);
         damage(&store);
         let before = store.disk.files();
         let refused = Store::open_still(small_options(), Arc::new(store.disk.clone()), store.clock.clone());

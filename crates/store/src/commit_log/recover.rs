@@ -27,6 +27,8 @@ pub(crate) enum Step {
 pub(crate) struct Walked {
     /// Offset behind the last good record.
     pub(crate) end: i64,
+    /// Where the last good record begins, -1 when there was none.
+    pub(crate) last_record: i64,
     /// Store timestamp of the last good record, 0 when there was none.
     pub(crate) store_timestamp_ms: i64,
     /// Whether something other than zeros stands at the end, that is a record that is torn or damaged.
@@ -133,7 +135,8 @@ impl CommitLog {
         from: i64,
         mut visit: impl FnMut(&RecordView<'_>) -> io::Result<Step>,
     ) -> io::Result<Walked> {
-        let mut walked = Walked { end: from, store_timestamp_ms: 0, is_torn: false, was_stopped: false };
+        let mut walked =
+            Walked { end: from, last_record: -1, store_timestamp_ms: 0, is_torn: false, was_stopped: false };
         let mut needed = 0;
         while let Some(segment) = self.segment(walked.end) {
             let left = segment.end - walked.end;
@@ -189,6 +192,7 @@ impl CommitLog {
                 return Ok(Window::End);
             }
             walked.store_timestamp_ms = view.store_timestamp_ms;
+            walked.last_record = walked.end;
             at += view.size;
             walked.end += view.size as i64;
         }

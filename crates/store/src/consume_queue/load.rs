@@ -10,8 +10,11 @@ use super::{Queue, table::QueueTable};
 use crate::disk::Disk;
 use crate::unfit::{Leftover, Unfit, check_file, file_start, warn_of_foreign};
 
-/// Units that are read at once when looking for the end.
+/// Units that are read at once when looking for the end, and first, because most queues of many are short.
 const WALK_UNITS: usize = 4096;
+const WALK_UNITS_FIRST: usize = 64;
+/// Files at a queue's end of which every unit is looked at; of those before, the last one. Java: `ConsumeQueue.recover`.
+const WALKED_FILES: usize = 3;
 
 /// What the walk over a queue found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +27,18 @@ pub(crate) enum Replayed {
     Gap,
 }
 
-/// Makes every queue that has files, and finds its end. Changes nothing.
-pub(crate) fn load(
-    disk: &dyn Disk,
-    folder: &Path,
-    files: &QueueFiles,
-    table: &QueueTable,
-    leftovers: &mut Vec<Leftover>,
-) -> Result<(), Unfit> {
+/// What loading takes place in.
+pub(crate) struct Loading<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) files: &'a QueueFiles,
+    pub(crate) table: &'a QueueTable,
+    /// Offset of the first record of the log.
+    pub(crate) log_min: i64,
+}
+
+/// Makes every queue that has files, and finds its first message and its end. Changes nothing.
+pub(crate) fn load(loading: &Loading<'_>, folder: &Path, leftovers: &mut Vec<Leftover>) -> Result<(), Unfit> {
+    let (disk, table) = (loading.disk, loading.table);
     for topic in disk.list(folder).map_err(Unfit::io(folder))? {
         if !topic.is_folder {
             warn_of_foreign(folder, &topic);
@@ -42,7 +49,7 @@ pub(crate) fn load(
             let queue_id = entry.name.parse().ok().filter(|_| entry.is_folder);
             let queue = queue_id.and_then(|queue_id| table.get_or_create(&topic.name, queue_id).ok());
             match queue {
-                Some(queue) => queue.load(disk, files, leftovers)?,
+                Some(queue) => queue.load(loading, leftovers)?,
                 None => warn_of_foreign(&topic_folder, &entry),
             }
         }
@@ -50,12 +57,35 @@ pub(crate) fn load(
     Ok(())
 }
 
+/// How far the units of a queue are whole.
+struct Walked {
+    /// Offset behind the last one.
+    end: i64,
+    /// Log offset behind its message.
+    log_end: i64,
+    last: Option<Unit>,
+}
+
+impl Walked {
+    /// Goes on behind the unit at `offset`, if it was written and lies behind the one before.
+    fn take(&mut self, unit: &Unit, offset: i64) -> bool {
+        if !unit.is_written() || !unit.is_blank() && unit.log_offset < self.log_end {
+            return false;
+        }
+        self.log_end = self.log_end.max(unit.log_end());
+        self.last = Some(*unit);
+        self.end = offset + 1;
+        true
+    }
+}
+
 impl Queue {
     /// Finds the end: the first unit of the last file that was never written, or of an earlier one when that ends early.
-    fn load(&self, disk: &dyn Disk, files: &QueueFiles, leftovers: &mut Vec<Leftover>) -> Result<(), Unfit> {
+    fn load(&self, loading: &Loading<'_>, leftovers: &mut Vec<Leftover>) -> Result<(), Unfit> {
+        let files = loading.files;
         let folder = files.queue_folder(self);
         let mut starts = Vec::new();
-        for entry in disk.list(&folder).map_err(Unfit::io(&folder))? {
+        for entry in loading.disk.list(&folder).map_err(Unfit::io(&folder))? {
             let Some(start) = file_start(&entry.name) else {
                 warn_of_foreign(&folder, &entry);
                 continue;
@@ -71,46 +101,66 @@ impl Queue {
         starts.sort_unstable();
         let Some(first) = starts.first() else { return Ok(()) };
         let min = first / UNIT_BYTES as i64;
-        let mut end = min;
-        let mut log_end = 0;
+        let mut walked = Walked { end: min, log_end: 0, last: None };
+        let unwalked = starts.len().saturating_sub(WALKED_FILES);
         // Files follow each other. What lies behind a missing file or unit is built again; until then it must not look
         // as if it belonged to the queue.
-        for start in starts {
+        for (number, start) in starts.into_iter().enumerate() {
             let path = folder.join(format!("{start:020}"));
-            if start == end * UNIT_BYTES as i64 {
-                end = self.walk(files, end, &mut log_end).map_err(Unfit::io(&path))?;
-            } else {
+            if start != walked.end * UNIT_BYTES as i64 {
                 leftovers.push(Leftover { path, why: "the queue ends before it; it is built again" });
+                continue;
+            }
+            let is_whole = number < unwalked && self.skip(files, &mut walked).map_err(Unfit::io(&path))?;
+            if !is_whole {
+                self.walk(files, &mut walked).map_err(Unfit::io(&path))?;
             }
         }
-        self.set_end(end);
-        self.min_offset.store(min, Ordering::Release);
+        self.set_tail(min, walked.end, walked.last);
+        let first = self.unit(files, min).map_err(Unfit::io(&folder))?;
+        if first.is_some_and(|first| first.is_blank() || first.log_offset < loading.log_min) {
+            self.correct_min_offset(files, loading.log_min).map_err(Unfit::io(&folder))?;
+        }
         Ok(())
     }
 
-    /// The first unit from `from` on, within its file, that was not written, or that does not lie at `log_end` or behind
-    /// it, where the message of the one before it ends.
-    fn walk(&self, files: &QueueFiles, from: i64, log_end: &mut i64) -> io::Result<i64> {
-        let file_end = from + files.units_per_file();
-        let mut buffer = vec![0; WALK_UNITS.min(files.units_per_file() as usize) * UNIT_BYTES];
-        let mut offset = from;
-        while offset < file_end {
-            let count = files.read(self, offset, &mut buffer)?;
+    /// Goes on behind a file whose last unit was written; returns whether it was.
+    fn skip(&self, files: &QueueFiles, walked: &mut Walked) -> io::Result<bool> {
+        let mut bytes = [0; UNIT_BYTES];
+        let last = walked.end + files.units_per_file() - 1;
+        files.read(self, last, &mut bytes)?;
+        let unit = Unit::decode(&bytes);
+        Ok(walked.take(&unit, last))
+    }
+
+    /// Looks at the units of a file, from its first one, up to one that was not written, or that does not lie where the
+    /// message of the one before it ends, or behind.
+    fn walk(&self, files: &QueueFiles, walked: &mut Walked) -> io::Result<()> {
+        let file_end = walked.end + files.units_per_file();
+        let mut buffer = vec![0; WALK_UNITS_FIRST * UNIT_BYTES];
+        while walked.end < file_end {
+            let count = files.read(self, walked.end, &mut buffer)?;
             for unit in Unit::decode_all(&buffer[..count * UNIT_BYTES]) {
-                if !unit.is_written() || !unit.is_blank() && unit.log_offset < *log_end {
-                    return Ok(offset);
+                if !walked.take(&unit, walked.end) {
+                    return Ok(());
                 }
-                *log_end = (*log_end).max(unit.log_end());
-                offset += 1;
             }
+            buffer.resize(WALK_UNITS * UNIT_BYTES, 0);
         }
-        Ok(offset)
+        Ok(())
+    }
+
+    /// Declares that the files hold everything from `min` to `end`.
+    pub(super) fn set_tail(&self, min: i64, end: i64, last: Option<Unit>) {
+        self.set_end(end, last);
+        self.min_offset.store(min, Ordering::Release);
     }
 
     /// Declares that the files hold everything up to `end`.
-    fn set_end(&self, end: i64) {
+    fn set_end(&self, end: i64, last: Option<Unit>) {
         let mut tail = self.tail.lock();
         tail.written = end;
+        tail.last = last;
         tail.units.clear();
         self.max_offset.store(end, Ordering::Release);
         self.next_offset.store(end, Ordering::Release);
@@ -118,7 +168,11 @@ impl Queue {
 
     /// The last unit, if the queue has one that is no blank.
     pub(crate) fn last_unit(&self, files: &QueueFiles) -> io::Result<Option<Unit>> {
-        Ok(self.unit(files, self.max_offset() - 1)?.filter(|unit| !unit.is_blank()))
+        let last = match self.kept_last_unit() {
+            Some(unit) => Some(unit),
+            None => self.unit(files, self.max_offset() - 1)?,
+        };
+        Ok(last.filter(|unit| !unit.is_blank()))
     }
 
     /// Drops the units of messages at `log_offset` and behind it. Returns how many there were.
@@ -155,7 +209,7 @@ impl Queue {
         let written = self.tail.lock().written;
         if from < written {
             files.cut(self, from, written)?;
-            self.set_end(from);
+            self.set_end(from, None);
         } else {
             let mut tail = self.tail.lock();
             tail.units.truncate((from - written) as usize * UNIT_BYTES);
@@ -192,7 +246,7 @@ impl Queue {
                 None if has_earlier => return Ok(Replayed::Gap),
                 // The first message the queue has; those before it were deleted with their log files.
                 None => {
-                    self.set_end(queue_offset);
+                    self.set_end(queue_offset, None);
                     self.min_offset.store(queue_offset, Ordering::Release);
                 }
             }
@@ -207,7 +261,7 @@ impl Queue {
     pub(crate) fn replay_behind_gap(&self, files: &QueueFiles, queue_offset: i64, unit: &Unit) -> io::Result<()> {
         if queue_offset < self.min_offset() {
             self.cut(files, self.min_offset())?;
-            self.set_end(queue_offset);
+            self.set_end(queue_offset, None);
             self.min_offset.store(queue_offset, Ordering::Release);
         }
         while self.max_offset() < queue_offset {

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 pub(crate) mod files;
 pub(crate) mod load;
 pub(crate) mod table;
+pub(crate) mod tails;
 pub(crate) mod unit;
 
 use files::QueueFiles;
@@ -53,6 +54,8 @@ pub struct Queue {
 struct Tail {
     /// Offset of the first unit that is not in the files.
     written: i64,
+    /// The unit before that, if it is known without reading it.
+    last: Option<Unit>,
     /// Encoded units; bounded by what is appended between two steps of the background, which the append itself takes
     /// over at [`UNWRITTEN_MAX`].
     units: Vec<u8>,
@@ -97,9 +100,16 @@ impl Queue {
         files.write(self, tail.written, &tail.units)?;
         let count = tail.units.len() / UNIT_BYTES;
         tail.written += count as i64;
+        tail.last = tail.units.last_chunk().map(Unit::decode);
         tail.units.clear();
         tail.units.shrink_to(KEPT_UNITS * UNIT_BYTES);
         Ok(count)
+    }
+
+    /// The last unit, if it is known without reading it.
+    pub(crate) fn kept_last_unit(&self) -> Option<Unit> {
+        let tail = self.tail.lock();
+        tail.units.last_chunk().map(Unit::decode).or(tail.last)
     }
 
     /// Copies units from `from` on into `into`, as many as are there, and returns their number: 0 from the end on.

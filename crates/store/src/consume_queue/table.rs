@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 
 use parking_lot::{Mutex, RwLock};
 
+use super::unit::Unit;
 use super::{Queue, Tail};
 use crate::hash;
 
@@ -62,6 +63,34 @@ impl QueueTable {
             Arc::new(new_queue(topic.name.clone(), queue_id, serial))
         });
         Ok(queue.clone())
+    }
+
+    /// Adds a topic whose queues are known: id, first offset, end, and the last unit, which is blank when it is not known.
+    pub(crate) fn fill(
+        &self,
+        name: &str,
+        queues: impl Iterator<Item = (i32, i64, i64, Unit)>,
+    ) -> Result<(), QueueNameError> {
+        let name: Arc<str> = name.into();
+        let mut of_topic = BTreeMap::new();
+        for (queue_id, min, max, last) in queues {
+            if !is_folder_name(&name) || queue_id < 0 || min < 0 || max < min {
+                return Err(QueueNameError { topic: name.to_string(), queue_id });
+            }
+            let queue = new_queue(name.clone(), queue_id, self.next_serial.fetch_add(1, Ordering::Relaxed));
+            queue.set_tail(min, max, Some(last).filter(|last| !last.is_blank()));
+            of_topic.insert(queue_id, Arc::new(queue));
+        }
+        let _changing = self.changing.lock();
+        let topic = Topic { name: name.clone(), queues: RwLock::new(of_topic) };
+        self.topics.pin().insert(name, Arc::new(topic));
+        Ok(())
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        let _changing = self.changing.lock();
+        self.topics.pin().clear();
     }
 
     /// Takes a topic out and returns its queues, marked deleted.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -130,6 +130,17 @@ impl Disk for RealDisk {
         })?;
         file.write_all_at(b"lock", 0)?;
         Ok(Box::new((folder, file)))
+    }
+
+    fn changed_at(&self, folder: &Path) -> io::Result<Option<u64>> {
+        match fs::metadata(folder) {
+            // The time of the last change of the folder, which nobody can set.
+            Ok(data) => {
+                Ok(Some((data.ctime() as u64).wrapping_mul(1_000_000_000).wrapping_add(data.ctime_nsec() as u64)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn usage(&self, folder: &Path) -> io::Result<Usage> {

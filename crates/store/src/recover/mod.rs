@@ -13,17 +13,16 @@ use raptormq_protocol::message::sys_flag;
 
 use crate::commit_log::recover::{Step, Walked};
 use crate::consume_queue::Queue;
-use crate::consume_queue::load::Replayed;
+use crate::consume_queue::load::Replayed as Given;
 use crate::consume_queue::unit::Unit;
 use crate::hash;
 use crate::index::{Keys, Records};
-use crate::open::Shared;
+use crate::open::{Dispatch, Found, Shared};
 use crate::staging::{Facts, is_indexed};
-use crate::unfit::Leftover;
 
 mod table;
 
-use table::{Behind, End, From, Indexed, Known, Log, Place, Stop, Then, Units, Vouch};
+use table::{Behind, End, From, Indexed, Known, Log, Place, Seen, Stop, Tails, Then, Units, Vouch};
 
 /// Bytes of the smallest record: a queue cannot have more messages than the log has room for.
 const RECORD_BYTES_MIN: i64 = raptormq_protocol::message::record::RECORD_BYTES_MIN as i64;
@@ -57,6 +56,19 @@ pub struct Recovered {
     pub rebuilt_count: u64,
 }
 
+/// How the walk over the log went.
+struct Replayed {
+    walked: Walked,
+    units: Units,
+    end: &'static End,
+}
+
+impl Recovered {
+    fn stop(&self) -> Stop {
+        if self.was_clean { Stop::Clean } else { Stop::Unclean }
+    }
+}
+
 /// Walks that tell how far they are.
 struct Progress {
     began_ms: i64,
@@ -67,35 +79,38 @@ struct Progress {
 
 impl Shared {
     /// Recovers the store and marks it as running. Nothing was changed before, but the file `lock`.
-    pub(crate) fn recover(&self, leftovers: &[Leftover]) -> io::Result<Recovered> {
-        let stop = if self.abort_exists()? { Stop::Unclean } else { Stop::Clean };
+    pub(crate) fn recover(&self, found: &Found) -> io::Result<Recovered> {
         self.write_abort()?;
-        for leftover in leftovers {
+        for leftover in &found.leftovers {
             tracing::warn!(path = %leftover.path.display(), why = leftover.why, "removed a file of no use");
             self.disk.remove(&leftover.path)?;
         }
         self.checkpoint.prepare(&*self.disk)?;
-        let mut recovered = Recovered { was_clean: stop == Stop::Clean, ..Recovered::default() };
-        let known: Vec<_> = self.queues.all().into_iter().map(|queue| (queue.max_offset(), queue)).collect();
-        let (walked, row) = self.replay_log(stop, &mut recovered)?;
+        let mut recovered = Recovered { was_clean: !found.abort, ..Recovered::default() };
+        // Queues that are believed lose nothing.
+        let known = if found.tails.is_some() { Vec::new() } else { self.queues.all() };
+        let known: Vec<_> = known.into_iter().map(|queue| (queue.max_offset(), queue)).collect();
+        let Replayed { walked, units, end } = self.replay_log(found, &mut recovered)?;
         recovered.log_end = walked.end;
-        recovered.end = row.name;
+        recovered.end = end.name;
         if walked.is_torn {
             let (file, at) = self.log.file_of(walked.end);
             tracing::warn!(file, at, log_end = walked.end, "the log ends in a torn record, which is cut off");
         }
-        self.log.cut(walked, row.then != Then::End)?;
-        self.cut_queues(walked.end)?;
+        self.log.cut(walked, end.then != Then::End)?;
+        if units == Units::Cut {
+            self.cut_queues(walked.end)?;
+        }
         let lost = |(max, queue): &(i64, Arc<Queue>)| (max - queue.max_offset()).max(0) as u64;
         recovered.lost_count = known.iter().map(lost).sum();
         self.index.cut(walked.end, self)?;
-        let min = self.log.min_offset();
-        for queue in self.queues.all() {
-            queue.correct_min_offset(&self.files, min)?;
-        }
         self.dispatched.advance(walked.end);
-        self.dispatch.lock().store_timestamp_ms = walked.store_timestamp_ms;
-        if stop == Stop::Clean {
+        *self.dispatch.lock() = Dispatch {
+            store_timestamp_ms: walked.store_timestamp_ms,
+            last_record: walked.last_record,
+            ..Dispatch::default()
+        };
+        if recovered.was_clean {
             self.log.flushed.advance(walked.end);
         }
         self.report(&recovered, walked.store_timestamp_ms);
@@ -133,18 +148,14 @@ impl Shared {
         }
     }
 
-    fn abort_exists(&self) -> io::Result<bool> {
-        let entries = self.disk.list(&self.options.root)?;
-        Ok(entries.iter().any(|entry| entry.name == "abort"))
-    }
-
     /// Makes the file whose presence says that the store was not stopped. It holds the process id, as the original's.
     fn write_abort(&self) -> io::Result<()> {
         self.disk.replace(&self.options.root.join("abort"), std::process::id().to_string().as_bytes())
     }
 
     /// Walks the log; returns its end, and what is done there.
-    fn replay_log(&self, stop: Stop, recovered: &mut Recovered) -> io::Result<(Walked, &'static End)> {
+    fn replay_log(&self, found: &Found, recovered: &mut Recovered) -> io::Result<Replayed> {
+        let stop = recovered.stop();
         let until_ms = self.vouched_until_ms();
         recovered.on_disk_until_ms = until_ms.unwrap_or(0);
         let starts = self.log.segment_starts_from_last();
@@ -152,18 +163,21 @@ impl Shared {
             self.log.probe(*start).is_some_and(|stored_ms| until_ms.is_some_and(|until_ms| stored_ms <= until_ms))
         };
         let vouched = starts.iter().copied().find(is_vouched);
-        let queues_end = if stop == Stop::Clean { self.queues_log_end()? } else { None };
-        let row = table::start(
+        let asks_queues = stop == Stop::Clean && found.tails.is_none();
+        let queues_end = if asks_queues { self.queues_log_end()? } else { None };
+        let row = table::start(&Seen {
             stop,
-            if starts.is_empty() { Log::Empty } else { Log::Files },
-            if vouched.is_some() { Vouch::Usable } else { Vouch::Useless },
-            if queues_end.is_some() { Known::Last } else { Known::Nothing },
-        );
+            log: if starts.is_empty() { Log::Empty } else { Log::Files },
+            checkpoint: if vouched.is_some() { Vouch::Usable } else { Vouch::Useless },
+            tails: if found.tails.is_some() { Tails::Believed } else { Tails::Unknown },
+            queues: if queues_end.is_some() { Known::Last } else { Known::Nothing },
+        });
         recovered.case = row.name;
         let first = self.log.min_offset();
         let mut cut_at = match row.from {
             From::Nowhere | From::First => first,
             From::QueuesEnd => queues_end.unwrap_or(first),
+            From::TailsEnd => found.tails.map_or(first, |log| log.end),
             From::Vouched => vouched.unwrap_or(first),
         };
         let mut from = cut_at;
@@ -182,7 +196,7 @@ impl Shared {
             }
             recovered.walked_from = from;
             let earlier = starts.iter().copied().find(|start| *start < from);
-            let (walked, row) = self.walk_on(from, earlier.is_some(), recovered, &progress)?;
+            let (walked, end) = self.walk_on(from, earlier.is_some(), recovered, &progress)?;
             match earlier {
                 Some(earlier) if walked.was_stopped => {
                     tracing::warn!(from, earlier, "a queue misses messages from before: the walk starts earlier");
@@ -190,7 +204,8 @@ impl Shared {
                 }
                 _ => {
                     recovered.rebuilt_count = progress.rebuilt.get();
-                    return Ok((self.with_timestamp(walked, from)?, row));
+                    let walked = self.with_last_record(walked, found)?;
+                    return Ok(Replayed { walked, units: row.units, end });
                 }
             }
         }
@@ -204,7 +219,6 @@ impl Shared {
         recovered: &mut Recovered,
         progress: &Progress,
     ) -> io::Result<(Walked, &'static End)> {
-        let stop = if recovered.was_clean { Stop::Clean } else { Stop::Unclean };
         let mut from = from;
         recovered.damaged_bytes = 0;
         progress.rebuilt.set(0);
@@ -215,7 +229,7 @@ impl Shared {
             })?;
             let place = if walked.is_torn { Place::Damaged } else { Place::Unwritten };
             let (behind, next) = self.behind(walked.end);
-            let row = table::end(stop, place, behind);
+            let row = table::end(recovered.stop(), place, behind);
             match next {
                 Some(next) if row.then == Then::GoOn && !walked.was_stopped => {
                     let (file, at) = self.log.file_of(walked.end);
@@ -330,11 +344,11 @@ impl Shared {
             return Ok((Step::Next, false));
         }
         match queue.replay(&self.files, record.queue_offset, &unit, may_start_earlier)? {
-            Replayed::Added if queue.is_overdue() => queue.write_behind(&self.files).map(|_| (Step::Next, true)),
-            Replayed::Added => Ok((Step::Next, true)),
-            Replayed::Known => Ok((Step::Next, false)),
-            Replayed::Gap if may_start_earlier => Ok((Step::Stop, false)),
-            Replayed::Gap => {
+            Given::Added if queue.is_overdue() => queue.write_behind(&self.files).map(|_| (Step::Next, true)),
+            Given::Added => Ok((Step::Next, true)),
+            Given::Known => Ok((Step::Next, false)),
+            Given::Gap if may_start_earlier => Ok((Step::Stop, false)),
+            Given::Gap => {
                 tracing::error!(
                     ?queue,
                     queue_offset = record.queue_offset,
@@ -345,13 +359,18 @@ impl Shared {
         }
     }
 
-    /// A walk that met no record does not know when the last one was stored; the queues do.
-    fn with_timestamp(&self, walked: Walked, from: i64) -> io::Result<Walked> {
-        if walked.end > from {
+    /// A walk that met no record does not know the last one; the queues do.
+    fn with_last_record(&self, walked: Walked, found: &Found) -> io::Result<Walked> {
+        if walked.last_record >= 0 {
             return Ok(walked);
         }
-        let store_timestamp_ms = self.last_unit()?.and_then(|unit| self.log.probe(unit.log_offset)).unwrap_or(0);
-        Ok(Walked { store_timestamp_ms, ..walked })
+        let last_record = match found.tails {
+            Some(log) => Some(log.last_record),
+            None => self.last_unit()?.map(|unit| unit.log_offset),
+        };
+        let known = last_record.and_then(|at| Some((at, self.log.probe(at)?)));
+        let (last_record, store_timestamp_ms) = known.unwrap_or((-1, 0));
+        Ok(Walked { last_record, store_timestamp_ms, ..walked })
     }
 
     /// Drops the units of messages at `log_offset` and behind it.

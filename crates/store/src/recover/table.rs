@@ -29,6 +29,15 @@ pub(crate) enum Vouch {
     Useless,
 }
 
+/// What `raptormq.queues` is worth, which says where each queue ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tails {
+    /// It was written at the last stop, and nobody was there since.
+    Believed,
+    /// It is missing, damaged, or somebody was there: the queues' own files were read.
+    Unknown,
+}
+
 /// What the queues know of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
@@ -47,6 +56,8 @@ pub(crate) enum From {
     First,
     /// The end of the last message that any queue has.
     QueuesEnd,
+    /// Where the log ended when the queues' ends were written down.
+    TailsEnd,
     /// The start of the last file whose first record the checkpoint vouches for.
     Vouched,
 }
@@ -67,6 +78,7 @@ pub(crate) struct Start {
     pub(crate) stop: Option<Stop>,
     pub(crate) log: Option<Log>,
     pub(crate) checkpoint: Option<Vouch>,
+    pub(crate) tails: Option<Tails>,
     pub(crate) queues: Option<Known>,
     pub(crate) from: From,
     pub(crate) units: Units,
@@ -79,15 +91,27 @@ pub(crate) const STARTS: &[Start] = &[
         stop: None,
         log: Some(Log::Empty),
         checkpoint: None,
+        tails: None,
         queues: None,
         from: From::Nowhere,
         units: Units::Cut,
+    },
+    Start {
+        name: "clean stop, queues' ends written down",
+        stop: Some(Stop::Clean),
+        log: Some(Log::Files),
+        checkpoint: None,
+        tails: Some(Tails::Believed),
+        queues: None,
+        from: From::TailsEnd,
+        units: Units::Kept,
     },
     Start {
         name: "clean stop",
         stop: Some(Stop::Clean),
         log: Some(Log::Files),
         checkpoint: None,
+        tails: Some(Tails::Unknown),
         queues: Some(Known::Last),
         from: From::QueuesEnd,
         units: Units::Kept,
@@ -97,6 +121,7 @@ pub(crate) const STARTS: &[Start] = &[
         stop: Some(Stop::Clean),
         log: Some(Log::Files),
         checkpoint: None,
+        tails: Some(Tails::Unknown),
         queues: Some(Known::Nothing),
         from: From::First,
         units: Units::Cut,
@@ -106,6 +131,7 @@ pub(crate) const STARTS: &[Start] = &[
         stop: Some(Stop::Unclean),
         log: Some(Log::Files),
         checkpoint: Some(Vouch::Usable),
+        tails: None,
         queues: None,
         from: From::Vouched,
         units: Units::Cut,
@@ -115,6 +141,7 @@ pub(crate) const STARTS: &[Start] = &[
         stop: Some(Stop::Unclean),
         log: Some(Log::Files),
         checkpoint: Some(Vouch::Useless),
+        tails: None,
         queues: None,
         from: From::First,
         units: Units::Cut,
@@ -252,12 +279,29 @@ fn fits<T: PartialEq>(pattern: Option<T>, found: T) -> bool {
     pattern.is_none_or(|pattern| pattern == found)
 }
 
+/// What the first part looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) stop: Stop,
+    pub(crate) log: Log,
+    pub(crate) checkpoint: Vouch,
+    pub(crate) tails: Tails,
+    pub(crate) queues: Known,
+}
+
+impl Start {
+    fn is_for(&self, seen: &Seen) -> bool {
+        fits(self.stop, seen.stop)
+            && fits(self.log, seen.log)
+            && fits(self.checkpoint, seen.checkpoint)
+            && fits(self.tails, seen.tails)
+            && fits(self.queues, seen.queues)
+    }
+}
+
 /// The row of the first part that fits.
-pub(crate) fn start(stop: Stop, log: Log, checkpoint: Vouch, queues: Known) -> &'static Start {
-    let row = STARTS.iter().find(|row| {
-        fits(row.stop, stop) && fits(row.log, log) && fits(row.checkpoint, checkpoint) && fits(row.queues, queues)
-    });
-    row.expect("a test tries every combination")
+pub(crate) fn start(seen: &Seen) -> &'static Start {
+    STARTS.iter().find(|row| row.is_for(seen)).expect("a test tries every combination")
 }
 
 /// The row of the second part that fits.
@@ -283,16 +327,14 @@ mod tests {
         for stop in STOPS {
             for log in [Log::Empty, Log::Files] {
                 for checkpoint in [Vouch::Usable, Vouch::Useless] {
-                    for queues in [Known::Last, Known::Nothing] {
-                        let is_fit = |row: &&Start| {
-                            fits(row.stop, stop)
-                                && fits(row.log, log)
-                                && fits(row.checkpoint, checkpoint)
-                                && fits(row.queues, queues)
-                        };
-                        let rows: Vec<_> = STARTS.iter().filter(is_fit).map(|row| row.name).collect();
-                        assert_eq!(rows.len(), 1, "{stop:?} {log:?} {checkpoint:?} {queues:?}: {rows:?}");
-                        assert_eq!(start(stop, log, checkpoint, queues).name, rows[0]);
+                    for tails in [Tails::Believed, Tails::Unknown] {
+                        for queues in [Known::Last, Known::Nothing] {
+                            let seen = Seen { stop, log, checkpoint, tails, queues };
+                            let rows: Vec<_> =
+                                STARTS.iter().filter(|row| row.is_for(&seen)).map(|row| row.name).collect();
+                            assert_eq!(rows.len(), 1, "{seen:?}: {rows:?}");
+                            assert_eq!(start(&seen).name, rows[0]);
+                        }
                     }
                 }
             }

@@ -344,6 +344,10 @@ impl Disk for MemoryDisk {
         Ok(Box::new(MemoryLock { disk: self.clone(), root: root.to_owned() }))
     }
 
+    fn changed_at(&self, folder: &Path) -> io::Result<Option<u64>> {
+        Ok(self.state.lock().live.changed.get(folder).copied())
+    }
+
     fn usage(&self, _folder: &Path) -> io::Result<Usage> {
         let total_bytes = 1 << 40;
         let used: u64 = self.files().values().map(|content| content.len() as u64).sum();

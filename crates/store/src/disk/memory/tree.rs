@@ -24,6 +24,9 @@ pub(super) struct Tree {
     pub(super) names: BTreeMap<Arc<Path>, Node>,
     /// Also those of files without a name: handles go on using them.
     pub(super) contents: BTreeMap<FileId, Arc<Vec<u8>>>,
+    /// How many changes of names there were when one was last made in a folder.
+    pub(super) changed: BTreeMap<PathBuf, u64>,
+    changes: u64,
 }
 
 /// Something that was done to the disk and not synced yet. Each reaches the disk by itself: the name of a new file, its
@@ -141,6 +144,18 @@ impl Tree {
                 self.content(*file).resize(len, 0);
             }
             _ if fate != Fate::Kept => {}
+            _ => self.apply_name(operation),
+        }
+    }
+
+    /// Does an operation on names.
+    fn apply_name(&mut self, operation: &Operation) {
+        self.changes += 1;
+        if let Some(folder) = operation.folder() {
+            self.changed.insert(folder.to_owned(), self.changes);
+        }
+        match operation {
+            Operation::Write { .. } | Operation::SetLength { .. } => {}
             Operation::MakeFolder { path } => {
                 self.names.insert(path.as_path().into(), Node::Folder);
             }
