@@ -8,11 +8,10 @@ use raptormq_protocol::command::Command;
 use raptormq_protocol::frame;
 
 fuzz_target!(|data: &[u8]| {
-    let mut rest = data.to_vec();
-    while let Ok(Some(frame)) = frame::split(&rest, FRAME_BYTES_MAX) {
-        let next = rest.split_off(frame.len());
-        let mut scratch = Vec::new();
-        if Command::decode(&mut rest, &frame, &mut scratch).is_err() {
+    let mut rest = data;
+    while let Ok(Some(frame)) = frame::split(rest, FRAME_BYTES_MAX) {
+        let (bytes, next) = rest.split_at(frame.len());
+        if Command::decode(bytes, &frame, &mut Vec::new()).is_err() {
             return;
         }
         rest = next;

@@ -11,10 +11,10 @@ pub const FRAME_BYTES_MAX: usize = 16 << 20;
 pub fn header(serialization: Serialization, header: &[u8]) {
     let total = header.len() as u32 + 4;
     let mark = u32::from(serialization.number()) << 24 | header.len() as u32 & 0x00FF_FFFF;
-    let mut bytes = [&total.to_be_bytes()[..], &mark.to_be_bytes(), header].concat();
+    let bytes = [&total.to_be_bytes()[..], &mark.to_be_bytes(), header].concat();
     let Ok(Some(frame)) = frame::split(&bytes, FRAME_BYTES_MAX) else { return };
     let (mut again, mut scratch, mut scratch_again) = (Vec::new(), Vec::new(), Vec::new());
-    let Ok(command) = Command::decode(&mut bytes, &frame, &mut scratch) else { return };
+    let Ok(command) = Command::decode(&bytes, &frame, &mut scratch) else { return };
     let _whatever = command.header::<SendMessageRequestHeaderV2<'_>>();
     let _whatever = command.header::<PullMessageRequestHeader<'_>>();
 
@@ -33,7 +33,7 @@ pub fn header(serialization: Serialization, header: &[u8]) {
     }
     writer.finish(command.body);
     let frame = frame::split(&again, 2 * FRAME_BYTES_MAX).expect("what we write has a frame").expect("and a whole one");
-    let Ok(read) = Command::decode(&mut again, &frame, &mut scratch_again) else {
+    let Ok(read) = Command::decode(&again, &frame, &mut scratch_again) else {
         // Escapes may make a header longer than is read.
         assert!(header.len() * 6 > raptormq_protocol::command::HEADER_BYTES_MAX, "what we write is not read");
         return;

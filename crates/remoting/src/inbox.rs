@@ -29,15 +29,15 @@ impl Inbox {
     /// Hands every whole frame in what is held and in `data` behind it to `take`, until it says stop.
     pub(crate) fn drain(
         &mut self,
-        mut data: &mut [u8],
+        mut data: &[u8],
         frame_bytes_max: usize,
-        take: &mut impl FnMut(&mut [u8], &Frame) -> Flow,
+        take: &mut impl FnMut(&[u8], &Frame) -> Flow,
     ) -> Result<Flow, FrameError> {
         while self.handled < self.held.len() {
             match frame::split(&self.held[self.handled..], frame_bytes_max)? {
                 Some(found) => {
                     let end = self.handled + found.len();
-                    let flow = take(&mut self.held[self.handled..end], &found);
+                    let flow = take(&self.held[self.handled..end], &found);
                     self.handled = end;
                     if flow == Flow::Stop {
                         self.keep(data);
@@ -50,7 +50,7 @@ impl Inbox {
                 }
                 None => {
                     let count = self.missing().min(data.len());
-                    let (part, rest) = data.split_at_mut(count);
+                    let (part, rest) = data.split_at(count);
                     self.compact();
                     self.grow(count);
                     self.held.extend_from_slice(part);
@@ -60,7 +60,7 @@ impl Inbox {
         }
         self.compact();
         while let Some(found) = frame::split(data, frame_bytes_max)? {
-            let (bytes, rest) = data.split_at_mut(found.len());
+            let (bytes, rest) = data.split_at(found.len());
             let flow = take(bytes, &found);
             data = rest;
             if flow == Flow::Stop {
@@ -140,7 +140,7 @@ mod tests {
                 let mut data = wire[at..end].to_vec();
                 let mut flow = Flow::Stop;
                 while flow == Flow::Stop {
-                    flow = inbox.drain(&mut data, MAX, &mut |bytes, found| {
+                    flow = inbox.drain(&data, MAX, &mut |bytes, found| {
                         assert_eq!(bytes.len(), found.len());
                         got.push(bytes.to_vec());
                         if got.len().is_multiple_of(stop_every) { Flow::Stop } else { Flow::Continue }
@@ -166,7 +166,7 @@ mod tests {
         let mut count = 0;
         for (index, piece) in wire.chunks(1000).enumerate() {
             inbox
-                .drain(&mut piece.to_vec(), MAX, &mut |_, _| {
+                .drain(piece, MAX, &mut |_, _| {
                     count += 1;
                     Flow::Continue
                 })

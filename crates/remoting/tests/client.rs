@@ -274,7 +274,7 @@ async fn scripted(scripts: Vec<fn(i32) -> Vec<u8>>) -> (SocketAddr, tokio::task:
             while stream.read_buf(&mut input).await.unwrap_or(0) > 0 {
                 let Some(found) = raptormq_protocol::frame::split(&input, 1 << 20).unwrap() else { continue };
                 let mut scratch = Vec::new();
-                let opaque = Command::decode(&mut input, &found, &mut scratch).unwrap().opaque;
+                let opaque = Command::decode(&input, &found, &mut scratch).unwrap().opaque;
                 input.clear();
                 // The client may have gone.
                 let _ = stream.write_all(&script(opaque)).await;

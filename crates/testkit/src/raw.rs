@@ -61,9 +61,9 @@ impl Raw {
         loop {
             if let Some(found) = frame::split(&self.input, FRAME_BYTES_MAX).expect("a server answers in frames") {
                 let rest = self.input.split_off(found.len());
-                let mut bytes = std::mem::replace(&mut self.input, rest);
+                let bytes = std::mem::replace(&mut self.input, rest);
                 let mut scratch = Vec::new();
-                let command = Command::decode(&mut bytes, &found, &mut scratch).expect("a server answers commands");
+                let command = Command::decode(&bytes, &found, &mut scratch).expect("a server answers commands");
                 return Outcome::Answered(ResponseCode(command.code), command.remark.unwrap_or_default().to_owned());
             }
             // An error is a reset, which is an end as well.

@@ -146,7 +146,7 @@ mod testing {
         writer.finish(body);
         let frame = frame::split(&bytes, FRAME_BYTES_MAX).unwrap().unwrap();
         let mut scratch = Vec::new();
-        let request = Command::decode(&mut bytes, &frame, &mut scratch).unwrap();
+        let request = Command::decode(&bytes, &frame, &mut scratch).unwrap();
         match dispatch(namesrv, &Call { request: &request, connection: 1 }) {
             Reply::Now(response) => response,
             Reply::Keep(change) => match crate::keeper::make(namesrv, change) {

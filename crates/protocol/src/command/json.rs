@@ -1,7 +1,9 @@
-//! JSON headers. The usual form is read in one pass that records where things stand; text is unescaped in place after
-//! the pass has found nothing unusual. Anything else goes through the tolerant reader.
+//! JSON headers. The usual form is read in one pass: a mask of all quotes and backslashes says where texts begin and end,
+//! and texts are borrowed where they stand; only those with escapes (a message's properties) are written out into the
+//! scratch buffer. Anything else goes through the tolerant reader.
 
 use std::io::Write;
+use std::ops::Range;
 
 use smallvec::SmallVec;
 
@@ -10,95 +12,88 @@ use crate::frame::Serialization;
 use crate::json;
 
 pub(super) fn decode<'a>(
-    header: &'a mut [u8],
+    header: &'a [u8],
     body: &'a [u8],
     scratch: &'a mut Vec<u8>,
 ) -> Result<Command<'a>, CommandError> {
-    let mut scan = Scan::default();
-    if scan.read(header).is_some() && std::str::from_utf8(header).is_ok() {
-        scan.unescape(header);
-        scan.command(header, body)
-    } else {
-        decode_unusual(header, body, scratch)
+    scratch.clear();
+    let scan = std::str::from_utf8(header).ok().and_then(|text| Scan::read(text, scratch));
+    match scan {
+        Some(scan) => scan.command(scratch, body),
+        None => decode_unusual(header, body, scratch),
     }
 }
 
-/// A piece of the header: where a text or a number stands.
-#[derive(Clone, Copy, Default)]
-struct Span {
-    start: u32,
-    end: u32,
-    escaped: bool,
-}
-
-impl Span {
-    fn of(self, header: &[u8]) -> &[u8] {
-        &header[self.start as usize..self.end as usize]
-    }
-
-    /// The text, of a header whose escapes are resolved.
-    fn text(self, header: &str) -> &str {
-        // A span begins and ends beside a quote or an escape, so never inside a character.
-        header.get(self.start as usize..self.end as usize).unwrap_or_default()
-    }
+/// A text: where it stands in the header, or in the scratch buffer when it had escapes.
+enum Text<'a> {
+    Plain(&'a str),
+    Unescaped(Range<usize>),
 }
 
 /// What one pass over a header of the usual form finds.
 #[derive(Default)]
-struct Scan {
+struct Scan<'a> {
     code: i32,
     flag: i32,
     opaque: i32,
     version: i32,
-    language: Option<Span>,
-    remark: Option<Span>,
-    fields: SmallVec<[(Span, Span); 24]>,
+    language: Option<&'a str>,
+    remark: Option<Text<'a>>,
+    fields: Fields<'a>,
+    /// The fields whose texts had escapes, by number.
+    unescaped: SmallVec<[(usize, Range<usize>); 4]>,
 }
 
-impl Scan {
+impl<'a> Scan<'a> {
     /// `None` when the header is not of the usual form: an object of the known keys, integers bare, texts in double
-    /// quotes with sound escapes, the fields an object of texts.
-    fn read(&mut self, header: &[u8]) -> Option<()> {
-        let mut cursor = Cursor { bytes: header, at: 0 };
+    /// quotes with sound escapes, keys without any, the fields an object of texts.
+    fn read(header: &'a str, scratch: &mut Vec<u8>) -> Option<Scan<'a>> {
+        let mut scan = Scan::default();
+        let mut cursor = Cursor { text: header, at: 0, marks: Marks::new(header.as_bytes()) };
         cursor.take(b'{')?;
         loop {
-            let key = cursor.string()?;
+            let key = cursor.plain()?;
             cursor.take(b':')?;
-            match key.of(header) {
-                b"code" => self.code = cursor.integer()?,
-                b"flag" => self.flag = cursor.integer()?,
-                b"opaque" => self.opaque = cursor.integer()?,
-                b"version" => self.version = cursor.integer()?,
-                b"language" => self.language = cursor.string_or_null()?,
-                b"remark" => self.remark = cursor.string_or_null()?,
-                b"serializeTypeCurrentRPC" => drop(cursor.string_or_null()?),
-                b"extFields" => self.read_fields(&mut cursor)?,
+            match key {
+                "code" => scan.code = cursor.integer()?,
+                "flag" => scan.flag = cursor.integer()?,
+                "opaque" => scan.opaque = cursor.integer()?,
+                "version" => scan.version = cursor.integer()?,
+                "language" if cursor.null() => {}
+                "language" => scan.language = Some(cursor.plain()?),
+                "remark" if cursor.null() => {}
+                "remark" => scan.remark = Some(cursor.string(scratch)?),
+                "serializeTypeCurrentRPC" if cursor.null() => {}
+                "serializeTypeCurrentRPC" => drop(cursor.plain()?),
+                "extFields" if cursor.null() => {}
+                "extFields" => scan.read_fields(&mut cursor, scratch)?,
                 _ => return None,
             }
             match cursor.next()? {
                 b',' => {}
-                b'}' => return cursor.at_end().then_some(()),
+                b'}' => return cursor.at_end().then_some(scan),
                 _ => return None,
             }
         }
     }
 
-    fn read_fields(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
-        if cursor.null() {
-            return Some(());
-        }
+    fn read_fields(&mut self, cursor: &mut Cursor<'a>, scratch: &mut Vec<u8>) -> Option<()> {
         cursor.take(b'{')?;
         if cursor.peek()? == b'}' {
             return cursor.take(b'}');
         }
         loop {
-            let key = cursor.string()?;
+            let key = cursor.plain()?;
             cursor.take(b':')?;
-            if let Some(value) = cursor.string_or_null()? {
-                if self.fields.len() == FIELDS_MAX {
-                    return None;
-                }
-                self.fields.push((key, value));
+            if !cursor.null() {
+                let value = match cursor.string(scratch)? {
+                    Text::Plain(value) => value,
+                    Text::Unescaped(range) => {
+                        self.unescaped.push((self.fields.len(), range));
+                        ""
+                    }
+                };
+                self.fields.push(key, value).ok()?;
             }
             match cursor.next()? {
                 b',' => {}
@@ -108,32 +103,26 @@ impl Scan {
         }
     }
 
-    /// Resolves the escapes of every text in place.
-    fn unescape(&mut self, header: &mut [u8]) {
-        let spans = self.fields.iter_mut().flat_map(|(key, value)| [key, value]);
-        for span in spans.chain(&mut self.language).chain(&mut self.remark).filter(|span| span.escaped) {
-            let text = &mut header[span.start as usize..span.end as usize];
-            let length = unescape_in_place(text);
-            // What is left over would otherwise be pieces of characters.
-            text[length..].fill(b' ');
-            span.end = span.start + length as u32;
+    fn command(self, scratch: &'a [u8], body: &'a [u8]) -> Result<Command<'a>, CommandError> {
+        let text = |range: Range<usize>| {
+            std::str::from_utf8(&scratch[range]).map_err(|error| CommandError::Json(error.to_string()))
+        };
+        let mut fields = self.fields;
+        for (at, range) in self.unescaped {
+            fields.pairs[at].1 = text(range)?;
         }
-    }
-
-    fn command<'a>(&self, header: &'a [u8], body: &'a [u8]) -> Result<Command<'a>, CommandError> {
-        let header = std::str::from_utf8(header).map_err(|error| CommandError::Json(error.to_string()))?;
-        let mut fields = Fields::default();
-        for (key, value) in &self.fields {
-            fields.push(key.text(header), value.text(header))?;
-        }
-        let language = self.language.map_or(Language::JAVA, |span| Language::from_name(span.text(header)));
+        let remark = match self.remark {
+            Some(Text::Plain(remark)) => Some(remark),
+            Some(Text::Unescaped(range)) => Some(text(range)?),
+            None => None,
+        };
         Ok(Command {
             code: self.code,
             flag: self.flag,
-            language,
+            language: self.language.map_or(Language::JAVA, Language::from_name),
             opaque: self.opaque,
             version: Version(self.version),
-            remark: self.remark.map(|span| span.text(header)),
+            remark,
             serialization: Serialization::Json,
             fields,
             body,
@@ -141,26 +130,87 @@ impl Scan {
     }
 }
 
-struct Cursor<'a> {
+/// Where the quotes and backslashes of a header stand, found eight bytes at a time, 64 ahead.
+struct Marks<'a> {
     bytes: &'a [u8],
-    at: usize,
+    /// Where the block begins that `mask` is about.
+    block: usize,
+    /// A bit for each mark of the block that was not given out yet.
+    mask: u64,
 }
 
-impl Cursor<'_> {
+impl<'a> Marks<'a> {
+    const BLOCK: usize = 64;
+
+    fn new(bytes: &'a [u8]) -> Marks<'a> {
+        let mut marks = Marks { bytes, block: 0, mask: 0 };
+        marks.fill();
+        marks
+    }
+
+    /// The place of the next mark.
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.mask == 0 {
+            self.block += Self::BLOCK;
+            if self.block >= self.bytes.len() {
+                return None;
+            }
+            self.fill();
+        }
+        let at = self.block + self.mask.trailing_zeros() as usize;
+        self.mask &= self.mask - 1;
+        Some(at)
+    }
+
+    fn fill(&mut self) {
+        let rest = &self.bytes[self.block..];
+        let (words, tail) = rest[..rest.len().min(Self::BLOCK)].as_chunks::<8>();
+        self.mask = 0;
+        for (number, word) in words.iter().enumerate() {
+            self.mask |= marks_of(u64::from_le_bytes(*word)) << (number * 8);
+        }
+        for (number, byte) in tail.iter().enumerate() {
+            self.mask |= u64::from(matches!(byte, b'"' | b'\\')) << (words.len() * 8 + number);
+        }
+    }
+}
+
+/// A bit for each of the eight bytes that is a quote or a backslash, the first byte's lowest.
+#[inline]
+fn marks_of(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const LOW: u64 = ONES * 0x7f;
+    // The top bit of each byte that is not zero; exact, as no carry leaves a byte.
+    let filled = |word: u64| ((word & LOW) + LOW) | word;
+    let unlike = filled(word ^ ONES * b'"' as u64) & filled(word ^ ONES * b'\\' as u64);
+    // Gathers the eight top bits in the highest byte.
+    (((!unlike & !LOW) >> 7).wrapping_mul(0x0102_0408_1020_4080)) >> 56
+}
+
+struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+    /// In step with `at`: the next mark is the next quote or backslash at or behind it.
+    marks: Marks<'a>,
+}
+
+impl<'a> Cursor<'a> {
     /// The next byte that is not white space, without going past it.
     #[inline]
     fn peek(&mut self) -> Option<u8> {
-        let byte = *self.bytes.get(self.at)?;
+        let byte = *self.text.as_bytes().get(self.at)?;
         // Machines write no white space; only its absence is worth being quick about.
         if byte > b' ' { Some(byte) } else { self.peek_behind_space() }
     }
 
     #[cold]
     fn peek_behind_space(&mut self) -> Option<u8> {
-        while matches!(*self.bytes.get(self.at)?, b' ' | b'\t' | b'\n' | b'\r') {
+        let bytes = self.text.as_bytes();
+        while matches!(*bytes.get(self.at)?, b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
         }
-        self.bytes.get(self.at).copied()
+        bytes.get(self.at).copied()
     }
 
     #[inline]
@@ -180,46 +230,73 @@ impl Cursor<'_> {
         self.peek().is_none()
     }
 
+    #[inline]
     fn null(&mut self) -> bool {
-        let is_null = self.peek() == Some(b'n') && self.bytes[self.at..].starts_with(b"null");
+        let is_null = self.peek() == Some(b'n') && self.text.as_bytes()[self.at..].starts_with(b"null");
         if is_null {
             self.at += 4;
         }
         is_null
     }
 
-    fn string_or_null(&mut self) -> Option<Option<Span>> {
-        if self.null() { Some(None) } else { self.string().map(Some) }
+    /// A quote, and the mark that stands for it.
+    #[inline]
+    fn open(&mut self) -> Option<()> {
+        self.take(b'"')?;
+        (self.marks.next()? + 1 == self.at).then_some(())
     }
 
-    /// A text in double quotes, its escapes sound; the span is what stands between them.
+    /// A text in double quotes without escapes.
     #[inline]
-    fn string(&mut self) -> Option<Span> {
-        self.take(b'"')?;
-        let start = self.at;
-        let mut escaped = false;
-        loop {
-            let text = self.bytes.get(self.at..)?;
-            let run = text.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-            self.at += run;
-            if text[run] == b'"' {
-                break;
-            }
-            escaped = true;
-            self.at += escape(&text[run..])?.1;
+    fn plain(&mut self) -> Option<&'a str> {
+        self.open()?;
+        let end = self.marks.next()?;
+        let text = self.text.get(self.at..end)?;
+        self.at = end + 1;
+        (self.text.as_bytes()[end] == b'"').then_some(text)
+    }
+
+    /// A text in double quotes, its escapes sound; with escapes it is written into `scratch`.
+    #[inline]
+    fn string(&mut self, scratch: &mut Vec<u8>) -> Option<Text<'a>> {
+        self.open()?;
+        let mark = self.marks.next()?;
+        if self.text.as_bytes()[mark] == b'"' {
+            let text = self.text.get(self.at..mark)?;
+            self.at = mark + 1;
+            return Some(Text::Plain(text));
         }
-        let end = self.at;
-        self.at += 1;
-        Some(Span { start: start as u32, end: end as u32, escaped })
+        self.unescaped(mark, scratch).map(Text::Unescaped)
+    }
+
+    /// The rest of a text whose first escape is at `mark`, written into `scratch`.
+    fn unescaped(&mut self, mut mark: usize, scratch: &mut Vec<u8>) -> Option<Range<usize>> {
+        let bytes = self.text.as_bytes();
+        let start = scratch.len();
+        loop {
+            scratch.extend_from_slice(&bytes[self.at..mark]);
+            if bytes[mark] == b'"' {
+                self.at = mark + 1;
+                return Some(start..scratch.len());
+            }
+            let (character, length) = escape(&bytes[mark..])?;
+            scratch.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            self.at = mark + length;
+            // The escaped character, or the escape of a second surrogate, may be a mark itself.
+            mark = self.marks.next()?;
+            while mark < self.at {
+                mark = self.marks.next()?;
+            }
+        }
     }
 
     fn integer(&mut self) -> Option<i32> {
         self.peek()?;
-        let start = self.at;
-        while self.bytes.get(self.at).is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-') {
-            self.at += 1;
-        }
-        std::str::from_utf8(&self.bytes[start..self.at]).ok()?.parse().ok()
+        let digits = &self.text.as_bytes()[self.at..];
+        let length = digits.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'-')?;
+        let number = self.text.get(self.at..self.at + length)?.parse().ok();
+        self.at += length;
+        number
     }
 }
 
@@ -254,25 +331,6 @@ fn escape(text: &[u8]) -> Option<(char, usize)> {
         _ => return None,
     };
     Some((plain, 2))
-}
-
-/// Resolves the escapes, which are sound, and returns the new length. A character never takes more bytes than its
-/// escape did, so the text shrinks where it stands.
-fn unescape_in_place(text: &mut [u8]) -> usize {
-    let (mut read, mut written) = (0, 0);
-    while let Some(run) = text[read..].iter().position(|byte| *byte == b'\\') {
-        text.copy_within(read..read + run, written);
-        read += run;
-        written += run;
-        let Some((character, length)) = escape(&text[read..]) else { break };
-        let mut utf8 = [0; 4];
-        let encoded = character.encode_utf8(&mut utf8).as_bytes();
-        text[written..written + encoded.len()].copy_from_slice(encoded);
-        read += length;
-        written += encoded.len();
-    }
-    text.copy_within(read.., written);
-    written + text.len() - read
 }
 
 /// Reads a header that Java's lenient reader takes and the pass above does not: numbers as texts or texts as numbers,
@@ -348,8 +406,7 @@ mod tests {
     use super::*;
 
     fn with<T>(header: &str, check: impl FnOnce(Result<Command<'_>, CommandError>) -> T) -> T {
-        let mut bytes = header.as_bytes().to_vec();
-        check(decode(&mut bytes, b"body", &mut Vec::new()))
+        check(decode(header.as_bytes(), b"body", &mut Vec::new()))
     }
 
     const SEND: &str = "{\"code\":310,\"extFields\":{\"a\":\"group\",\"i\":\"KEYS\\u0001k\\u0002\\u00e9\\ud83d\\ude00\"},\
@@ -357,7 +414,7 @@ mod tests {
 
     #[test]
     fn the_usual_form_is_read_without_the_tolerant_reader() {
-        assert!(Scan::default().read(SEND.as_bytes()).is_some());
+        assert!(Scan::read(SEND, &mut Vec::new()).is_some());
         with(SEND, |command| {
             let command = command.unwrap();
             assert_eq!((command.code, command.opaque, command.language.0), (310, 7, 9));
@@ -371,7 +428,7 @@ mod tests {
     fn unusual_forms_are_read_by_the_tolerant_reader() {
         let odd = "{\"code\":\"11\",\"language\":3,\"flag\":null,\"unknown\":[1],\"opaque\":5,\
                    \"extFields\":{\"queueId\":4,\"order\":true,\"none\":null},\"remark\":\"r\"}";
-        assert!(Scan::default().read(odd.as_bytes()).is_none());
+        assert!(Scan::read(odd, &mut Vec::new()).is_none());
         with(odd, |command| {
             let command = command.unwrap();
             assert_eq!((command.code, command.opaque, command.language.0), (11, 5, 3));

@@ -1,8 +1,8 @@
 //! Commands: what stands in a frame. A request, or the answer to one; both have the same form.
 //!
-//! Decoding borrows everything from the frame. Text that is escaped in JSON is unescaped where it stands, so even the
-//! properties of a message, which always carry escapes, cost no allocation. Headers that are written in an unusual way
-//! take a slower path through the tolerant JSON reader. Java: `RemotingCommand`, `RocketMQSerializable`.
+//! Decoding borrows everything from the frame. Text that is escaped in JSON, as a message's properties always are, is
+//! written out into a buffer that is used again and again, so it costs no allocation. Headers that are written in an
+//! unusual way take a slower path through the tolerant JSON reader. Java: `RemotingCommand`, `RocketMQSerializable`.
 
 mod binary;
 mod json;
@@ -121,17 +121,17 @@ pub struct Command<'a> {
 }
 
 impl<'a> Command<'a> {
-    /// Decodes the command in `bytes`, which are the frame's. The header is changed in place (escapes are resolved);
-    /// `scratch` holds the text of a header that was written in an unusual way.
-    pub fn decode(bytes: &'a mut [u8], frame: &Frame, scratch: &'a mut Vec<u8>) -> Result<Command<'a>, CommandError> {
+    /// Decodes the command in `bytes`, which are the frame's. `scratch` holds what is not to be read as it stands there:
+    /// texts with escapes, and all texts of a header that was written in an unusual way.
+    pub fn decode(bytes: &'a [u8], frame: &Frame, scratch: &'a mut Vec<u8>) -> Result<Command<'a>, CommandError> {
         if frame.header.len() > HEADER_BYTES_MAX {
             return Err(CommandError::HeaderTooLong { bytes: frame.header.len() });
         }
-        let (head, body) = bytes.split_at_mut(frame.body.start);
-        let header = &mut head[frame.header.clone()];
+        let header = &bytes[frame.header.clone()];
+        let body = &bytes[frame.body.start..];
         match frame.serialization {
-            Serialization::Json => json::decode(header, &*body, scratch),
-            Serialization::Rocketmq => binary::decode(header, &*body),
+            Serialization::Json => json::decode(header, body, scratch),
+            Serialization::Rocketmq => binary::decode(header, body),
         }
     }
 

@@ -135,7 +135,7 @@ impl Link {
         let mut bad = None;
         let mut scratch = Vec::new();
         let max = pool.options.frame_bytes_max;
-        let found = inbox.drain(&mut input[..count], max, &mut |bytes: &mut [u8], frame: &Frame| {
+        let found = inbox.drain(&input[..count], max, &mut |bytes: &[u8], frame: &Frame| {
             match Command::decode(bytes, frame, &mut scratch) {
                 Ok(command) if command.is_response() => {
                     if !connection.answered(command.opaque, || Response::of(&command)) {

@@ -200,7 +200,7 @@ impl<S: Service> Conn<S> {
         let mut pass = Pass { frames: thread.common.options.turn_frames_max, bytes: input.len() };
         let mut flow = Flow::Continue;
         if std::mem::take(&mut state.behind) {
-            flow = self.handle(thread, state, &mut [], &mut pass);
+            flow = self.handle(thread, state, &[], &mut pass);
         }
         while flow == Flow::Continue && state.end.is_none() && pass.bytes > 0 {
             match state.socket.poll_read(context, &mut input) {
@@ -208,7 +208,7 @@ impl<S: Service> Conn<S> {
                 Poll::Ready(Ok(count)) => {
                     self.active.set(true);
                     pass.bytes = pass.bytes.saturating_sub(count);
-                    flow = self.handle(thread, state, &mut input[..count], &mut pass);
+                    flow = self.handle(thread, state, &input[..count], &mut pass);
                 }
                 Poll::Ready(Err(_)) => state.end = Some(End::Broken),
                 Poll::Pending => return,
@@ -218,14 +218,14 @@ impl<S: Service> Conn<S> {
     }
 
     /// Handles the frames that are whole with `data`.
-    fn handle(&self, thread: &Thread<S>, state: &mut State<S::Ticket>, data: &mut [u8], pass: &mut Pass) -> Flow {
+    fn handle(&self, thread: &Thread<S>, state: &mut State<S::Ticket>, data: &[u8], pass: &mut Pass) -> Flow {
         let State { inbox, output, tickets, .. } = state;
         let options = &thread.common.options;
         output.lend_buffer(|| thread.spare_buffer());
         let frames_before = pass.frames;
         let mut bad: Option<CommandError> = None;
         let mut scratch = thread.scratch.borrow_mut();
-        let found = inbox.drain(data, options.frame_bytes_max, &mut |bytes: &mut [u8], frame: &Frame| {
+        let found = inbox.drain(data, options.frame_bytes_max, &mut |bytes: &[u8], frame: &Frame| {
             match Command::decode(bytes, frame, &mut scratch) {
                 Ok(command) if command.is_response() => self.answered(&command),
                 Ok(request) => {

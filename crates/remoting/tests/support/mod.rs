@@ -216,9 +216,9 @@ impl Raw {
         loop {
             if let Some(found) = frame::split(&self.input, FRAME_BYTES_MAX).unwrap() {
                 let rest = self.input.split_off(found.len());
-                let mut bytes = std::mem::replace(&mut self.input, rest);
+                let bytes = std::mem::replace(&mut self.input, rest);
                 let mut scratch = Vec::new();
-                let command = Command::decode(&mut bytes, &found, &mut scratch).unwrap();
+                let command = Command::decode(&bytes, &found, &mut scratch).unwrap();
                 return Some(Answer {
                     code: command.code,
                     opaque: command.opaque,
