@@ -10,7 +10,8 @@ use raptormq_remoting::{Listen, Server, ServerOptions};
 use raptormq_store::disk::Disk;
 use raptormq_store::disk::real::RealDisk;
 use raptormq_store::{
-    Clock, OpenError, OptionsError, StoreOptions, SystemClock, TransferLimits, in_memory_bytes, parse_delay_levels,
+    CleanOptions, Clock, Hours, OpenError, OptionsError, StoreOptions, SystemClock, TransferLimits, in_memory_bytes,
+    parse_delay_levels,
 };
 use tokio::sync::oneshot;
 
@@ -277,6 +278,28 @@ pub(crate) fn store_options(config: &StoreConfig) -> Result<StoreOptions, Option
         in_memory_bytes: in_memory_bytes(config.access_message_in_memory_max_ratio.into()),
         query_count_max: config.max_msgs_num_batch as usize,
         delay_levels_ms: parse_delay_levels(&config.message_delay_level)?,
+        clean: clean_options(config)?,
         ..defaults
     })
+}
+
+/// What of the store's settings is about deletion.
+pub(crate) fn clean_options(config: &StoreConfig) -> Result<CleanOptions, OptionsError> {
+    let ms = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let options = CleanOptions {
+        interval_ms: ms(config.clean_resource_interval),
+        segment_interval_ms: ms(config.delete_commit_log_files_interval),
+        queues_interval_ms: ms(config.delete_consume_queue_files_interval),
+        segments_max: config.delete_file_batch_max,
+        retry_interval_ms: ms(config.redelete_hanged_file_interval),
+        hours: Hours::parse(&config.delete_when)?,
+        is_forcible: config.clean_file_forcibly_enable,
+        ..CleanOptions::default()
+    };
+    Ok(options.with_limits(
+        config.file_reserved_time,
+        config.disk_max_used_space_ratio,
+        config.disk_space_clean_forcibly_ratio,
+        config.disk_space_warning_level_ratio,
+    ))
 }

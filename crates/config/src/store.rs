@@ -115,10 +115,10 @@ config! {
         pub commit_interval_commit_log: u64 = "commitIntervalCommitLog" => 200, important, no_effect;
         /// Commit log files that are read at most after a crash.
         pub max_recovery_commitlog_files: u32 = "maxRecoveryCommitlogFiles" => 30, no_effect;
-        /// Used disk in percent above which the store takes no more messages.
-        pub disk_space_warning_level_ratio: u32 = "diskSpaceWarningLevelRatio" [1..=100] => 90, dynamic, no_effect;
-        /// Used disk in percent above which the oldest files are deleted at any hour.
-        pub disk_space_clean_forcibly_ratio: u32 = "diskSpaceCleanForciblyRatio" [1..=100] => 85, dynamic, no_effect;
+        /// Used disk in percent above which the store takes no more messages; taken as 35 to 90.
+        pub disk_space_warning_level_ratio: u32 = "diskSpaceWarningLevelRatio" [1..=100] => 90, dynamic;
+        /// Used disk in percent above which the oldest files are deleted whatever their age; taken as 30 to 85.
+        pub disk_space_clean_forcibly_ratio: u32 = "diskSpaceCleanForciblyRatio" [1..=100] => 85, dynamic;
         /// Kind of lock around an append.
         pub use_reentrant_lock_when_put_message: bool = "useReentrantLockWhenPutMessage" => true, no_effect;
         /// Flush by the clock rather than when told.
@@ -126,23 +126,23 @@ config! {
         /// Milliseconds between two flushes of the consume queues.
         pub flush_interval_consume_queue: u64 = "flushIntervalConsumeQueue" [1..=2147483647] => 1000;
         /// Milliseconds between two looks for files to delete.
-        pub clean_resource_interval: u64 = "cleanResourceInterval" => 10_000, no_effect;
+        pub clean_resource_interval: u64 = "cleanResourceInterval" => 10_000;
         /// Milliseconds between two deletions of commit log files.
-        pub delete_commit_log_files_interval: u64 = "deleteCommitLogFilesInterval" => 100, no_effect;
-        /// Milliseconds between two deletions of consume queue files.
-        pub delete_consume_queue_files_interval: u64 = "deleteConsumeQueueFilesInterval" => 100, no_effect;
-        /// Milliseconds after which a file that is still read is deleted all the same.
+        pub delete_commit_log_files_interval: u64 = "deleteCommitLogFilesInterval" => 100;
+        /// Milliseconds between two batches of queues whose files are deleted.
+        pub delete_consume_queue_files_interval: u64 = "deleteConsumeQueueFilesInterval" => 100;
+        /// Milliseconds after which a file that is still read is deleted all the same; RaptorMQ need not wait.
         pub destroy_maped_file_interval_forcibly: u64 = "destroyMapedFileIntervalForcibly" => 120_000, no_effect;
-        /// Milliseconds between two attempts to delete a file that is still read.
-        pub redelete_hanged_file_interval: u64 = "redeleteHangedFileInterval" => 120_000, no_effect;
+        /// Milliseconds between two attempts to delete a file that could not be deleted.
+        pub redelete_hanged_file_interval: u64 = "redeleteHangedFileInterval" => 120_000;
         /// Hours of the day at which old files are deleted, two digits each, separated by semicolons.
-        pub delete_when: String = "deleteWhen" => "04", important, dynamic, no_effect;
+        pub delete_when: String = "deleteWhen" => "04", important, dynamic;
         /// Used disk in percent above which old files are deleted at any hour; taken as 10 to 95.
-        pub disk_max_used_space_ratio: u32 = "diskMaxUsedSpaceRatio" [0..=100] => 75, dynamic, no_effect;
-        /// Hours for which a commit log file is kept after its last message.
-        pub file_reserved_time: u32 = "fileReservedTime" => 72, important, dynamic, no_effect;
-        /// Files deleted in one go.
-        pub delete_file_batch_max: u32 = "deleteFileBatchMax" => 10, important, dynamic, no_effect;
+        pub disk_max_used_space_ratio: u32 = "diskMaxUsedSpaceRatio" [0..=100] => 75, dynamic;
+        /// Hours for which a commit log file is kept after it was last written.
+        pub file_reserved_time: u32 = "fileReservedTime" => 72, important, dynamic;
+        /// Commit log files deleted at one look.
+        pub delete_file_batch_max: u32 = "deleteFileBatchMax" => 10, important, dynamic;
         /// Index entries that may wait.
         pub put_msg_index_hight_water: u32 = "putMsgIndexHightWater" => 600_000, no_effect;
         /// Bytes of the largest message body.
@@ -212,7 +212,7 @@ config! {
         /// Milliseconds between two writes of the delay offsets.
         pub flush_delay_offset_interval: u64 = "flushDelayOffsetInterval" => 10_000, no_effect;
         /// Delete old files at any hour when the disk is too full.
-        pub clean_file_forcibly_enable: bool = "cleanFileForciblyEnable" => true, important, dynamic, no_effect;
+        pub clean_file_forcibly_enable: bool = "cleanFileForciblyEnable" => true, important, dynamic;
         /// Touch every page of a new file.
         pub warm_maped_file_enable: bool = "warmMapedFileEnable" => false, no_effect;
         /// Correct the offsets of consumers that read from a slave.

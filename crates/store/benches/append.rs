@@ -66,7 +66,10 @@ impl Disk for NowhereDisk {
         Ok(Box::new(()))
     }
     fn usage(&self, _folder: &Path) -> io::Result<Usage> {
-        Ok(Usage { total_bytes: 1, free_bytes: 1 })
+        Ok(Usage { total_bytes: 1, used_bytes: 0, free_bytes: 1 })
+    }
+    fn modified_ms(&self, _path: &Path) -> io::Result<i64> {
+        Ok(i64::MAX)
     }
 }
 

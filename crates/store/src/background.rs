@@ -1,4 +1,4 @@
-//! The store's own work: flushing the log, writing out queues and index, the checkpoint, the next log file.
+//! The store's own work: flushing the log, writing out queues and index, the checkpoint, the next log file, deletion.
 //!
 //! All of it is in two steps, [`Shared::flush_step`] and [`Shared::keep_step`], that look at the time, do what is due and
 //! return. A thread each calls them in a loop; tests call [`Store::step`].
@@ -89,8 +89,8 @@ impl Background {
             shared.flush_step(shared.clock.now_ms());
         })?;
         let keeper = spawn("store-keep", |shared| {
-            shared.keep_step(shared.clock.now_ms());
-            let interval = shared.options.flush_queues_interval_ms.max(1);
+            let wait_ms = shared.keep_step(shared.clock.now_ms());
+            let interval = shared.options.flush_queues_interval_ms.min(wait_ms.unwrap_or(i64::MAX)).max(1);
             shared.signals.keeper.wait(Duration::from_millis(interval as u64));
         })?;
         Ok(Background { threads: vec![flusher, keeper] })
@@ -140,11 +140,17 @@ impl Shared {
         pace.log_timestamp_ms = end.store_timestamp_ms;
     }
 
-    /// Makes the next log file, writes queues and index out, and moves the checkpoint, each when it is due.
-    pub(crate) fn keep_step(&self, now_ms: i64) {
+    /// Makes the next log file, writes queues and index out, moves the checkpoint, and deletes, each when it is due.
+    /// Returns in how many milliseconds there will be more to do, if that is known.
+    pub(crate) fn keep_step(&self, now_ms: i64) -> Option<i64> {
         if let Err(error) = self.log.prepare_segment() {
             tracing::error!(%error, "the next log file could not be made");
         }
+        self.keep_queues(now_ms);
+        self.clean_step(now_ms)
+    }
+
+    fn keep_queues(&self, now_ms: i64) {
         if now_ms - self.pace.lock().queues_written_at_ms < self.options.flush_queues_interval_ms {
             return;
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::checkpoint::Checkpoint;
 use crate::disk::Usage;
-use crate::open::Store;
+use crate::open::{Shared, Store};
 
 /// The state of a store at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -50,12 +50,22 @@ impl Store {
         }
     }
 
-    /// Room on the file systems of the log and of the store's root.
+    /// Room on the file systems of the log, of its folders the emptiest, and of the store's root.
     pub fn disk_usage(&self) -> io::Result<[Usage; 2]> {
-        let options = &self.shared.options;
-        // The folder of the log is made with the first message.
-        let log_folder = options.segment_folder(self.shared.log.appended.value());
-        let log = self.shared.disk.usage(log_folder).or_else(|_| self.shared.disk.usage(&options.root))?;
-        Ok([log, self.shared.disk.usage(&options.root)?])
+        self.shared.disk_usage()
+    }
+}
+
+impl Shared {
+    pub(crate) fn disk_usage(&self) -> io::Result<[Usage; 2]> {
+        let root = self.disk.usage(&self.options.root)?;
+        let mut log: Option<Usage> = None;
+        for folder in &self.options.commit_log_folders {
+            let usage = self.disk.usage(folder)?;
+            if log.is_none_or(|emptiest| usage.used_ratio() < emptiest.used_ratio()) {
+                log = Some(usage);
+            }
+        }
+        Ok([log.unwrap_or(root), root])
     }
 }

@@ -11,6 +11,7 @@
 
 mod background;
 mod checkpoint;
+mod clean;
 pub mod clock;
 mod commit_log;
 mod consume_queue;
@@ -30,6 +31,7 @@ mod unfit;
 mod watermark;
 
 pub use checkpoint::Checkpoint;
+pub use clean::{CleanOptions, Hours, HoursError};
 pub use clock::{Clock, SystemClock};
 pub use commit_log::ReadError;
 pub use consume_queue::Queue;

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::background::{self, Background};
 use crate::checkpoint::CheckpointFile;
+use crate::clean::Clean;
 use crate::clock::Clock;
 use crate::commit_log::CommitLog;
 use crate::consume_queue::Queue;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) is_closed: AtomicBool,
     pub(crate) signals: background::Signals,
     pub(crate) pace: Mutex<background::Pace>,
+    pub(crate) clean: Clean,
     pub(crate) appended_count: AtomicU64,
     pub(crate) appended_bytes: AtomicU64,
     pub(crate) opened_at_ms: i64,
@@ -148,6 +150,7 @@ impl Store {
         let mut found = Found::default();
         let shared = Shared::load(options, disk, clock, lock, &mut found)?;
         let recovered = shared.recover(&found).map_err(|error| OpenError::Io { root, error })?;
+        shared.begin_cleaning();
         Ok(Store { shared: Arc::new(shared), background: Mutex::new(None), recovered })
     }
 
@@ -217,7 +220,7 @@ impl Store {
         self.shared.log.appended.value()
     }
 
-    /// Whether messages are accepted. They are not once the store is closed or its disk failed.
+    /// Whether messages are accepted. They are not once the store is closed or its disk failed, nor while it is full.
     pub fn is_writeable(&self) -> bool {
         self.shared.is_writeable()
     }
@@ -258,6 +261,7 @@ impl Shared {
         let index = Index::load(disk.clone(), options.clone(), leftovers)?;
         let checkpoint = CheckpointFile::load(&*disk, &options.root)?;
         let opened_at_ms = clock.now_ms();
+        let clean = Clean::new(options.clean.clone(), opened_at_ms);
         Ok(Shared {
             options,
             disk,
@@ -274,6 +278,7 @@ impl Shared {
             is_closed: AtomicBool::new(false),
             signals: background::Signals::default(),
             pace: Mutex::default(),
+            clean,
             appended_count: AtomicU64::new(0),
             appended_bytes: AtomicU64::new(0),
             opened_at_ms,
@@ -285,6 +290,7 @@ impl Shared {
         !self.is_closed.load(Ordering::Acquire)
             && !self.log.has_failed()
             && !self.has_queue_error.load(Ordering::Acquire)
+            && !self.clean.is_full()
     }
 
     fn close(&self) -> io::Result<()> {
@@ -293,6 +299,7 @@ impl Shared {
         self.dispatched.stop();
         self.log.appended.stop();
         closed?;
+        self.end_cleaning()?;
         self.log.discard_prepared()?;
         let written = self.write_tails();
         self.disk.remove(&self.options.root.join("abort"))?;

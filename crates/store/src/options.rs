@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Bytes of a consume queue unit; queue files hold whole ones.
+use crate::clean::{CleanOptions, HoursError};
 use crate::consume_queue::unit::UNIT_BYTES;
 
 /// Settings of a store. [`StoreOptions::new`] has the original's defaults.
@@ -52,6 +52,8 @@ pub struct StoreOptions {
     pub query_count_max: usize,
     /// Delay of each level in milliseconds, level 1 first (`messageDelayLevel`).
     pub delay_levels_ms: Vec<i64>,
+    /// What is deleted when.
+    pub clean: CleanOptions,
 }
 
 /// How much one read may answer.
@@ -69,6 +71,9 @@ pub enum OptionsError {
     /// A delay level that is no number with a unit.
     #[error("messageDelayLevel: {0:?} is not a number followed by s, m, h or d")]
     DelayLevel(String),
+    /// Hours that are none.
+    #[error(transparent)]
+    Hours(#[from] HoursError),
     /// A size below what the formats need.
     #[error("{key} is {value}, but at least {min} is needed")]
     TooSmall {
@@ -114,6 +119,7 @@ impl StoreOptions {
             in_memory_bytes: in_memory_bytes(IN_MEMORY_PERCENT),
             query_count_max: 64,
             delay_levels_ms: parse_delay_levels(DELAY_LEVELS).expect("the original's levels are valid"),
+            clean: CleanOptions::default(),
         }
     }
 

@@ -80,9 +80,8 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     put("startAcceptSendRequestTimeStamp", start_ms.to_string());
     put("pullRequestsHeld", broker.holds.len().to_string());
     if let Ok([log, root]) = broker.store.disk_usage() {
-        let ratio = |total: u64, free: u64| (1.0 - free as f64 / total.max(1) as f64).to_string();
-        put("commitLogDiskRatio", ratio(log.total_bytes, log.free_bytes));
-        put("consumeQueueDiskRatio", ratio(root.total_bytes, root.free_bytes));
+        put("commitLogDiskRatio", log.used_ratio().to_string());
+        put("consumeQueueDiskRatio", root.used_ratio().to_string());
         let total = readable_bytes(i64::try_from(log.total_bytes).unwrap_or(i64::MAX));
         let free = readable_bytes(i64::try_from(log.free_bytes).unwrap_or(i64::MAX));
         put("commitLogDirCapacity", format!("Total : {total}, Free : {free}."));

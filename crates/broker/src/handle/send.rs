@@ -531,8 +531,7 @@ fn put_outcome(broker: &Broker, status: PutStatus) -> Result<(), Failure> {
 }
 
 fn not_available(broker: &Broker) -> Failure {
-    let ratio = |usage: raptormq_store::disk::Usage| 1.0 - usage.free_bytes as f64 / (usage.total_bytes.max(1)) as f64;
-    let [log, root] = broker.store.disk_usage().map_or([-1.0, -1.0], |usage| usage.map(ratio));
+    let [log, root] = broker.store.disk_usage().map_or([-1.0, -1.0], |usage| usage.map(|usage| usage.used_ratio()));
     let remark = format!(
         "service not available now. It may be caused by one of the following reasons: the broker's disk is full \
          [CL: {log:5.2} CQ: {root:5.2} INDEX: {root:5.2}], messages are put to the slave, message store has been shut \

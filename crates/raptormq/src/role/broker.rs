@@ -1,5 +1,6 @@
 //! `mqbroker`: a broker as a process.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,7 +40,10 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
     let program = invocation.program.as_str();
     let environment = super::environment(&invocation);
     let mut settings = BrokerSettings::new(&environment);
-    let remarks = match load(&mut settings, &options) {
+    let remarks = match load(&mut settings, &options).and_then(|remarks| {
+        take_system_properties(&mut settings, &invocation.system_properties)?;
+        Ok(remarks)
+    }) {
         Ok(remarks) => remarks,
         Err(refusal) => return super::refuse(program, &refusal),
     };
@@ -70,6 +74,30 @@ fn load(settings: &mut BrokerSettings, options: &Options) -> Result<Remarks, Con
     Ok(remarks)
 }
 
+/// Takes the thresholds that the original reads from system properties, as parts of the disk from 0 to 1. They override the
+/// keys. Java: `DefaultMessageStore.CleanCommitLogService`.
+fn take_system_properties(
+    settings: &mut BrokerSettings,
+    properties: &BTreeMap<String, String>,
+) -> Result<(), ConfigError> {
+    let store = &mut settings.store;
+    let thresholds = [
+        ("rocketmq.broker.diskSpaceWarningLevelRatio", &mut store.disk_space_warning_level_ratio),
+        ("rocketmq.broker.diskSpaceCleanForciblyRatio", &mut store.disk_space_clean_forcibly_ratio),
+    ];
+    for (key, percent) in thresholds {
+        match properties.get(key).map(|value| value.parse::<f64>()) {
+            None => {}
+            Some(Ok(ratio)) if (0.0..=1.0).contains(&ratio) => *percent = (ratio * 100.0).round() as u32,
+            Some(_) => {
+                let reason = "not a part of the disk; expected a number from 0 to 1, as 0.85";
+                return Err(ConfigError::Refused { key: format!("-D{key}"), reason });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The line that tells scripts that the broker is up; `address` is the one that it registers.
 pub(crate) fn boot_line(broker: &BrokerConfig, address: &str) -> String {
     let line = format!("The broker[{}, {address}] boot success. serializeType=JSON", broker.broker_name);
@@ -91,4 +119,23 @@ fn serve(settings: BrokerSettings) -> anyhow::Result<()> {
     finish(running.shutdown());
     tracing::info!("stopped");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_come_from_system_properties_too() {
+        let taken = |value: &str| {
+            let mut settings = BrokerSettings::new(&raptormq_config::Environment::default());
+            let key = "rocketmq.broker.diskSpaceWarningLevelRatio".to_owned();
+            take_system_properties(&mut settings, &BTreeMap::from([(key, value.to_owned())])).ok()?;
+            Some((settings.store.disk_space_warning_level_ratio, settings.store.disk_space_clean_forcibly_ratio))
+        };
+        assert_eq!((taken("0.8"), taken("1")), (Some((80, 85)), Some((100, 85))));
+        for wrong in ["", "x", "80", "-0.1", "NaN"] {
+            assert_eq!(taken(wrong), None, "{wrong:?}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ use crate::options::StoreOptions;
 use crate::watermark::Watermark;
 
 mod append;
+mod clean;
 mod read;
 pub(crate) mod recover;
 

@@ -119,15 +119,22 @@ impl QueueFiles {
             file_start += self.file_bytes;
         }
         while file_start < end * UNIT_BYTES as i64 {
-            self.open.lock().files.remove(&(queue.serial, file_start));
-            self.unsynced.lock().files.remove(&(queue.serial, file_start));
-            match self.disk.remove(&self.path(queue, file_start)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            self.delete(queue, file_start / self.file_bytes)?;
             file_start += self.file_bytes;
         }
         Ok(())
+    }
+
+    /// Removes the file of that number, counted from the queue's offset 0. Returns whether it was there.
+    pub(crate) fn delete(&self, queue: &Queue, number: i64) -> io::Result<bool> {
+        let file_start = number * self.file_bytes;
+        self.open.lock().files.remove(&(queue.serial, file_start));
+        self.unsynced.lock().files.remove(&(queue.serial, file_start));
+        match self.disk.remove(&self.path(queue, file_start)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes everything of a queue. Its handles are let go.

@@ -117,9 +117,14 @@ impl Queue {
             }
         }
         self.set_tail(min, walked.end, walked.last);
+        self.first_file.store(min, Ordering::Release);
         let first = self.unit(files, min).map_err(Unfit::io(&folder))?;
-        if first.is_some_and(|first| first.is_blank() || first.log_offset < loading.log_min) {
-            self.correct_min_offset(files, loading.log_min).map_err(Unfit::io(&folder))?;
+        match first {
+            Some(first) if !first.is_blank() && first.log_offset >= loading.log_min => {
+                self.first_log_offset.store(first.log_offset, Ordering::Release);
+            }
+            Some(_) => self.correct_min_offset(files, loading.log_min).map_err(Unfit::io(&folder))?,
+            None => {}
         }
         Ok(())
     }
@@ -162,6 +167,7 @@ impl Queue {
         tail.written = end;
         tail.last = last;
         tail.units.clear();
+        self.first_file.fetch_min(end, Ordering::AcqRel);
         self.max_offset.store(end, Ordering::Release);
         self.next_offset.store(end, Ordering::Release);
     }
@@ -216,6 +222,8 @@ impl Queue {
             self.max_offset.store(from, Ordering::Release);
         }
         self.min_offset.fetch_min(from, Ordering::AcqRel);
+        // Another message may come there.
+        self.first_log_offset.store(-1, Ordering::Release);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+mod clean;
 pub(crate) mod files;
 pub(crate) mod load;
 pub(crate) mod table;
@@ -46,6 +47,10 @@ pub struct Queue {
     /// Units up to here can be read.
     max_offset: AtomicI64,
     min_offset: AtomicI64,
+    /// The messages from the minimum on lie at this log offset or behind it; -1 when that is not known.
+    first_log_offset: AtomicI64,
+    /// No file begins before this unit.
+    first_file: AtomicI64,
     tail: Mutex<Tail>,
 }
 
@@ -59,6 +64,13 @@ struct Tail {
     /// Encoded units; bounded by what is appended between two steps of the background, which the append itself takes
     /// over at [`UNWRITTEN_MAX`].
     units: Vec<u8>,
+}
+
+impl Tail {
+    /// The last unit, if it is known without reading it.
+    fn last_unit(&self) -> Option<Unit> {
+        self.units.last_chunk().map(Unit::decode).or(self.last)
+    }
 }
 
 impl Queue {
@@ -76,10 +88,24 @@ impl Queue {
         self.is_deleted.load(Ordering::Acquire)
     }
 
+    /// Notes that the messages from the minimum on lie at this log offset or behind it.
+    pub(crate) fn begins_at(&self, log_min: i64) {
+        self.first_log_offset.fetch_max(log_min, Ordering::AcqRel);
+    }
+
+    /// Says that the topic was deleted: nothing is written to the files any more once this returned.
+    pub(crate) fn mark_deleted(&self) {
+        let _tail = self.tail.lock();
+        self.is_deleted.store(true, Ordering::Release);
+    }
+
     /// Adds the next unit, to be read from now on; returns whether it is time to write the tail out. Called under the
     /// dispatch lock, so in the order of the log.
     pub(crate) fn push(&self, unit: &Unit) -> bool {
         let mut tail = self.tail.lock();
+        if self.max_offset() == 0 && !unit.is_blank() {
+            self.first_log_offset.store(unit.log_offset, Ordering::Release);
+        }
         tail.units.extend_from_slice(&unit.encode());
         let unwritten = tail.units.len() / UNIT_BYTES;
         self.max_offset.store(tail.written + unwritten as i64, Ordering::Release);
@@ -108,8 +134,7 @@ impl Queue {
 
     /// The last unit, if it is known without reading it.
     pub(crate) fn kept_last_unit(&self) -> Option<Unit> {
-        let tail = self.tail.lock();
-        tail.units.last_chunk().map(Unit::decode).or(tail.last)
+        self.tail.lock().last_unit()
     }
 
     /// Copies units from `from` on into `into`, as many as are there, and returns their number: 0 from the end on.
@@ -161,14 +186,6 @@ impl Queue {
             }
         }
         Ok(low)
-    }
-
-    /// Moves the minimum to the first unit that lies at `log_min` or behind it.
-    pub(crate) fn correct_min_offset(&self, files: &QueueFiles, log_min: i64) -> io::Result<()> {
-        let range = self.min_offset()..self.max_offset();
-        let min = self.partition_point(files, range, |unit| Ok(!unit.is_blank() && unit.log_offset >= log_min))?;
-        self.min_offset.store(min, Ordering::Release);
-        Ok(())
     }
 }
 

@@ -98,7 +98,7 @@ impl QueueTable {
         let _changing = self.changing.lock();
         let Some(topic) = self.topics.pin().remove(topic).cloned() else { return Vec::new() };
         let queues: Vec<_> = topic.queues.write().values().cloned().collect();
-        queues.iter().for_each(|queue| queue.is_deleted.store(true, Ordering::Release));
+        queues.iter().for_each(|queue| queue.mark_deleted());
         queues
     }
 
@@ -129,6 +129,8 @@ fn new_queue(topic: Arc<str>, queue_id: i32, serial: u64) -> Queue {
         is_deleted: AtomicBool::new(false),
         max_offset: AtomicI64::new(0),
         min_offset: AtomicI64::new(0),
+        first_log_offset: AtomicI64::new(-1),
+        first_file: AtomicI64::new(0),
         tail: Mutex::new(Tail::default()),
     }
 }

@@ -63,8 +63,11 @@ pub trait Disk: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Room on the file system of `folder`.
+    /// Room on the file system of `folder`, or of where it will be made.
     fn usage(&self, folder: &Path) -> io::Result<Usage>;
+
+    /// When a file was last written, in milliseconds since 1970.
+    fn modified_ms(&self, path: &Path) -> io::Result<i64>;
 }
 
 /// A file of fixed length.
@@ -121,8 +124,20 @@ pub struct Entry {
 pub struct Usage {
     /// All of it.
     pub total_bytes: u64,
-    /// What can still be written.
+    /// What holds files.
+    pub used_bytes: u64,
+    /// What can still be written; less than the rest where the system keeps some for itself.
     pub free_bytes: u64,
+}
+
+impl Usage {
+    /// The part that is used, 0 to 1: what `df` prints, in whole percents rounded up. The original compares and reports
+    /// this (Java: `UtilAll.getDiskPartitionSpaceUsedPercent`).
+    pub fn used_ratio(&self) -> f64 {
+        let room = self.used_bytes.saturating_add(self.free_bytes).max(1);
+        let percent = (u128::from(self.used_bytes) * 100).div_ceil(room.into());
+        percent as f64 / 100.0
+    }
 }
 
 /// The range as positions in a slice; `InvalidInput` when it is not within `len` bytes.
@@ -134,5 +149,18 @@ fn checked_range(at: u64, count: u64, len: u64) -> io::Result<std::ops::Range<us
             io::ErrorKind::InvalidInput,
             format!("{count} bytes at {at} are not within a file of {len} bytes"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_is_said_as_df_does() {
+        let ratio = |used_bytes, free_bytes| Usage { total_bytes: 1000, used_bytes, free_bytes }.used_ratio();
+        // Of 1000, 100 are the system's own.
+        assert_eq!((ratio(0, 900), ratio(450, 450), ratio(451, 449), ratio(900, 0)), (0.0, 0.5, 0.51, 1.0));
+        assert_eq!((ratio(0, 0), ratio(u64::MAX, u64::MAX)), (0.0, 1.0));
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -62,10 +63,17 @@ impl Disk for RealDisk {
         self.create_folder(folder)?;
         let mut aside = path.as_os_str().to_owned();
         aside.push(".tmp");
-        let mut file = File::create(&aside)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)?;
+        let write = || {
+            let mut file = File::create(&aside)?;
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&aside, path)
+        };
+        if let Err(error) = write() {
+            // On a full disk it would take away room; where it was never made there is nothing to remove.
+            let _ = fs::remove_file(&aside);
+            return Err(error);
+        }
         self.sync_folder(folder)
     }
 
@@ -144,11 +152,25 @@ impl Disk for RealDisk {
     }
 
     fn usage(&self, folder: &Path) -> io::Result<Usage> {
-        let stat = rustix::fs::statvfs(folder)?;
+        let mut found = Err(rustix::io::Errno::NOENT);
+        for folder in folder.ancestors() {
+            found = rustix::fs::statvfs(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+            if !matches!(found, Err(rustix::io::Errno::NOENT)) {
+                break;
+            }
+        }
+        let stat = found?;
         Ok(Usage {
             total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+            used_bytes: stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize),
             free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
         })
+    }
+
+    fn modified_ms(&self, path: &Path) -> io::Result<i64> {
+        let modified = fs::metadata(path)?.modified()?;
+        // A file from before 1970 counts as one of 1970.
+        Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
     }
 }
 
@@ -327,6 +349,19 @@ mod tests {
         let late = file.view(0, 5).unwrap();
         assert_ne!(early.as_ptr(), late.as_ptr());
         assert_eq!((early.as_ref(), late.as_ref()), (b"hello".as_slice(), b"hello".as_slice()));
+    }
+
+    #[test]
+    fn room_and_age_are_those_of_the_file_system() {
+        let folder = tempfile::tempdir().unwrap();
+        let usage = RealDisk.usage(folder.path()).unwrap();
+        assert!(usage.total_bytes >= usage.used_bytes && usage.total_bytes >= usage.free_bytes, "{usage:?}");
+        assert_eq!(RealDisk.usage(&folder.path().join("to/be/made")).unwrap().total_bytes, usage.total_bytes);
+        let path = folder.path().join("f");
+        RealDisk.create(&path, 10, Space::Sparse).unwrap();
+        let aged = UNIX_EPOCH + std::time::Duration::from_millis(1_700_000_000_123);
+        File::options().write(true).open(&path).unwrap().set_modified(aged).unwrap();
+        assert_eq!(RealDisk.modified_ms(&path).unwrap(), 1_700_000_000_123);
     }
 
     #[test]

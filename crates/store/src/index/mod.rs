@@ -13,6 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::disk::{Disk, LogFile};
 use crate::options::StoreOptions;
 
+mod clean;
 mod file;
 mod format;
 mod load;
@@ -45,6 +46,8 @@ struct State {
     finished: usize,
     /// How many of the first files are on disk for good.
     synced: usize,
+    /// How many files stood before the first one since the store was opened.
+    deleted: usize,
     /// What recovery must not put in again.
     resume: Resume,
 }
@@ -148,15 +151,15 @@ impl Index {
         let mut found = Found::default();
         let key_hash = index_hash(wanted.java_hash);
         let mut budget = QUERY_ENTRIES_MAX;
-        let count = {
+        let numbers = {
             let state = self.state.lock();
             if let Some(last) = state.files.iter().rev().find(|file| file.header.next_entry > 1) {
                 found.last_timestamp_ms = last.header.end_ms;
                 found.last_log_offset = last.header.end_offset;
             }
-            state.files.len()
+            state.deleted..state.deleted + state.files.len()
         };
-        for number in (0..count).rev() {
+        for number in numbers.rev() {
             let Some(chain) = self.chain(number, key_hash)? else { break };
             let header = chain.header;
             if header.next_entry > 1 && header.begin_ms <= wanted.end_ms && header.end_ms >= wanted.begin_ms {
@@ -171,9 +174,10 @@ impl Index {
     }
 
     /// What a query needs of a file, taken under the lock: the entries in memory that the chain starts with. The others
-    /// are read without it.
+    /// are read without it. Files are counted from the first that was there when the store was opened.
     fn chain(&self, number: usize, key_hash: i32) -> io::Result<Option<Chain>> {
         let mut state = self.state.lock();
+        let Some(number) = number.checked_sub(state.deleted) else { return Ok(None) };
         let finished = number < state.finished;
         let Some(file) = state.files.get_mut(number) else { return Ok(None) };
         let slot = file.layout.slot_of(key_hash);

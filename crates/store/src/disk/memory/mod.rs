@@ -40,6 +40,10 @@ struct State {
     next_file: FileId,
     locked: BTreeSet<PathBuf>,
     fault: Option<Fault>,
+    /// What [`MemoryDisk::set_usage`] was told, by folder.
+    usages: BTreeMap<PathBuf, Usage>,
+    /// What [`MemoryDisk::set_modified`] was told; files not mentioned are as new as can be.
+    modified_ms: BTreeMap<PathBuf, i64>,
     neglect: Option<Neglect>,
     recorder: Option<Recorder>,
 }
@@ -82,6 +86,16 @@ impl MemoryDisk {
     /// Makes the disk neglect something from now on, as do the disks that crashes make of it.
     pub fn neglect(&self, neglect: Neglect) {
         self.state.lock().neglect = Some(neglect);
+    }
+
+    /// Says what [`Disk::usage`] answers for a folder and those in it. While nothing is free, no file can be made there.
+    pub fn set_usage(&self, folder: &Path, usage: Usage) {
+        self.state.lock().usages.insert(folder.to_owned(), usage);
+    }
+
+    /// Says what [`Disk::modified_ms`] answers for a file.
+    pub fn set_modified(&self, path: &Path, modified_ms: i64) {
+        self.state.lock().modified_ms.insert(path.to_owned(), modified_ms);
     }
 
     /// How many operations are not synced.
@@ -198,6 +212,10 @@ impl State {
         file
     }
 
+    fn usage_of(&self, path: &Path) -> Option<Usage> {
+        path.ancestors().find_map(|folder| self.usages.get(folder)).copied()
+    }
+
     fn take_fault(&mut self, is_this: impl Fn(Fault) -> bool) -> Option<Fault> {
         self.fault.take_if(|fault| is_this(*fault))
     }
@@ -217,7 +235,8 @@ fn not_found(path: &Path) -> io::Error {
 impl Disk for MemoryDisk {
     fn create(&self, path: &Path, len: u64, _space: Space) -> io::Result<Arc<dyn LogFile>> {
         let mut state = self.state.lock();
-        if state.take_fault(|fault| fault == Fault::Create).is_some() {
+        let is_full = state.usage_of(path).is_some_and(|usage| usage.free_bytes == 0);
+        if is_full || state.take_fault(|fault| fault == Fault::Create).is_some() {
             return Err(io::ErrorKind::StorageFull.into());
         }
         if state.live.names.contains_key(path) {
@@ -348,10 +367,19 @@ impl Disk for MemoryDisk {
         Ok(self.state.lock().live.changed.get(folder).copied())
     }
 
-    fn usage(&self, _folder: &Path) -> io::Result<Usage> {
-        let total_bytes = 1 << 40;
-        let used: u64 = self.files().values().map(|content| content.len() as u64).sum();
-        Ok(Usage { total_bytes, free_bytes: total_bytes.saturating_sub(used) })
+    fn usage(&self, folder: &Path) -> io::Result<Usage> {
+        let state = self.state.lock();
+        Ok(state.usage_of(folder).unwrap_or_else(|| {
+            let total_bytes: u64 = 1 << 40;
+            let used_bytes = state.live.contents.values().map(|content| content.len() as u64).sum();
+            Usage { total_bytes, used_bytes, free_bytes: total_bytes.saturating_sub(used_bytes) }
+        }))
+    }
+
+    fn modified_ms(&self, path: &Path) -> io::Result<i64> {
+        let state = self.state.lock();
+        state.live.file(path).ok_or_else(|| not_found(path))?;
+        Ok(state.modified_ms.get(path).copied().unwrap_or(i64::MAX))
     }
 }
 

@@ -1,0 +1,57 @@
+//! Queues whose first messages were deleted with their log files.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use super::Queue;
+use super::files::QueueFiles;
+
+impl Queue {
+    /// Makes the first message that lies at `log_min` or behind it the queue's first, and deletes the files before it.
+    /// Returns how many files that were.
+    ///
+    /// The file that holds the last written unit stays, because it says how far the queue has come. A queue whose messages
+    /// are all still there, or all gone, is not looked at on disk.
+    pub(crate) fn follow_log(&self, files: &QueueFiles, log_min: i64) -> io::Result<usize> {
+        if self.is_deleted() {
+            return Ok(0);
+        }
+        self.correct_min_offset(files, log_min)?;
+        let last_written = self.tail.lock().written - 1;
+        let units = files.units_per_file();
+        let end = self.min_offset().min(last_written) / units;
+        let first = self.first_file.load(Ordering::Acquire) / units;
+        let mut deleted = 0;
+        for number in first..end {
+            deleted += usize::from(files.delete(self, number)?);
+            self.first_file.store((number + 1) * units, Ordering::Release);
+        }
+        Ok(deleted)
+    }
+
+    /// Moves the minimum to the first unit that lies at `log_min` or behind it.
+    pub(crate) fn correct_min_offset(&self, files: &QueueFiles, log_min: i64) -> io::Result<()> {
+        if self.first_log_offset.load(Ordering::Acquire) >= log_min {
+            return Ok(());
+        }
+        // What comes behind this end lies at the end of the log or behind it.
+        let (end, last) = {
+            let tail = self.tail.lock();
+            (self.max_offset(), tail.last_unit())
+        };
+        let mut first_log_offset = log_min;
+        let mut min = end;
+        if last.is_none_or(|last| last.log_end() > log_min) {
+            min = self.partition_point(files, self.min_offset()..end, |unit| {
+                let is_there = !unit.is_blank() && unit.log_offset >= log_min;
+                if is_there {
+                    first_log_offset = unit.log_offset;
+                }
+                Ok(is_there)
+            })?;
+        }
+        self.min_offset.store(min, Ordering::Release);
+        self.first_log_offset.store(first_log_offset, Ordering::Release);
+        Ok(())
+    }
+}
