@@ -1,7 +1,9 @@
 //! Reading a queue: units first, the log only for what the filter lets through.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -16,6 +18,28 @@ const CHUNK_UNITS: usize = 64;
 
 /// Bytes of the log that are looked at together: about what an answer of 32 messages of a queue among four spans.
 const WINDOW_BYTES: usize = 128 << 10;
+
+/// Bytes at the end of the log that this process wrote so recently that they are taken to be in memory.
+const FRESH_BYTES: u64 = 16 << 20;
+
+/// Bytes of the log whose presence in memory is looked at in one go.
+const PROBE_BYTES: usize = 16 << 10;
+
+/// A message longer than that is not looked for in memory, which would cost as much as reading it.
+const PROBE_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes behind a message that had to be read from the disk that the disk is asked to read as well: who reads old
+/// messages goes on.
+const READ_AHEAD_BYTES: usize = 2 << 20;
+
+/// What a read may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Nothing: only what is in memory is read. `WouldBlock` says that something is not.
+    Memory,
+    /// The disk.
+    Disk,
+}
 
 /// How much a read may answer; the store's own limits hold besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,20 +138,41 @@ impl Store {
         limits: &GetLimits,
         filter: &mut dyn FnMut(i64) -> bool,
     ) -> GetResult {
-        let (min, max) = (queue.min_offset(), queue.max_offset());
-        let nothing = |status, next| GetResult::empty(status, next, (min, max));
-        if max == 0 {
-            return nothing(GetStatus::NoMessageInQueue, 0);
-        } else if from < min {
-            return nothing(GetStatus::OffsetTooSmall, min);
-        } else if from == max {
-            return nothing(GetStatus::OffsetOverflowOne, from);
-        } else if from > max {
-            return nothing(GetStatus::OffsetOverflowBadly, max);
-        }
-        let mut read = Read::new(self, queue, limits, nothing(GetStatus::NoMatchedMessage, from));
-        read.run(max, filter);
+        let mut read = self.begin(queue, from, limits);
+        read.run(filter);
         read.finish()
+    }
+
+    /// As [`Store::get`] as far as it needs no disk: `None` when the first message wanted, or the queue's unit of it, is
+    /// not in memory. A read that comes to such a message later ends before it.
+    pub fn get_cached(
+        &self,
+        queue: &Arc<Queue>,
+        from: i64,
+        limits: &GetLimits,
+        filter: &mut dyn FnMut(i64) -> bool,
+    ) -> Option<GetResult> {
+        let mut read = self.begin(queue, from, limits);
+        read.patience = Patience::Memory;
+        read.run(filter);
+        (!read.needs_disk || read.result.count > 0).then(|| read.finish())
+    }
+
+    /// A read from an offset on. Where there is nothing to read, it has its result already.
+    fn begin<'a>(&'a self, queue: &'a Queue, from: i64, limits: &'a GetLimits) -> Read<'a> {
+        let (min, max) = (queue.min_offset(), queue.max_offset());
+        let (status, next, end) = if max == 0 {
+            (GetStatus::NoMessageInQueue, 0, 0)
+        } else if from < min {
+            (GetStatus::OffsetTooSmall, min, min)
+        } else if from == max {
+            (GetStatus::OffsetOverflowOne, from, from)
+        } else if from > max {
+            (GetStatus::OffsetOverflowBadly, max, max)
+        } else {
+            (GetStatus::NoMatchedMessage, from, max)
+        };
+        Read { end, ..Read::new(self, queue, limits, GetResult::empty(status, next, (min, max))) }
     }
 
     /// The record at a log offset, if one is there.
@@ -147,6 +192,8 @@ struct Read<'a> {
     queue: &'a Queue,
     limits: &'a GetLimits,
     log_end: i64,
+    /// Where the queue ends for this read.
+    end: i64,
     result: GetResult,
     /// The part of the log that is being looked at.
     window: Window,
@@ -156,6 +203,13 @@ struct Read<'a> {
     skip_log_until: i64,
     /// Log offset of the last unit that was answered.
     last_log_offset: i64,
+    patience: Patience,
+    /// The part of the window that is known to be in memory: from where to where in it.
+    loaded: Range<usize>,
+    /// Log offset from which on everything was written recently.
+    fresh_from: i64,
+    /// The read has ended before something that is not in memory.
+    needs_disk: bool,
 }
 
 /// A stretch of the log within one file.
@@ -182,29 +236,38 @@ impl<'a> Read<'a> {
             queue,
             limits,
             log_end,
+            end: 0,
             result,
             window: Window::default(),
             run: 0..0,
             skip_log_until: 0,
             last_log_offset: log_end,
+            patience: Patience::Disk,
+            loaded: 0..0,
+            fresh_from: log_end - store.shared.appended_bytes.load(Ordering::Relaxed).min(FRESH_BYTES) as i64,
+            needs_disk: false,
         }
     }
 
     /// Walks units until a limit is reached, the queue ends, or as many were looked at as a read may.
-    fn run(&mut self, max: i64, filter: &mut dyn FnMut(i64) -> bool) {
+    fn run(&mut self, filter: &mut dyn FnMut(i64) -> bool) {
         let shared = &*self.store.shared;
         let units_max = (shared.options.filter_bytes_max / UNIT_BYTES).max(self.limits.count);
         let units_max = i64::try_from(units_max).unwrap_or(i64::MAX);
-        let scan_end = max.min(self.result.next_offset.saturating_add(units_max));
+        let scan_end = self.end.min(self.result.next_offset.saturating_add(units_max));
         let mut buffer = [0; CHUNK_UNITS * UNIT_BYTES];
         while self.result.next_offset < scan_end {
             let wanted = ((scan_end - self.result.next_offset) as usize).min(CHUNK_UNITS);
             let into = &mut buffer[..wanted * UNIT_BYTES];
-            let count = match self.queue.read(&shared.files, self.result.next_offset, into) {
+            let count = match self.queue.read(&shared.files, self.result.next_offset, into, self.patience) {
                 Ok(count) if count > 0 => count,
                 Ok(_) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.needs_disk = true;
+                    return;
+                }
                 Err(error) => {
-                    if error.kind() != std::io::ErrorKind::NotFound {
+                    if error.kind() != io::ErrorKind::NotFound {
                         tracing::error!(queue = ?self.queue, %error, "a consume queue cannot be read");
                     }
                     return self.skip_file();
@@ -238,6 +301,10 @@ impl<'a> Read<'a> {
                 }
                 self.skip_log_until = self.store.shared.log.next_segment_start(unit.log_offset);
             }
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.needs_disk = true;
+                return false;
+            }
             Err(error) => {
                 let offset = self.result.next_offset;
                 tracing::error!(queue = ?self.queue, offset, %error, "a message is passed over");
@@ -270,14 +337,37 @@ impl<'a> Read<'a> {
                 self.close_run();
                 let bytes = self.store.shared.log.window(unit.log_offset, unit.size as usize, WINDOW_BYTES)?;
                 self.window = Window { start: unit.log_offset, bytes };
+                self.loaded = 0..0;
                 0..unit.size as usize
             }
         };
+        self.load(&position)?;
         let record = &self.window.bytes[position.clone()];
         if is_record_of(record, self.queue.queue_id, self.result.next_offset, unit.log_offset) {
             return Ok(position);
         }
         Err(damaged("not the message that the queue names"))
+    }
+
+    /// Makes sure that a part of the window is in memory before it is looked at, as far as the read may wait.
+    fn load(&mut self, position: &Range<usize>) -> Result<(), ReadError> {
+        let start = self.window.start + position.start as i64;
+        let is_loaded = self.loaded.start <= position.start && position.end <= self.loaded.end;
+        if is_loaded || start >= self.fresh_from {
+            return Ok(());
+        }
+        // What follows is wanted next, most likely.
+        let end = position.end.max(position.start + PROBE_BYTES).min(self.window.bytes.len());
+        let log = &self.store.shared.log;
+        let is_cached = end - position.start <= PROBE_BYTES_MAX && log.is_cached(start, end - position.start)?;
+        if !is_cached {
+            if self.patience == Patience::Memory {
+                return Err(ReadError::Io(io::ErrorKind::WouldBlock.into()));
+            }
+            log.fetch(start, end - position.start, READ_AHEAD_BYTES)?;
+        }
+        self.loaded = position.start..end;
+        Ok(())
     }
 
     fn add(&mut self, unit: &Unit, position: Range<usize>) {

@@ -325,3 +325,30 @@ fn under_sync_flush_an_append_is_on_disk_without_waiting_for_the_interval() {
     let crashed = disk.after_crash(|_, _| raptormq_store::disk::memory::Fate::Lost);
     assert_eq!(bodies(&open(&crashed, &clock()), "T", 0), [b"m"]);
 }
+
+#[test]
+fn a_read_that_may_not_wait_for_the_disk_ends_before_what_is_not_in_memory() {
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let store = open(&disk, &clock);
+    for number in 0..30_u8 {
+        put(&store, "T", 0, &message(&[number; 600], &[]));
+    }
+    store.close().unwrap();
+    drop(store);
+    let store = open(&disk, &clock);
+    let queue = store.queue("T", 0).unwrap();
+    let cached = |from| store.get_cached(&queue, from, &ALL, &mut |_| true);
+    disk.set_cold(true);
+    assert!(cached(0).is_none(), "neither units nor messages are in memory");
+    assert_eq!(cached(30).unwrap().status, GetStatus::OffsetOverflowOne, "no disk is needed to know the end");
+    // Messages that this process has written itself are.
+    put(&store, "T", 0, &message(b"new", &[]));
+    let result = cached(30).unwrap();
+    assert_eq!((result.status, result.count), (GetStatus::Found, 1));
+    // The disk's answer is the same as that from memory.
+    let waited = get(&store, "T", 0, 0);
+    disk.set_cold(false);
+    let result = cached(0).unwrap();
+    assert_eq!((waited.status, waited.count, result.count), (GetStatus::Found, 31, 31));
+    assert_eq!(waited.slices.concat(), result.slices.concat());
+}

@@ -64,6 +64,20 @@ impl CommitLog {
         Ok(segment.file.view((log_offset - segment.start) as u64, len)?)
     }
 
+    /// Whether bytes of the log, which must lie in one file, are in memory.
+    pub(crate) fn is_cached(&self, log_offset: i64, len: usize) -> Result<bool, ReadError> {
+        let segment = self.segment(log_offset).ok_or(ReadError::NotThere(log_offset))?;
+        Ok(segment.file.is_cached((log_offset - segment.start) as u64, len)?)
+    }
+
+    /// Brings bytes of the log, which must lie in one file, into memory, and lets the disk begin with those behind.
+    pub(crate) fn fetch(&self, log_offset: i64, len: usize, ahead: usize) -> Result<(), ReadError> {
+        let segment = self.segment(log_offset).ok_or(ReadError::NotThere(log_offset))?;
+        let at = (log_offset - segment.start) as u64;
+        segment.file.read_ahead(at, len + ahead);
+        Ok(segment.file.load(at, len)?)
+    }
+
     /// The record at an offset.
     pub(crate) fn record(&self, log_offset: i64) -> Result<Bytes, ReadError> {
         let head = self.slice(log_offset, 8)?;

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::Queue;
 use super::unit::{UNIT_BYTES, Unit};
 use crate::disk::{Disk, LogFile, Space};
+use crate::get::Patience;
 
 /// Open files that are kept.
 const OPEN_FILES_MAX: usize = 256;
@@ -84,12 +85,24 @@ impl QueueFiles {
         (position as u64 * UNIT_BYTES as u64, (self.units_per_file() - position) as usize)
     }
 
-    /// Reads units into `into`, as many as it has room for and the file has; returns the number of units.
-    pub(crate) fn read(&self, queue: &Queue, queue_offset: i64, into: &mut [u8]) -> io::Result<usize> {
+    /// Reads units into `into`, as many as it has room for and the file has; returns the number of units. `WouldBlock`
+    /// when the disk would have to be waited for and the patience is for memory only.
+    pub(crate) fn read(
+        &self,
+        queue: &Queue,
+        queue_offset: i64,
+        into: &mut [u8],
+        patience: Patience,
+    ) -> io::Result<usize> {
         let (at, units_left) = self.within_file(queue_offset);
         let count = units_left.min(into.len() / UNIT_BYTES);
         let file = self.open(queue, self.file_start(queue_offset))?;
-        file.read_at(at, &mut into[..count * UNIT_BYTES])?;
+        let into = &mut into[..count * UNIT_BYTES];
+        match patience {
+            Patience::Disk => file.read_at(at, into)?,
+            Patience::Memory if file.read_cached_at(at, into)? => {}
+            Patience::Memory => return Err(io::ErrorKind::WouldBlock.into()),
+        }
         Ok(count)
     }
 

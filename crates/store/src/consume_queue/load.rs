@@ -8,6 +8,7 @@ use super::files::QueueFiles;
 use super::unit::{UNIT_BYTES, Unit};
 use super::{Queue, table::QueueTable};
 use crate::disk::Disk;
+use crate::get::Patience;
 use crate::unfit::{Leftover, Unfit, check_file, file_start, warn_of_foreign};
 
 /// Units that are read at once when looking for the end, and first, because most queues of many are short.
@@ -133,7 +134,7 @@ impl Queue {
     fn skip(&self, files: &QueueFiles, walked: &mut Walked) -> io::Result<bool> {
         let mut bytes = [0; UNIT_BYTES];
         let last = walked.end + files.units_per_file() - 1;
-        files.read(self, last, &mut bytes)?;
+        files.read(self, last, &mut bytes, Patience::Disk)?;
         let unit = Unit::decode(&bytes);
         Ok(walked.take(&unit, last))
     }
@@ -144,7 +145,7 @@ impl Queue {
         let file_end = walked.end + files.units_per_file();
         let mut buffer = vec![0; WALK_UNITS_FIRST * UNIT_BYTES];
         while walked.end < file_end {
-            let count = files.read(self, walked.end, &mut buffer)?;
+            let count = files.read(self, walked.end, &mut buffer, Patience::Disk)?;
             for unit in Unit::decode_all(&buffer[..count * UNIT_BYTES]) {
                 if !walked.take(&unit, walked.end) {
                     return Ok(());

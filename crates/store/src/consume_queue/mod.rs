@@ -19,6 +19,8 @@ pub(crate) mod unit;
 use files::QueueFiles;
 use unit::{UNIT_BYTES, Unit};
 
+use crate::get::Patience;
+
 /// Unwritten units that make the append write them out itself instead of leaving them to the background.
 pub(crate) const UNWRITTEN_MAX: usize = 1024;
 /// Room for units that a queue keeps when its tail was written.
@@ -139,7 +141,7 @@ impl Queue {
 
     /// Copies units from `from` on into `into`, as many as are there, and returns their number: 0 from the end on.
     /// It may be fewer than there are; the caller asks again.
-    pub(crate) fn read(&self, files: &QueueFiles, from: i64, into: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&self, files: &QueueFiles, from: i64, into: &mut [u8], patience: Patience) -> io::Result<usize> {
         let written = {
             let tail = self.tail.lock();
             if from >= tail.written {
@@ -151,7 +153,7 @@ impl Queue {
             tail.written
         };
         let count = ((written - from) as usize).min(into.len() / UNIT_BYTES);
-        files.read(self, from, &mut into[..count * UNIT_BYTES])
+        files.read(self, from, &mut into[..count * UNIT_BYTES], patience)
     }
 
     /// The unit at an offset, if there is one.
@@ -160,7 +162,7 @@ impl Queue {
         if offset < 0 {
             return Ok(None);
         }
-        let count = self.read(files, offset, &mut bytes)?;
+        let count = self.read(files, offset, &mut bytes, Patience::Disk)?;
         Ok((count == 1).then(|| Unit::decode(&bytes)))
     }
 

@@ -21,6 +21,9 @@ use bytes::Bytes;
 pub mod memory;
 pub mod real;
 
+/// Bytes that [`LogFile::load`] and [`LogFile::is_cached`] look at in one piece.
+const LOAD_BYTES: usize = 16 << 10;
+
 /// Files and folders under the store's root. Paths are made of the store's own names only.
 pub trait Disk: Send + Sync + 'static {
     /// Makes a file of `len` bytes, all zero, and its folders. Fails with `AlreadyExists` when there is one.
@@ -85,6 +88,34 @@ pub trait LogFile: Send + Sync {
 
     /// Fills `into` from `at`.
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()>;
+
+    /// Fills `into` from `at` if the device need not be waited for; returns whether it did.
+    fn read_cached_at(&self, at: u64, into: &mut [u8]) -> io::Result<bool> {
+        self.read_at(at, into).map(|()| true)
+    }
+
+    /// Whether all of the range is in memory: looking at a view of it waits for no device.
+    fn is_cached(&self, at: u64, len: usize) -> io::Result<bool> {
+        let _range = checked_range(at, len as u64, self.len())?;
+        Ok(true)
+    }
+
+    /// Brings the range into memory and waits for that. A device that cannot read it is an error here; where a view of
+    /// it is looked at first, the same ends the process.
+    fn load(&self, at: u64, len: usize) -> io::Result<()> {
+        let mut into = [0; LOAD_BYTES];
+        let range = checked_range(at, len as u64, self.len())?;
+        let mut at = range.start;
+        while at < range.end {
+            let count = (range.end - at).min(LOAD_BYTES);
+            self.read_at(at as u64, &mut into[..count])?;
+            at += count;
+        }
+        Ok(())
+    }
+
+    /// Lets the disk begin to read what will be asked for soon, as far as it is within the file. Waits for nothing.
+    fn read_ahead(&self, _at: u64, _len: usize) {}
 
     /// The bytes from `at`, without a copy where the disk can. The caller asks only for what will not be written again.
     fn view(&self, at: u64, len: usize) -> io::Result<Bytes>;

@@ -1,7 +1,8 @@
 //! The file system.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSliceMut, Read, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-use super::{Disk, Entry, LogFile, Space, Usage, checked_range};
+use super::{Disk, Entry, LOAD_BYTES, LogFile, Space, Usage, checked_range};
 
 /// What the kernel calls tmpfs (`statfs(2)`).
 const TMPFS_MAGIC: i64 = 0x0102_1994;
@@ -243,6 +245,49 @@ impl LogFile for RealFile {
         self.file.read_exact_at(into, at)
     }
 
+    fn read_cached_at(&self, at: u64, into: &mut [u8]) -> io::Result<bool> {
+        checked_range(at, into.len() as u64, self.len)?;
+        let mut done = 0;
+        while done < into.len() {
+            let rest = &mut into[done..];
+            match preadv2(&self.file, &mut [IoSliceMut::new(rest)], at + done as u64, ReadWriteFlags::NOWAIT) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => done += count,
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(Errno::INTR) => {}
+                // The file system cannot tell, as tmpfs of older kernels, which has everything in memory anyway.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    return self.file.read_exact_at(&mut into[done..], at + done as u64).map(|()| true);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_cached(&self, at: u64, len: usize) -> io::Result<bool> {
+        // A read is dearer than `mincore`, but it starts the kernel's read-ahead where something is missing.
+        let range = checked_range(at, len as u64, self.len)?;
+        let mut scratch = [0; LOAD_BYTES];
+        let mut at = range.start;
+        while at < range.end {
+            let count = (range.end - at).min(LOAD_BYTES);
+            if !self.read_cached_at(at as u64, &mut scratch[..count])? {
+                return Ok(false);
+            }
+            at += count;
+        }
+        Ok(true)
+    }
+
+    fn read_ahead(&self, at: u64, len: usize) {
+        let len = self.len.saturating_sub(at).min(len as u64);
+        if let Some(len) = NonZeroU64::new(len) {
+            // Advice only: without it the read that follows waits longer.
+            let _ = fadvise(&self.file, at, Some(len), Advice::WillNeed);
+        }
+    }
+
     fn view(&self, at: u64, len: usize) -> io::Result<Bytes> {
         let range = checked_range(at, len as u64, self.len)?;
         if range.is_empty() {
@@ -289,6 +334,20 @@ impl LogFile for RealFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_just_written_is_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk.create(&folder.path().join("a"), 100_000, Space::Reserved).unwrap();
+        file.write_at(0, &[7; 100_000]).unwrap();
+        assert!(file.is_cached(10, 99_990).unwrap());
+        let mut into = [0; 3];
+        assert!(file.read_cached_at(99_997, &mut into).unwrap());
+        assert_eq!(into, [7; 3]);
+        file.read_ahead(50_000, usize::MAX);
+        file.load(1, 99_999).unwrap();
+        assert!(file.is_cached(1, 100_000).is_err() && file.load(0, 100_001).is_err(), "behind the end");
+    }
 
     #[test]
     fn a_prepared_file_reads_as_zeros_and_views_what_is_written() {

@@ -44,6 +44,8 @@ struct State {
     usages: BTreeMap<PathBuf, Usage>,
     /// What [`MemoryDisk::set_modified`] was told; files not mentioned are as new as can be.
     modified_ms: BTreeMap<PathBuf, i64>,
+    /// Nothing counts as being in memory.
+    is_cold: bool,
     neglect: Option<Neglect>,
     recorder: Option<Recorder>,
 }
@@ -96,6 +98,11 @@ impl MemoryDisk {
     /// Says what [`Disk::modified_ms`] answers for a file.
     pub fn set_modified(&self, path: &Path, modified_ms: i64) {
         self.state.lock().modified_ms.insert(path.to_owned(), modified_ms);
+    }
+
+    /// Whether reads of files have to wait for the device from now on, as when the system needs its memory elsewhere.
+    pub fn set_cold(&self, is_cold: bool) {
+        self.state.lock().is_cold = is_cold;
     }
 
     /// How many operations are not synced.
@@ -432,6 +439,18 @@ impl LogFile for MemoryFile {
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
         self.look(at, into.len(), |bytes| into.copy_from_slice(bytes))
+    }
+
+    fn read_cached_at(&self, at: u64, into: &mut [u8]) -> io::Result<bool> {
+        let is_cold = self.disk.state.lock().is_cold;
+        if !is_cold {
+            self.read_at(at, into)?;
+        }
+        Ok(!is_cold)
+    }
+
+    fn is_cached(&self, _at: u64, _len: usize) -> io::Result<bool> {
+        Ok(!self.disk.state.lock().is_cold)
     }
 
     fn view(&self, at: u64, len: usize) -> io::Result<Bytes> {
