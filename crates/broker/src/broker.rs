@@ -27,6 +27,7 @@ use crate::locks::Locks;
 use crate::offsets::Offsets;
 use crate::outer::Outer;
 use crate::persist::{Keeper, Table};
+use crate::readers::Readers;
 use crate::start;
 use crate::stats::{Counters, History};
 use crate::topics::Topics;
@@ -42,6 +43,7 @@ pub struct Broker {
     pub(crate) clients: Clients,
     pub(crate) locks: Locks,
     pub(crate) holds: Holds,
+    pub(crate) readers: Readers,
     pub(crate) keeper: Keeper,
     pub(crate) outer: Outer,
     pub(crate) counters: Counters,
@@ -80,13 +82,14 @@ impl Broker {
         let groups: SubscriptionGroupWrapper = keeper.load(Table::Groups)?;
         let offsets: ConsumerOffsetSerializeWrapper = keeper.load(Table::Offsets)?;
         let budget = Budget::new(settings.broker.client_bytes_max);
-        let broker = Broker {
+        Ok(Arc::new_cyclic(|broker| Broker {
             topics: Topics::new(&settings, topics, now_ms),
             groups: Groups::new(&settings, groups, now_ms),
             offsets: Offsets::new(offsets, settings.broker.consumer_offset_update_version_step, now_ms),
             clients: Clients::new(budget.clone()),
             locks: Locks::new(budget.clone()),
             holds: Holds::new(budget),
+            readers: Readers::new(broker, &settings.broker),
             outer: Outer::new(&settings),
             counters: Counters::default(),
             history: History::default(),
@@ -95,8 +98,7 @@ impl Broker {
             identity,
             clock,
             settings: ArcSwap::from_pointee(settings),
-        };
-        Ok(Arc::new(broker))
+        }))
     }
 
     /// The settings as they are now; a request that changes them replaces them as a whole. Costs a few ns.

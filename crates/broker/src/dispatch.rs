@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::handle;
+use crate::readers::Pool;
 use crate::service::{Ticket, Turn};
 
 /// A request, and everything that answers it.
@@ -73,6 +74,7 @@ requests! {
     LITE_PULL_MESSAGE(PullMessageRequestHeader) => pull::lite_pull, Pull;
     VIEW_MESSAGE_BY_ID(ViewMessageRequestHeader) => query::view_message, Admin;
     QUERY_MESSAGE(QueryMessageRequestHeader) => query::query_message, Admin;
+    QUERY_CONSUME_QUEUE(QueryConsumeQueueRequestHeader) => query::query_consume_queue, Admin;
     QUERY_CONSUMER_OFFSET(QueryConsumerOffsetRequestHeader) => offset::query_consumer_offset, Client;
     UPDATE_CONSUMER_OFFSET(UpdateConsumerOffsetRequestHeader) => offset::update_consumer_offset, Client;
     SEARCH_OFFSET_BY_TIMESTAMP(SearchOffsetRequestHeader) => offset::search_offset, Client;
@@ -157,15 +159,6 @@ impl Call<'_, '_> {
         Reply::Done
     }
 
-    /// Answers SUCCESS with fields and slices of the log.
-    pub(crate) fn success_slices<'h>(&mut self, header: &impl Header<'h>, slices: Vec<Bytes>) -> Reply {
-        if let Some(writer) = self.out.answer(self.request, ResponseCode::SUCCESS, None) {
-            writer.header(header).finish_detached(slices.iter().map(Bytes::len).sum());
-            slices.into_iter().for_each(|slice| self.out.attach(slice));
-        }
-        Reply::Done
-    }
-
     /// Answers SUCCESS with a body in Java's JSON.
     pub(crate) fn success_json(&mut self, body: &impl Serialize) -> Result<Reply, Failure> {
         Ok(self.success_body(json::to_vec(body).map_err(Failure::answer)?))
@@ -196,9 +189,44 @@ impl Call<'_, '_> {
         Reply::Done
     }
 
+    /// Lets a thread of the pool find out what to answer.
+    pub(crate) fn answer_later<A>(
+        &self,
+        pool: &Pool,
+        work: impl FnOnce(&Broker) -> Result<A, Failure> + Send + 'static,
+    ) -> Reply
+    where
+        A: FnOnce(Exchange, &mut Output),
+    {
+        pool.run(self.responder(), move |broker, responder| {
+            let answer = work(broker);
+            responder.answer(|to, out| match answer {
+                Ok(write) => write(to, out),
+                Err(failure) => refuse(out, to, &failure),
+            });
+        });
+        Reply::Done
+    }
+
     /// Answers a refusal.
     pub(crate) fn refuse(&mut self, failure: &Failure) {
         refuse(self.out, self.request.into(), failure);
+    }
+}
+
+/// Writes the answer SUCCESS with a body.
+pub(crate) fn write_body(body: Bytes, to: Exchange, out: &mut Output) {
+    if let Some(writer) = out.answer(to, ResponseCode::SUCCESS, None) {
+        writer.finish_detached(body.len());
+        out.attach(body);
+    }
+}
+
+/// Writes the answer SUCCESS with fields and slices of the log.
+pub(crate) fn write_slices<'h>(header: &impl Header<'h>, slices: Vec<Bytes>, to: Exchange, out: &mut Output) {
+    if let Some(writer) = out.answer(to, ResponseCode::SUCCESS, None) {
+        writer.header(header).finish_detached(slices.iter().map(Bytes::len).sum());
+        slices.into_iter().for_each(|slice| out.attach(slice));
     }
 }
 

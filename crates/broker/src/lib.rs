@@ -2,8 +2,8 @@
 //!
 //! The way of a request: an I/O thread's [`service`] gets it from remoting; [`dispatch`] has the one table of requests
 //! and finds its handler in [`handle`]; the handler borrows the [`Broker`] and answers at once, or at the end of the turn
-//! (a send, when the turn's messages are appended), or later (a pull that waits in [`hold`], a change that [`persist`]
-//! must keep first). A refusal is a [`failure`].
+//! (a send, when the turn's messages are appended), or later (a pull that waits in [`hold`] or whose messages [`readers`]
+//! fetch from the disk, a change that [`persist`] must keep first). A refusal is a [`failure`].
 //!
 //! What the broker knows: [`topics`], [`groups`] and [`offsets`], which [`persist`] keeps on disk; [`clients`] and
 //! [`locks`], which live as long as their connections. [`filter`] says which messages a group wants, [`names`] which names
@@ -24,6 +24,7 @@ mod names;
 mod offsets;
 mod outer;
 mod persist;
+mod readers;
 mod service;
 mod start;
 mod stats;

@@ -144,6 +144,7 @@ impl RunningBroker {
         self.server.shutdown().await;
         self.broker.keeper.stop();
         self.keeper.end().await;
+        self.broker.readers.stop();
         close_store(&self.broker);
     }
 }
@@ -270,6 +271,7 @@ pub(crate) fn store_options(config: &StoreConfig) -> Result<StoreOptions, Option
         flush_queues_pages_min: config.flush_consume_queue_least_pages.into(),
         flush_queues_thorough_interval_ms: ms(config.flush_consume_queue_thorough_interval),
         check_crc_on_recover: config.check_crc_on_recover,
+        filter_bytes_max: config.max_filter_message_size as usize,
         in_memory: limits(
             config.max_transfer_bytes_on_message_in_memory,
             config.max_transfer_count_on_message_in_memory,

@@ -194,7 +194,7 @@ async fn pulls_are_refused_in_the_originals_words() {
 
     let refused = peer.pull(Pull { queue_id: 4, ..base }).await;
     let remark = refused.remark.unwrap();
-    let begin = "queueId[4] is illegal, topic:[T] topicConfig.readQueueNums:[4] consumer:[127.0.0.1:";
+    let begin = "queueId[4] is illegal, topic:[T] topicConfig.readQueueNums:[4] consumer:[/127.0.0.1:";
     assert!(refused.code == ResponseCode::INVALID_PARAMETER && remark.starts_with(begin), "{remark}");
 
     let header = PullMessageRequestHeader { expression_type: Some("SQL92"), ..base.header() };

@@ -43,8 +43,8 @@ config! {
         pub send_message_thread_pool_nums: u32 = "sendMessageThreadPoolNums" (env) => env.cores.min(4), no_effect;
         /// Threads that answer finished sends.
         pub put_message_future_thread_pool_nums: u32 = "putMessageFutureThreadPoolNums" (env) => env.cores.min(4), no_effect;
-        /// Threads for pulls; RaptorMQ reads on its I/O threads.
-        pub pull_message_thread_pool_nums: u32 = "pullMessageThreadPoolNums" (env) => 16 + 2 * env.cores, no_effect;
+        /// Threads for pulls whose messages are not in memory; what is in memory is read on the I/O threads.
+        pub pull_message_thread_pool_nums: u32 = "pullMessageThreadPoolNums" (env) => 16 + 2 * env.cores;
         /// Threads for pulls of lite consumers.
         pub lite_pull_message_thread_pool_nums: u32 = "litePullMessageThreadPoolNums" (env) => 16 + 2 * env.cores, no_effect;
         /// Threads for acknowledgements of pop consumers.
@@ -52,7 +52,7 @@ config! {
         /// Threads for reply messages.
         pub process_reply_message_thread_pool_nums: u32 = "processReplyMessageThreadPoolNums" (env) => 16 + 2 * env.cores, no_effect;
         /// Threads for message queries.
-        pub query_message_thread_pool_nums: u32 = "queryMessageThreadPoolNums" (env) => 8 + env.cores, no_effect;
+        pub query_message_thread_pool_nums: u32 = "queryMessageThreadPoolNums" (env) => 8 + env.cores;
         /// Threads for admin requests.
         pub admin_broker_thread_pool_nums: u32 = "adminBrokerThreadPoolNums" => 16, no_effect;
         /// Threads for client management.
@@ -82,7 +82,7 @@ config! {
         /// Finished sends that wait for a thread.
         pub put_thread_pool_queue_capacity: u32 = "putThreadPoolQueueCapacity" => 10_000, no_effect;
         /// Pulls that wait for a thread.
-        pub pull_thread_pool_queue_capacity: u32 = "pullThreadPoolQueueCapacity" => 100_000, no_effect;
+        pub pull_thread_pool_queue_capacity: u32 = "pullThreadPoolQueueCapacity" => 100_000;
         /// Pulls of lite consumers that wait for a thread.
         pub lite_pull_thread_pool_queue_capacity: u32 = "litePullThreadPoolQueueCapacity" => 100_000, no_effect;
         /// Acknowledgements that wait for a thread.
@@ -90,7 +90,7 @@ config! {
         /// Reply messages that wait for a thread.
         pub reply_thread_pool_queue_capacity: u32 = "replyThreadPoolQueueCapacity" => 10_000, no_effect;
         /// Queries that wait for a thread.
-        pub query_thread_pool_queue_capacity: u32 = "queryThreadPoolQueueCapacity" => 20_000, no_effect;
+        pub query_thread_pool_queue_capacity: u32 = "queryThreadPoolQueueCapacity" => 20_000;
         /// Client management requests that wait for a thread.
         pub client_manager_thread_pool_queue_capacity: u32 = "clientManagerThreadPoolQueueCapacity" => 1_000_000, no_effect;
         /// Consumer management requests that wait for a thread.

@@ -148,7 +148,7 @@ config! {
         /// Bytes of the largest message body.
         pub max_message_size: u32 = "maxMessageSize" [1..=1073741824] => 4_194_304, dynamic;
         /// Bytes of the largest filter message.
-        pub max_filter_message_size: u32 = "maxFilterMessageSize" => 16_000, no_effect;
+        pub max_filter_message_size: u32 = "maxFilterMessageSize" => 16_000;
         /// Check the CRC of message bodies when the store recovers.
         pub check_crc_on_recover: bool = "checkCRCOnRecover" => true;
         /// Pages of 4 KiB that a flush of the commit log waits for.

@@ -175,7 +175,24 @@ impl Store {
         Read { end, ..Read::new(self, queue, limits, GetResult::empty(status, next, (min, max))) }
     }
 
-    /// The record at a log offset, if one is there.
+    /// Units of a queue from an offset on, up to `count` of those that it has.
+    pub fn units(&self, queue: &Arc<Queue>, from: i64, count: usize) -> io::Result<Vec<Unit>> {
+        let mut units = Vec::new();
+        let mut buffer = [0; CHUNK_UNITS * UNIT_BYTES];
+        let mut next = from;
+        while from >= queue.min_offset() && next < queue.max_offset() && units.len() < count {
+            let wanted = (count - units.len()).min(CHUNK_UNITS);
+            let found = queue.read(&self.shared.files, next, &mut buffer[..wanted * UNIT_BYTES], Patience::Disk)?;
+            if found == 0 {
+                break;
+            }
+            units.extend(Unit::decode_all(&buffer[..found * UNIT_BYTES]));
+            next += found as i64;
+        }
+        Ok(units)
+    }
+
+    /// The record at a log offset, if one is there. Waits for the disk.
     pub fn record_at(&self, log_offset: i64) -> Option<Bytes> {
         self.shared.log.record(log_offset).ok()
     }

@@ -10,10 +10,11 @@ use raptormq_protocol::header::{
     GetMinOffsetRequestHeader, OffsetResponseHeader, QueryConsumerOffsetRequestHeader, SearchOffsetRequestHeader,
     UpdateConsumerOffsetRequestHeader,
 };
+use raptormq_remoting::Output;
 use raptormq_store::{Boundary, Queue};
 
 use crate::broker::Broker;
-use crate::dispatch::{Call, Reply};
+use crate::dispatch::{self, Call, Reply};
 use crate::failure::Failure;
 
 /// QUERY_CONSUMER_OFFSET (14).
@@ -75,11 +76,15 @@ pub(crate) fn search_offset(
         Some(upper) if upper.eq_ignore_ascii_case("UPPER") => Boundary::Upper,
         _ => Boundary::Lower,
     };
-    let offset = match find_queue(broker, header.topic, header.queue_id) {
-        Some(queue) => broker.store.offset_by_time(&queue, header.timestamp, boundary).map_err(disk_failure)?,
-        None => 0,
+    let Some(queue) = find_queue(broker, header.topic, header.queue_id) else {
+        return Ok(call.success_with(&OffsetResponseHeader { offset: 0 }));
     };
-    Ok(call.success_with(&OffsetResponseHeader { offset }))
+    let timestamp_ms = header.timestamp;
+    Ok(call.answer_later(&broker.readers.queries, move |broker| {
+        let offset = broker.store.offset_by_time(&queue, timestamp_ms, boundary).map_err(disk_failure)?;
+        let answer = OffsetResponseHeader { offset };
+        Ok(move |to, out: &mut Output| dispatch::write_slices(&answer, Vec::new(), to, out))
+    }))
 }
 
 /// GET_MAX_OFFSET (30).
@@ -108,11 +113,14 @@ pub(crate) fn earliest_time(
     call: &mut Call<'_, '_>,
     header: GetEarliestMsgStoretimeRequestHeader<'_>,
 ) -> Result<Reply, Failure> {
-    let timestamp = match find_queue(broker, header.topic, header.queue_id) {
-        Some(queue) => broker.store.earliest_time(&queue).map_err(disk_failure)?,
-        None => -1,
+    let Some(queue) = find_queue(broker, header.topic, header.queue_id) else {
+        return Ok(call.success_with(&GetEarliestMsgStoretimeResponseHeader { timestamp: -1 }));
     };
-    Ok(call.success_with(&GetEarliestMsgStoretimeResponseHeader { timestamp }))
+    Ok(call.answer_later(&broker.readers.queries, move |broker| {
+        let timestamp = broker.store.earliest_time(&queue).map_err(disk_failure)?;
+        let answer = GetEarliestMsgStoretimeResponseHeader { timestamp };
+        Ok(move |to, out: &mut Output| dispatch::write_slices(&answer, Vec::new(), to, out))
+    }))
 }
 
 /// GET_ALL_CONSUMER_OFFSET (43).

@@ -96,13 +96,29 @@ fn run(broker: &Broker, call: &mut Call<'_, '_>, header: &PullMessageRequestHead
         let (group, topic) = (header.consumer_group, header.topic);
         broker.offsets.commit(group, topic, (header.queue_id, header.commit_offset), broker.now_ms());
     }
-    let answer = read(broker, &pull);
-    if answer.code == ResponseCode::PULL_NOT_FOUND && header.sys_flag & pull_flag::SUSPEND != 0 {
-        hold(broker, pull, call.responder(), header.suspend_timeout_millis);
-    } else {
-        answer.write(call.exchange(), call.out);
+    let wait_ms = (header.sys_flag & pull_flag::SUSPEND != 0).then_some(header.suspend_timeout_millis);
+    match (read_cached(broker, &pull), wait_ms) {
+        (Some(answer), Some(wait_ms)) if answer.code == ResponseCode::PULL_NOT_FOUND => {
+            hold(broker, pull, call.responder(), wait_ms);
+        }
+        (Some(answer), _) => answer.write(call.exchange(), call.out),
+        (None, _) => read_later(broker, pull, call.responder(), wait_ms),
     }
     Ok(Reply::Done)
+}
+
+/// Runs a pull where it may wait for the disk.
+fn read_later(broker: &Broker, pull: Pull, responder: Responder, wait_ms: Option<i64>) {
+    broker.readers.pulls.run(responder, move |broker, responder| {
+        if responder.connection().is_closed() {
+            return;
+        }
+        let answer = read(broker, &pull);
+        match wait_ms {
+            Some(wait_ms) if answer.code == ResponseCode::PULL_NOT_FOUND => hold(broker, pull, responder, wait_ms),
+            _ => responder.answer(|to, out| answer.write(to, out)),
+        }
+    });
 }
 
 fn hold(broker: &Broker, pull: Pull, responder: Responder, asked_ms: i64) {
@@ -122,8 +138,10 @@ pub(crate) fn again(broker: &Broker, pull: Pull, responder: Responder) {
     if responder.connection().is_closed() {
         return;
     }
-    let answer = read(broker, &pull);
-    responder.answer(|to, out| answer.write(to, out));
+    match read_cached(broker, &pull) {
+        Some(answer) => responder.answer(|to, out| answer.write(to, out)),
+        None => read_later(broker, pull, responder, None),
+    }
 }
 
 fn check_broker(broker: &Broker) -> Result<(), Failure> {
@@ -190,7 +208,7 @@ fn find_queue(
     let queue = if is_readable { topic.queue(&broker.store, header.queue_id) } else { None };
     queue.cloned().ok_or_else(|| {
         Failure::invalid(format!(
-            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[{}]",
+            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[/{}]",
             header.queue_id,
             header.topic,
             topic.config.read_queue_nums,
@@ -247,9 +265,22 @@ struct Answer {
     result: GetResult,
 }
 
-/// Reads what the pull wants.
+/// Reads what the pull wants, and waits for the disk if it must.
 fn read(broker: &Broker, pull: &Pull) -> Answer {
-    let result = broker.store.get(&pull.queue, pull.queue_offset, &pull.limits, &mut |code| pull.filter.matches(code));
+    let mut filter = |code| pull.filter.matches(code);
+    let result = broker.store.get(&pull.queue, pull.queue_offset, &pull.limits, &mut filter);
+    answer(broker, pull, result)
+}
+
+/// Reads what the pull wants if that is in memory.
+fn read_cached(broker: &Broker, pull: &Pull) -> Option<Answer> {
+    let mut filter = |code| pull.filter.matches(code);
+    let result = broker.store.get_cached(&pull.queue, pull.queue_offset, &pull.limits, &mut filter);
+    result.map(|result| answer(broker, pull, result))
+}
+
+/// What is answered for what was read.
+fn answer(broker: &Broker, pull: &Pull, result: GetResult) -> Answer {
     let code = match result.status {
         GetStatus::Found => ResponseCode::SUCCESS,
         GetStatus::MessageWasRemoving | GetStatus::NoMatchedMessage => ResponseCode::PULL_RETRY_IMMEDIATELY,

@@ -1,16 +1,26 @@
-//! Single messages: by the log offset in their id (33), by key (12).
-//! Java: `processor/QueryMessageProcessor.java`.
+//! Single messages: by the log offset in their id (33), by key (12); units of queues (321).
+//! Java: `processor/QueryMessageProcessor.java`, `processor/AdminBrokerProcessor.java`.
 
 use bytes::Bytes;
+use raptormq_protocol::body::{ConsumeQueueData, QueryConsumeQueueResponseBody};
 use raptormq_protocol::code::ResponseCode;
-use raptormq_protocol::header::{QueryMessageRequestHeader, QueryMessageResponseHeader, ViewMessageRequestHeader};
+use raptormq_protocol::header::{
+    QueryConsumeQueueRequestHeader, QueryMessageRequestHeader, QueryMessageResponseHeader, ViewMessageRequestHeader,
+};
+use raptormq_protocol::json;
 use raptormq_protocol::message::properties::{Properties, name};
 use raptormq_protocol::message::record::RecordView;
 
+use raptormq_remoting::Output;
+use raptormq_store::Unit;
+
 use crate::broker::Broker;
-use crate::dispatch::{Call, Reply};
+use crate::dispatch::{self, Call, Reply};
 use crate::failure::Failure;
 use crate::handle::offset;
+
+/// Most units that one answer has.
+const UNITS_MAX: usize = 1 << 15;
 
 /// Set to `true` by who asks for one message by its unique key. Java: `MixAll.UNIQUE_MSG_QUERY_FLAG`.
 const UNIQUE_KEY_QUERY: &str = "_UNIQUE_KEY_QUERY";
@@ -21,10 +31,11 @@ pub(crate) fn view_message(
     call: &mut Call<'_, '_>,
     header: ViewMessageRequestHeader<'_>,
 ) -> Result<Reply, Failure> {
-    match broker.store.record_at(header.offset) {
-        Some(record) => Ok(call.success_body(record)),
-        None => Err(Failure::system(format!("can not find message by the offset, {}", header.offset))),
-    }
+    let log_offset = header.offset;
+    Ok(call.answer_later(&broker.readers.queries, move |broker| match broker.store.record_at(log_offset) {
+        Some(record) => Ok(move |to, out: &mut Output| dispatch::write_body(record, to, out)),
+        None => Err(Failure::system(format!("can not find message by the offset, {log_offset}"))),
+    }))
 }
 
 /// QUERY_MESSAGE (12).
@@ -38,18 +49,67 @@ pub(crate) fn query_message(
         _ => usize::try_from(header.max_num).unwrap_or(0),
     };
     let times = header.begin_timestamp..=header.end_timestamp;
-    let found = broker.store.query(header.topic, header.key, count_max, times).map_err(offset::disk_failure)?;
-    let matching = found.records.into_iter().filter(|record| has_key(record, header.topic, header.key));
-    let records: Vec<Bytes> = matching.collect();
-    if records.is_empty() {
-        let remark = "can not find message, maybe time range not correct";
-        return Err(Failure::new(ResponseCode::QUERY_NOT_FOUND, remark));
-    }
-    let answer = QueryMessageResponseHeader {
-        index_last_update_timestamp: found.index_last_update_timestamp_ms,
-        index_last_update_phyoffset: found.index_last_update_log_offset,
+    let (topic, key) = (header.topic.to_owned(), header.key.to_owned());
+    Ok(call.answer_later(&broker.readers.queries, move |broker| {
+        let found = broker.store.query(&topic, &key, count_max, times).map_err(offset::disk_failure)?;
+        let matching = found.records.into_iter().filter(|record| has_key(record, &topic, &key));
+        let records: Vec<Bytes> = matching.collect();
+        if records.is_empty() {
+            let remark = "can not find message, maybe time range not correct";
+            return Err(Failure::new(ResponseCode::QUERY_NOT_FOUND, remark));
+        }
+        let answer = QueryMessageResponseHeader {
+            index_last_update_timestamp: found.index_last_update_timestamp_ms,
+            index_last_update_phyoffset: found.index_last_update_log_offset,
+        };
+        Ok(move |to, out: &mut Output| dispatch::write_slices(&answer, records, to, out))
+    }))
+}
+
+/// QUERY_CONSUME_QUEUE (321): units of a queue from an offset on, as they stand in its files.
+pub(crate) fn query_consume_queue(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: QueryConsumeQueueRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let (topic, queue_id, from) = (header.topic.unwrap_or_default(), header.queue_id.unwrap_or(0), header.index);
+    let from = from.unwrap_or(0);
+    let queue = broker.store.queue(topic, queue_id);
+    let Some(queue) = queue.filter(|queue| (queue.min_offset()..queue.max_offset()).contains(&from)) else {
+        let remark = format!("Index {from} of {queue_id}@{topic} is not exist!");
+        call.out.respond(call.request, ResponseCode::SUCCESS, Some(&remark));
+        return Ok(Reply::Done);
     };
-    Ok(call.success_slices(&answer, records))
+    let mut body = QueryConsumeQueueResponseBody {
+        min_queue_index: queue.min_offset(),
+        max_queue_index: queue.max_offset(),
+        ..QueryConsumeQueueResponseBody::default()
+    };
+    if let Some(group) = header.consumer_group {
+        let subscription = broker.clients.consumer_group(group).and_then(|members| members.subscription(topic));
+        body.filter_data = Some(match &subscription {
+            // Filters by tags are not kept.
+            Some(_) => "null".to_owned(),
+            None => format!("{group}@{topic} is not online!"),
+        });
+        body.subscription_data = subscription.map(|subscription| subscription.data.clone());
+    }
+    let count = usize::try_from(header.count.unwrap_or(0)).unwrap_or(0).min(UNITS_MAX);
+    Ok(call.answer_later(&broker.readers.queries, move |broker| {
+        let units = broker.store.units(&queue, from, count).map_err(offset::disk_failure)?;
+        body.queue_data = Some(units.iter().map(queue_data).collect());
+        let body = Bytes::from(json::to_vec(&body).map_err(Failure::answer)?);
+        Ok(move |to, out: &mut Output| dispatch::write_body(body, to, out))
+    }))
+}
+
+fn queue_data(unit: &Unit) -> ConsumeQueueData {
+    ConsumeQueueData {
+        physic_offset: unit.log_offset,
+        physic_size: unit.size,
+        tags_code: unit.tags_code,
+        ..ConsumeQueueData::default()
+    }
 }
 
 /// Whether the message is the topic's and has that key; the index compares hashes only.

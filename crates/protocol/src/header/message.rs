@@ -142,6 +142,20 @@ headers! {
         offset: i64 = "offset",
     }
 
+    /// QUERY_CONSUME_QUEUE (321).
+    struct QueryConsumeQueueRequestHeader<'a> {
+        /// Topic of the queue.
+        topic: Option<&'a str> = "topic",
+        /// The queue.
+        queue_id: Option<i32> = "queueId",
+        /// Offset of the first unit.
+        index: Option<i64> = "index",
+        /// At most this many.
+        count: Option<i32> = "count",
+        /// Group whose subscription is wanted, too.
+        consumer_group: Option<&'a str> = "consumerGroup",
+    }
+
     /// QUERY_MESSAGE (12).
     struct QueryMessageRequestHeader<'a> {
         /// Topic of the messages.

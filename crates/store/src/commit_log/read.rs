@@ -81,9 +81,11 @@ impl CommitLog {
     /// The record at an offset.
     pub(crate) fn record(&self, log_offset: i64) -> Result<Bytes, ReadError> {
         let head = self.slice(log_offset, 8)?;
+        self.fetch(log_offset, 8, 0)?;
         match RecordHead::read(&head) {
             RecordHead::Record(size) => {
                 let bytes = self.slice(log_offset, size)?;
+                self.fetch(log_offset, size, 0)?;
                 check_record(&bytes, log_offset)?;
                 Ok(bytes)
             }

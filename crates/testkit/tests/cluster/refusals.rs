@@ -235,7 +235,7 @@ async fn pulls_by_groups_and_from_topics_that_may_not() {
         let header = PullMessageRequestHeader { queue_id, ..own("g", "Orders") };
         let (code, remark) = peer.refused(pull(&header)).await;
         let expected = format!(
-            "queueId[{queue_id}] is illegal, topic:[Orders] topicConfig.readQueueNums:[4] consumer:[127.0.0.1:"
+            "queueId[{queue_id}] is illegal, topic:[Orders] topicConfig.readQueueNums:[4] consumer:[/127.0.0.1:"
         );
         assert_eq!(code, Code::INVALID_PARAMETER);
         assert!(remark.starts_with(&expected), "{remark}");
