@@ -9,8 +9,8 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::commit_log::{ReadError, is_record_of};
-use crate::consume_queue::Queue;
-use crate::consume_queue::unit::{UNIT_BYTES, Unit};
+use crate::consume_queue::unit::{BATCH_UNIT_BYTES, UNIT_BYTES, Unit};
+use crate::consume_queue::{Queue, QueueType};
 use crate::open::Store;
 
 /// Units that are copied out of a queue at once.
@@ -97,7 +97,7 @@ pub struct GetResult {
     pub max_offset: i64,
     /// The records, in their order. Those that follow each other in the log are one slice.
     pub slices: SmallVec<[Bytes; 4]>,
-    /// Number of records.
+    /// Number of messages; a record of a batch queue may hold several.
     pub count: usize,
     /// Bytes of the records.
     pub bytes: usize,
@@ -178,6 +178,14 @@ impl Store {
     /// Units of a queue from an offset on, up to `count` of those that it has.
     pub fn units(&self, queue: &Arc<Queue>, from: i64, count: usize) -> io::Result<Vec<Unit>> {
         let mut units = Vec::new();
+        if queue.queue_type == QueueType::Batch {
+            let mut position = queue.position_of(&self.shared.files, from)?;
+            while from >= queue.min_offset() && position < queue.end() && units.len() < count {
+                units.extend(queue.unit(&self.shared.files, position)?);
+                position += 1;
+            }
+            return Ok(units);
+        }
         let mut buffer = [0; CHUNK_UNITS * UNIT_BYTES];
         let mut next = from;
         while from >= queue.min_offset() && next < queue.max_offset() && units.len() < count {
@@ -268,6 +276,9 @@ impl<'a> Read<'a> {
 
     /// Walks units until a limit is reached, the queue ends, or as many were looked at as a read may.
     fn run(&mut self, filter: &mut dyn FnMut(i64) -> bool) {
+        if self.queue.queue_type == QueueType::Batch {
+            return self.run_batch(filter);
+        }
         let shared = &*self.store.shared;
         let units_max = (shared.options.filter_bytes_max / UNIT_BYTES).max(self.limits.count);
         let units_max = i64::try_from(units_max).unwrap_or(i64::MAX);
@@ -291,7 +302,7 @@ impl<'a> Read<'a> {
                 }
             };
             for unit in Unit::decode_all(&buffer[..count * UNIT_BYTES]) {
-                if !self.take(&unit, filter) {
+                if !self.take(&unit, (self.result.next_offset, 1), filter) {
                     return;
                 }
                 self.result.next_offset += 1;
@@ -299,19 +310,60 @@ impl<'a> Read<'a> {
         }
     }
 
-    /// Answers a unit if it is wanted. Returns whether the next one may be looked at.
-    fn take(&mut self, unit: &Unit, filter: &mut dyn FnMut(i64) -> bool) -> bool {
+    /// The same in a batch queue: a unit stands for one or several messages, and the first one may hold messages before
+    /// those asked for, which the client leaves out.
+    fn run_batch(&mut self, filter: &mut dyn FnMut(i64) -> bool) {
+        let shared = &*self.store.shared;
+        let from = self.result.next_offset;
+        // The original counts the distance of offsets, not of units.
+        let distance_max = (shared.options.filter_bytes_max / BATCH_UNIT_BYTES).max(self.limits.count);
+        let scan_end = self.end.min(from.saturating_add(i64::try_from(distance_max).unwrap_or(i64::MAX)));
+        if from >= scan_end {
+            return;
+        }
+        let mut position = match self.queue.position_of_with(&shared.files, from, self.patience) {
+            Ok(position) => position,
+            Err(error) => return self.batch_unreadable(&error),
+        };
+        loop {
+            let unit = match self.queue.batch_unit_with(&shared.files, position, self.patience) {
+                Ok(Some(unit)) if unit.base_offset < scan_end => unit,
+                Ok(_) => return,
+                Err(error) => return self.batch_unreadable(&error),
+            };
+            if !self.take(&unit.unit, (unit.base_offset, usize::from(unit.count.unsigned_abs())), filter) {
+                return;
+            }
+            self.result.next_offset = unit.end_offset();
+            position += 1;
+        }
+    }
+
+    fn batch_unreadable(&mut self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.needs_disk = true;
+            return;
+        }
+        tracing::error!(queue = ?self.queue, %error, "a batch consume queue cannot be read");
+        if self.result.count == 0 {
+            self.result.status = GetStatus::OffsetFoundNull;
+        }
+    }
+
+    /// Answers a unit if it is wanted, given the offset of its first message and how many it holds. Returns whether the
+    /// next unit may be looked at.
+    fn take(&mut self, unit: &Unit, messages: (i64, usize), filter: &mut dyn FnMut(i64) -> bool) -> bool {
         if unit.is_blank() || unit.log_offset < self.skip_log_until {
             return true;
         }
-        if self.is_full(unit) {
+        if self.is_full(unit, messages.1) {
             return false;
         }
         if !filter(unit.tags_code) {
             return true;
         }
-        match self.find(unit) {
-            Ok(position) => self.add(unit, position),
+        match self.find(unit, messages.0) {
+            Ok(position) => self.add(unit, messages.1, position),
             Err(ReadError::NotThere(_)) => {
                 if self.result.count == 0 {
                     self.result.status = GetStatus::MessageWasRemoving;
@@ -330,8 +382,8 @@ impl<'a> Read<'a> {
         true
     }
 
-    /// Whether the answer has no room for the message. The first message always has.
-    fn is_full(&self, unit: &Unit) -> bool {
+    /// Whether the answer has no room for the record and its messages. The first record always has.
+    fn is_full(&self, unit: &Unit, messages: usize) -> bool {
         if self.result.count == 0 {
             return false;
         }
@@ -339,11 +391,13 @@ impl<'a> Read<'a> {
         let in_memory = self.log_end - unit.log_offset <= options.in_memory_bytes;
         let own = if in_memory { &options.in_memory } else { &options.on_disk };
         let bytes = self.result.bytes + unit.size as usize;
-        self.result.count >= self.limits.count.min(own.count) || bytes > self.limits.bytes.min(own.bytes)
+        self.result.count + messages > self.limits.count
+            || self.result.count >= own.count
+            || bytes > self.limits.bytes.min(own.bytes)
     }
 
     /// Where in the window the message lies that the unit names, if the log has it.
-    fn find(&mut self, unit: &Unit) -> Result<Range<usize>, ReadError> {
+    fn find(&mut self, unit: &Unit, queue_offset: i64) -> Result<Range<usize>, ReadError> {
         let damaged = |reason: &str| ReadError::Damaged { log_offset: unit.log_offset, reason: reason.to_owned() };
         if unit.size <= 0 || unit.log_offset < 0 {
             return Err(damaged("a queue unit that no message has"));
@@ -360,7 +414,7 @@ impl<'a> Read<'a> {
         };
         self.load(&position)?;
         let record = &self.window.bytes[position.clone()];
-        if is_record_of(record, self.queue.queue_id, self.result.next_offset, unit.log_offset) {
+        if is_record_of(record, self.queue.queue_id, queue_offset, unit.log_offset) {
             return Ok(position);
         }
         Err(damaged("not the message that the queue names"))
@@ -387,14 +441,14 @@ impl<'a> Read<'a> {
         Ok(())
     }
 
-    fn add(&mut self, unit: &Unit, position: Range<usize>) {
+    fn add(&mut self, unit: &Unit, messages: usize, position: Range<usize>) {
         if self.run.end == position.start && !self.run.is_empty() {
             self.run.end = position.end;
         } else {
             self.close_run();
             self.run = position;
         }
-        self.result.count += 1;
+        self.result.count += messages;
         self.result.bytes += unit.size as usize;
         self.last_log_offset = unit.log_offset;
         self.result.status = GetStatus::Found;
@@ -410,7 +464,7 @@ impl<'a> Read<'a> {
     /// Goes on behind a file that is missing.
     fn skip_file(&mut self) {
         if self.result.count == 0 {
-            let units = self.store.shared.files.units_per_file();
+            let units = self.store.shared.files.units_per_file(QueueType::Simple);
             self.result.status = GetStatus::OffsetFoundNull;
             self.result.next_offset = self.result.next_offset / units * units + units;
         }

@@ -13,11 +13,11 @@ use crate::checkpoint::CheckpointFile;
 use crate::clean::Clean;
 use crate::clock::Clock;
 use crate::commit_log::CommitLog;
-use crate::consume_queue::Queue;
 use crate::consume_queue::files::QueueFiles;
 use crate::consume_queue::load::{self, Loading};
 use crate::consume_queue::table::{QueueNameError, QueueTable};
 use crate::consume_queue::tails::{LogEnds, TailsFile};
+use crate::consume_queue::{Queue, QueueType};
 use crate::disk::Disk;
 use crate::index::Index;
 use crate::options::{OptionsError, StoreOptions};
@@ -187,6 +187,11 @@ impl Store {
         self.shared.queues.get_or_create(topic, queue_id)
     }
 
+    /// Says how the queues of a topic are kept, which counts when it gets its first one.
+    pub fn set_queue_type(&self, topic: &str, queue_type: QueueType) {
+        self.shared.queues.set_type(topic, queue_type);
+    }
+
     /// The queues of a topic, by id.
     pub fn queues_of(&self, topic: &str) -> Vec<Arc<Queue>> {
         self.shared.queues.of_topic(topic)
@@ -249,15 +254,17 @@ impl Shared {
         found.abort = root.iter().any(|entry| entry.name == "abort");
         let leftovers = &mut found.leftovers;
         let log = CommitLog::load(disk.clone(), options.clone(), leftovers)?;
-        let files = QueueFiles::new(disk.clone(), options.queues_folder(), options.queue_file_bytes);
+        let files = QueueFiles::new(disk.clone(), &options);
         let queues = QueueTable::default();
+        options.batch_topics.iter().for_each(|topic| queues.set_type(topic, QueueType::Batch));
         let tails = TailsFile::new(disk.clone(), options.clone());
         found.tails = if found.abort { None } else { tails.load(&log, &queues) };
+        let loading = Loading { disk: &*disk, files: &files, table: &queues, log_min: log.min_offset() };
         if found.tails.is_none() {
             queues.clear();
-            let loading = Loading { disk: &*disk, files: &files, table: &queues, log_min: log.min_offset() };
-            load::load(&loading, &options.queues_folder(), leftovers)?;
+            load::load(&loading, QueueType::Simple, leftovers)?;
         }
+        load::load(&loading, QueueType::Batch, leftovers)?;
         let index = Index::load(disk.clone(), options.clone(), leftovers)?;
         let checkpoint = CheckpointFile::load(&*disk, &options.root)?;
         let opened_at_ms = clock.now_ms();
@@ -312,7 +319,9 @@ impl Shared {
 
     /// Writes down where every queue ends.
     fn write_tails(&self) -> io::Result<()> {
-        let queues = self.queues.all();
+        let mut queues = self.queues.all();
+        // Of batch queues, which are few, the next start looks at the files.
+        queues.retain(|queue| queue.queue_type == QueueType::Simple);
         let end = self.log.end().offset;
         let last_record = self.dispatch.lock().last_record;
         let last_record = if last_record < 0 { end } else { last_record };

@@ -1,9 +1,11 @@
 //! What the store is told at opening. The names in the comments are the configuration keys.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::clean::{CleanOptions, HoursError};
-use crate::consume_queue::unit::UNIT_BYTES;
+use crate::consume_queue::QueueType;
+use crate::consume_queue::unit::{BATCH_UNIT_BYTES, UNIT_BYTES};
 
 /// Settings of a store. [`StoreOptions::new`] has the original's defaults.
 #[derive(Clone, Debug)]
@@ -16,6 +18,10 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// Bytes of a consume queue file (`mappedFileSizeConsumeQueue`); rounded up to whole units.
     pub queue_file_bytes: u64,
+    /// Bytes of a batch consume queue file (`mapperFileSizeBatchConsumeQueue`); rounded up to whole units.
+    pub batch_queue_file_bytes: u64,
+    /// Topics whose attribute `queue.type` is `BatchCQ`.
+    pub batch_topics: BTreeSet<String>,
     /// Whether messages are found by key (`messageIndexEnable`).
     pub index_enabled: bool,
     /// Slots of an index file (`maxHashSlotNum`).
@@ -38,6 +44,10 @@ pub struct StoreOptions {
     pub flush_queues_pages_min: u64,
     /// When the queues are flushed even with fewer pages (`flushConsumeQueueThoroughInterval`).
     pub flush_queues_thorough_interval_ms: i64,
+    /// Whether each record gets a CRC of all of it as its last property (`enabledAppendPropCRC`).
+    pub append_property_crc: bool,
+    /// Whether recovery checks those CRCs, in records that have one, rather than body CRCs (`forceVerifyPropCRC`).
+    pub verify_property_crc: bool,
     /// Whether recovery checks body CRCs (`checkCRCOnRecover`).
     pub check_crc_on_recover: bool,
     /// Bytes of units that a read looks at (`maxFilterMessageSize`).
@@ -101,6 +111,8 @@ impl StoreOptions {
             root,
             segment_bytes: 1 << 30,
             queue_file_bytes: 300_000 * UNIT_BYTES as u64,
+            batch_queue_file_bytes: 300_000 * BATCH_UNIT_BYTES as u64,
+            batch_topics: BTreeSet::new(),
             index_enabled: true,
             index_slots: 5_000_000,
             index_entries: 20_000_000,
@@ -112,6 +124,8 @@ impl StoreOptions {
             flush_queues_interval_ms: 1_000,
             flush_queues_pages_min: 2,
             flush_queues_thorough_interval_ms: 60_000,
+            append_property_crc: false,
+            verify_property_crc: false,
             check_crc_on_recover: true,
             filter_bytes_max: 16_000,
             in_memory: TransferLimits { bytes: 256 << 10, count: 32 },
@@ -123,9 +137,12 @@ impl StoreOptions {
         }
     }
 
-    /// Folder of the consume queues.
-    pub(crate) fn queues_folder(&self) -> PathBuf {
-        self.root.join("consumequeue")
+    /// Folder of the consume queues of a type.
+    pub(crate) fn queues_folder(&self, queue_type: QueueType) -> PathBuf {
+        self.root.join(match queue_type {
+            QueueType::Simple => "consumequeue",
+            QueueType::Batch => "batchconsumequeue",
+        })
     }
 
     /// The folder of the log file that starts at `start`.
@@ -142,10 +159,12 @@ impl StoreOptions {
         };
         at_least("mappedFileSizeCommitLog", self.segment_bytes, 4096)?;
         at_least("mappedFileSizeConsumeQueue", self.queue_file_bytes, UNIT_BYTES as u64)?;
+        at_least("mapperFileSizeBatchConsumeQueue", self.batch_queue_file_bytes, BATCH_UNIT_BYTES as u64)?;
         at_least("maxHashSlotNum", self.index_slots.into(), 1)?;
         at_least("maxIndexNum", self.index_entries.into(), 2)?;
         at_least("storePathCommitLog", self.commit_log_folders.len() as u64, 1)?;
         self.queue_file_bytes = self.queue_file_bytes.next_multiple_of(UNIT_BYTES as u64);
+        self.batch_queue_file_bytes = self.batch_queue_file_bytes.next_multiple_of(BATCH_UNIT_BYTES as u64);
         self.commit_log_folders.sort();
         Ok(self)
     }

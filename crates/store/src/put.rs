@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::consume_queue::unit::Unit;
+use crate::consume_queue::{NewUnit, QueueType};
 use crate::open::{DirtyQueue, Dispatch, Shared, Store};
 use crate::staging::{Entry, PutStatus, StagedRecord, Staging};
 
@@ -94,12 +95,18 @@ impl Shared {
 fn push_units(entry: &Entry, records: &[StagedRecord]) -> bool {
     let mut overdue = false;
     for record in records.iter().filter(|record| record.is_queued) {
-        debug_assert_eq!(entry.queue.max_offset(), record.queue_offset, "a queue's units follow each other");
-        overdue |= entry.queue.push(&Unit {
+        debug_assert!(
+            entry.queue.queue_type == QueueType::Batch || entry.queue.max_offset() == record.queue_offset,
+            "a queue's units follow each other"
+        );
+        let store_timestamp_ms = entry.placed.store_timestamp_ms;
+        let unit = Unit {
             log_offset: record.log_offset,
             size: record.bytes.len() as i32,
-            tags_code: record.tags.code(entry.placed.store_timestamp_ms),
-        });
+            tags_code: record.tags.code(store_timestamp_ms),
+        };
+        let (queue_offset, count) = (record.queue_offset, record.count);
+        overdue |= entry.queue.push(&NewUnit { unit, queue_offset, count, store_timestamp_ms });
     }
     overdue
 }

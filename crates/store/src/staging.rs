@@ -11,8 +11,9 @@ use raptormq_protocol::message::{batch, sys_flag};
 use smallvec::SmallVec;
 
 use crate::commit_log::BLANK_BYTES_MIN;
-use crate::consume_queue::Queue;
+use crate::consume_queue::{Queue, QueueType};
 use crate::hash;
+use crate::late::Late;
 use crate::options::StoreOptions;
 
 /// What a record may have beyond its body.
@@ -116,6 +117,8 @@ pub struct Staging {
     pub(crate) records: Vec<StagedRecord>,
     /// Key hashes of all records.
     pub(crate) keys: Vec<i32>,
+    /// Whether a record has text that depends on where it goes.
+    pub(crate) has_late: bool,
 }
 
 /// A message or batch: what must not be torn apart.
@@ -130,10 +133,21 @@ pub(crate) struct Entry {
 pub(crate) struct StagedRecord {
     pub(crate) bytes: Range<usize>,
     pub(crate) is_queued: bool,
+    /// Messages that it holds: 1 but in batch queues.
+    pub(crate) count: i16,
+    /// Text at the end of its properties that depends on where it goes.
+    pub(crate) late: Option<Box<Late>>,
     pub(crate) tags: Tags,
     pub(crate) keys: Range<usize>,
     pub(crate) queue_offset: i64,
     pub(crate) log_offset: i64,
+}
+
+impl StagedRecord {
+    /// Offsets that it takes of its queue.
+    pub(crate) fn taken(&self) -> i64 {
+        if self.is_queued { self.count.into() } else { 0 }
+    }
 }
 
 /// What becomes a unit's tags code.
@@ -164,7 +178,14 @@ pub struct Arrival<'a> {
 
 impl Staging {
     pub(crate) fn new(options: Arc<StoreOptions>) -> Staging {
-        Staging { options, buffer: Vec::new(), entries: Vec::new(), records: Vec::new(), keys: Vec::new() }
+        Staging {
+            options,
+            buffer: Vec::new(),
+            entries: Vec::new(),
+            records: Vec::new(),
+            keys: Vec::new(),
+            has_late: false,
+        }
     }
 
     /// Whether nothing is staged.
@@ -207,6 +228,24 @@ impl Staging {
         }
     }
 
+    /// Encodes a batch as one record that holds all its messages, for a batch queue. After an error nothing is staged.
+    /// Java: `processor/SendMessageProcessor.java`, `sendBatchMessage`.
+    pub fn put_inner_batch(&mut self, queue: &Arc<Queue>, batch: &NewBatch<'_>) -> Result<Slot, PutError> {
+        let mut count = 0_i16;
+        for inner in batch::decode(batch.common.body) {
+            inner.map_err(|_| PutError::MessageIllegal)?;
+            count = count.checked_add(1).ok_or(PutError::MessageIllegal)?;
+        }
+        if count == 0 {
+            return Err(PutError::MessageIllegal);
+        }
+        let number = properties::encode([(name::INNER_NUM, count.to_string().as_str())]);
+        let mut pieces: SmallVec<[&str; 8]> = SmallVec::from_slice(batch.common.properties);
+        pieces.push(&number);
+        let sys_flag = batch.common.sys_flag | sys_flag::NEED_UNWRAP | sys_flag::INNER_BATCH;
+        self.put(queue, &NewMessage { sys_flag, properties: &pieces, ..batch.common })
+    }
+
     /// Where a message went; its status is [`PutStatus::Staged`] before the append.
     pub fn placed(&self, slot: Slot) -> &Placed {
         &self.entries[slot.0].placed
@@ -235,6 +274,7 @@ impl Staging {
     /// Forgets everything; slots are void.
     pub fn clear(&mut self) {
         self.reset_to(&Mark::default());
+        self.has_late = false;
         self.buffer.shrink_to(KEPT_BUFFER_BYTES);
         // Sixteen bytes of body for each: what a full turn of the smallest messages needs.
         self.entries.shrink_to(KEPT_BUFFER_BYTES >> 8);
@@ -268,35 +308,31 @@ impl Staging {
             return Err(PutError::MessageSizeExceeded(message.body.len()));
         }
         let start = self.buffer.len();
-        let parts = RecordParts {
-            topic: &queue.topic,
-            queue_id: queue.queue_id,
-            flag: message.flag,
-            sys_flag: message.sys_flag,
-            born_timestamp_ms: message.born_timestamp_ms,
-            born_host: message.born_host,
-            store_host: message.store_host,
-            reconsume_times: message.reconsume_times,
-            prepared_transaction_offset: message.prepared_transaction_offset,
-            body: message.body,
-            properties: message.properties,
-        };
-        let size = record::encode(&parts, &mut self.buffer).map_err(|error| match error {
-            EncodeError::Topic(len) => PutError::TopicTooLong(len),
-            EncodeError::Properties(len) => PutError::PropertiesSizeExceeded(len),
-            EncodeError::Size(len) => PutError::MessageSizeExceeded(len),
-        })?;
+        let facts = Facts::read(message.properties);
+        let count = inner_count(queue, message.sys_flag, &facts)?;
+        let mut extra = Extra::new(options, queue, message, count, &facts);
+        let late = extra.as_mut().and_then(|extra| extra.late.take());
+        let pieces = extra.as_ref().map(|extra| extra.pieces(message.properties));
+        let properties = pieces.as_deref().unwrap_or(message.properties);
+        let size =
+            record::encode(&parts(queue, message, properties), &mut self.buffer).map_err(|error| match error {
+                EncodeError::Topic(len) => PutError::TopicTooLong(len),
+                EncodeError::Properties(len) => PutError::PropertiesSizeExceeded(len),
+                EncodeError::Size(len) => PutError::MessageSizeExceeded(len),
+            })?;
         if size > options.body_bytes_max.saturating_add(RECORD_OVERHEAD_MAX) {
             return Err(PutError::MessageSizeExceeded(size));
         }
         let keys_start = self.keys.len();
-        let facts = Facts::read(message.properties);
         if options.index_enabled && is_indexed(message.sys_flag) {
             facts.push_key_hashes(queue.key_hash, &mut self.keys);
         }
+        self.has_late |= late.is_some();
         self.records.push(StagedRecord {
             bytes: start..start + size,
             is_queued: sys_flag::is_queued(message.sys_flag),
+            count,
+            late,
             tags: facts.tags(queue.is_schedule, &options.delay_levels_ms),
             keys: keys_start..self.keys.len(),
             queue_offset: 0,
@@ -308,7 +344,9 @@ impl Staging {
     /// Makes the records since `mark` one entry.
     fn close_entry(&mut self, queue: &Arc<Queue>, mark: &Mark) -> Result<Slot, PutError> {
         let bytes = mark.buffer..self.buffer.len();
-        if bytes.len() as u64 + BLANK_BYTES_MIN as u64 > self.options.segment_bytes {
+        let late = self.records[mark.records..].iter().filter_map(|record| record.late.as_ref());
+        let growth: usize = late.map(|late| late.growth_max()).sum();
+        if (bytes.len() + growth) as u64 + BLANK_BYTES_MIN as u64 > self.options.segment_bytes {
             return Err(PutError::MessageSizeExceeded(bytes.len()));
         }
         let placed =
@@ -331,6 +369,91 @@ impl Staging {
         self.entries.truncate(mark.entries);
         self.records.truncate(mark.records);
         self.keys.truncate(mark.keys);
+    }
+}
+
+/// What a record is made of.
+fn parts<'a>(queue: &'a Queue, message: &NewMessage<'a>, properties: &'a [&'a str]) -> RecordParts<'a> {
+    RecordParts {
+        topic: &queue.topic,
+        queue_id: queue.queue_id,
+        flag: message.flag,
+        sys_flag: message.sys_flag,
+        born_timestamp_ms: message.born_timestamp_ms,
+        born_host: message.born_host,
+        store_host: message.store_host,
+        reconsume_times: message.reconsume_times,
+        prepared_transaction_offset: message.prepared_transaction_offset,
+        body: message.body,
+        properties,
+    }
+}
+
+/// How many messages a record holds. Only batch queues take records of several.
+/// Java: `util/HookUtils.java`, `checkInnerBatch`; `store/CommitLog.java`, `getMessageNum`.
+fn inner_count(queue: &Queue, flags: i32, facts: &Facts<'_>) -> Result<i16, PutError> {
+    let is_inner_batch = flags & sys_flag::INNER_BATCH != 0;
+    match facts.inner_count {
+        None if !is_inner_batch => Ok(1),
+        _ if !is_inner_batch || queue.queue_type != QueueType::Batch => Err(PutError::MessageIllegal),
+        None => Ok(1),
+        Some(count) => count.parse().map(|count: i16| count.max(1)).map_err(|_| PutError::MessageIllegal),
+    }
+}
+
+/// Properties that the store adds to those that a message brings.
+struct Extra {
+    /// Stands behind the others.
+    text: String,
+    /// What in it depends on where the record goes.
+    late: Option<Box<Late>>,
+    /// Takes the place of what the message brings.
+    replaced: Option<String>,
+}
+
+impl Extra {
+    /// `None` for most messages.
+    fn new(
+        options: &StoreOptions,
+        queue: &Queue,
+        message: &NewMessage<'_>,
+        count: i16,
+        facts: &Facts<'_>,
+    ) -> Option<Extra> {
+        let is_based = queue.queue_type == QueueType::Batch && sys_flag::is_queued(message.sys_flag);
+        if !is_based && !options.append_property_crc {
+            return None;
+        }
+        let mut extra = Extra { text: String::new(), late: None, replaced: None };
+        if is_based {
+            // The original acknowledges a message to such a queue that is no batch, and never delivers it. With these
+            // properties it is a batch of one, for the original as well.
+            if facts.inner_count.is_none() {
+                properties::append(&mut extra.text, name::INNER_NUM, &count.to_string());
+            }
+            extra.late = Some(Box::new(Late::base(queue, &mut extra.text)));
+        }
+        if options.append_property_crc {
+            if facts.has_crc {
+                let joined: Vec<_> = message.properties.iter().flat_map(|piece| Properties(piece).iter()).collect();
+                let kept = joined.into_iter().filter(|(found, _)| *found != name::CRC32);
+                extra.replaced = Some(properties::encode(kept));
+            }
+            extra.text.push_str(record::CRC_PROPERTY_UNSET);
+            if let Some(late) = &mut extra.late {
+                late.behind += record::CRC_PROPERTY_UNSET.len();
+            }
+        }
+        Some(extra)
+    }
+
+    fn pieces<'a>(&'a self, given: &[&'a str]) -> SmallVec<[&'a str; 8]> {
+        let mut pieces: SmallVec<[&str; 8]> = match &self.replaced {
+            Some(replaced) => SmallVec::from_slice(&[replaced.as_str()]),
+            None => SmallVec::from_slice(given),
+        };
+        pieces.push(self.text.as_str());
+        pieces
     }
 }
 
@@ -365,6 +488,12 @@ pub(crate) struct Facts<'a> {
     unique_key: Option<&'a str>,
     keys: Option<&'a str>,
     delay: Option<&'a str>,
+    /// Messages of an inner batch.
+    pub(crate) inner_count: Option<&'a str>,
+    /// Queue offset of its first message.
+    pub(crate) inner_base: Option<&'a str>,
+    /// There is a CRC of the record among the properties.
+    has_crc: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -377,6 +506,9 @@ impl<'a> Facts<'a> {
                 name::UNIQ_KEY => facts.unique_key = Some(value),
                 name::KEYS => facts.keys = Some(value),
                 name::DELAY => facts.delay = Some(value),
+                name::INNER_NUM => facts.inner_count = Some(value),
+                name::INNER_BASE => facts.inner_base = Some(value),
+                name::CRC32 => facts.has_crc = true,
                 _ => {}
             }
         }

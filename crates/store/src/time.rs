@@ -4,8 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use crate::commit_log::ReadError;
-use crate::consume_queue::Queue;
 use crate::consume_queue::unit::Unit;
+use crate::consume_queue::{Queue, QueueType};
+use crate::get::Patience;
 use crate::open::Store;
 
 /// Which message a time stands for.
@@ -22,6 +23,9 @@ pub enum Boundary {
 impl Store {
     /// Offset of the message that was stored at a time. A queue without messages answers its end.
     pub fn offset_by_time(&self, queue: &Arc<Queue>, timestamp_ms: i64, boundary: Boundary) -> io::Result<i64> {
+        if queue.queue_type == QueueType::Batch {
+            return self.batch_offset_by_time(queue, timestamp_ms, boundary);
+        }
         let (min, max) = (queue.min_offset(), queue.max_offset());
         if min >= max {
             return Ok(max);
@@ -47,6 +51,29 @@ impl Store {
         }
     }
 
+    /// The same in a batch queue, whose units say when they were stored: the first offset of a record. The original differs
+    /// from other queues in that it never answers the queue's end, and -1 when there is nothing.
+    /// Java: `store/queue/BatchConsumeQueue.java`, `getOffsetInQueueByTime`.
+    fn batch_offset_by_time(&self, queue: &Queue, timestamp_ms: i64, boundary: Boundary) -> io::Result<i64> {
+        let files = &self.shared.files;
+        let (first, end) = (queue.first(), queue.end());
+        if first >= end {
+            return Ok(-1);
+        }
+        let at_or_after =
+            queue.batch_partition_point(files, Patience::Disk, |unit| unit.store_timestamp_ms >= timestamp_ms)?;
+        let position = match boundary {
+            Boundary::Lower | Boundary::Nearest => at_or_after,
+            // The last of several of that time.
+            Boundary::Upper => {
+                let after = queue
+                    .batch_partition_point(files, Patience::Disk, |unit| unit.store_timestamp_ms > timestamp_ms)?;
+                if after > at_or_after { after - 1 } else { after }
+            }
+        };
+        queue.offset_at(files, position.min(end - 1))
+    }
+
     /// When the first message of a queue was stored, in milliseconds; -1 when there is none.
     pub fn earliest_time(&self, queue: &Arc<Queue>) -> io::Result<i64> {
         let min = queue.min_offset();
@@ -66,7 +93,8 @@ impl Store {
 
     /// When the message at an offset was stored, in milliseconds; -1 when there is none (code 33 and its like).
     pub fn timestamp_at(&self, queue: &Arc<Queue>, offset: i64) -> io::Result<i64> {
-        match queue.unit(&self.shared.files, offset)? {
+        let position = queue.position_of(&self.shared.files, offset)?;
+        match queue.unit(&self.shared.files, position)? {
             Some(unit) => self.stored_at(&unit),
             None => Ok(-1),
         }
@@ -77,7 +105,8 @@ impl Store {
         if offset < queue.min_offset() {
             return Ok(None);
         }
-        Ok(queue.unit(&self.shared.files, offset)?.filter(|unit| !unit.is_blank()).map(|unit| unit.log_offset))
+        let position = queue.position_of(&self.shared.files, offset)?;
+        Ok(queue.unit(&self.shared.files, position)?.filter(|unit| !unit.is_blank()).map(|unit| unit.log_offset))
     }
 
     /// Whether the message at an offset is so near the end of the log that it is taken to be in memory.

@@ -35,6 +35,8 @@ const QUEUE_OFFSET_AT: usize = 20;
 const LOG_OFFSET_AT: usize = 28;
 const SYS_FLAG_AT: usize = 36;
 const BORN_HOST_AT: usize = 48;
+/// With IPv4 hosts.
+const BODY_LEN_AT: usize = 84;
 /// Bytes of a record with IPv4 hosts, a V1 topic length and neither body, topic nor properties.
 const FIXED_BYTES: usize = 84 + 4 + 1 + 2;
 /// The shortest record: what [`RecordHead::read`] and [`RecordView::parse`] accept as a size.
@@ -159,9 +161,62 @@ pub fn patch(record: &mut [u8], place: &Place) {
     record[store_timestamp_at..store_timestamp_at + 8].copy_from_slice(&place.store_timestamp_ms.to_be_bytes());
 }
 
+/// Corrects the size of a record whose properties, which stand at its end, became `grown` bytes longer, and their length.
+///
+/// # Panics
+/// When `record` is not the whole of such a record.
+pub fn resize_properties(record: &mut [u8], grown: isize) {
+    let size = record.len() as i32;
+    record[..4].copy_from_slice(&size.to_be_bytes());
+    let flags = i32::from_be_bytes([record[36], record[37], record[38], record[39]]);
+    let hosts = sys_flag::born_host_len(flags) - 8 + sys_flag::store_host_len(flags) - 8;
+    let body_len_at = BODY_LEN_AT + hosts;
+    let int = |at: usize| i32::from_be_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]]);
+    let topic_len_at = body_len_at + 4 + int(body_len_at) as usize;
+    let properties_len_at = match int(4) {
+        MAGIC_V2 => {
+            topic_len_at + 2 + usize::from(u16::from_be_bytes([record[topic_len_at], record[topic_len_at + 1]]))
+        }
+        _ => topic_len_at + 1 + usize::from(record[topic_len_at]),
+    };
+    let len = &mut record[properties_len_at..properties_len_at + 2];
+    let grown = i16::from_be_bytes([len[0], len[1]]) + grown as i16;
+    len.copy_from_slice(&grown.to_be_bytes());
+}
+
 /// CRC-32 of a stored body without its sign bit, as the record's third field holds it.
 pub fn body_crc(body: &[u8]) -> i32 {
     (crc32fast::hash(body) & 0x7FFF_FFFF) as i32
+}
+
+/// The last property of records that have a CRC of all of it, before [`seal`]: its name, ten digits, its end.
+pub const CRC_PROPERTY_UNSET: &str = "__CRC32#\u{1}0000000000\u{2}";
+const CRC_DIGITS: usize = 10;
+
+/// Writes the CRC of the record before its last property, which is [`CRC_PROPERTY_UNSET`], into that property.
+/// Java: `common/message/MessageDecoder.java`, `createCrc32`.
+///
+/// # Panics
+/// When `record` is shorter than that property.
+pub fn seal(record: &mut [u8]) {
+    let (covered, property) = record.split_at_mut(record.len() - CRC_PROPERTY_UNSET.len());
+    let mut crc = body_crc(covered);
+    let digits_at = property.len() - 1 - CRC_DIGITS;
+    // The least significant digit comes first.
+    for digit in &mut property[digits_at..digits_at + CRC_DIGITS] {
+        *digit = b'0' + (crc % 10) as u8;
+        crc /= 10;
+    }
+}
+
+/// Whether the CRC in the last property of a record is right; `None` when it has none.
+pub fn sealed(record: &[u8]) -> Option<bool> {
+    let (covered, property) = record.split_at(record.len().checked_sub(CRC_PROPERTY_UNSET.len())?);
+    let digits = property.strip_prefix(b"__CRC32#\x01")?.strip_suffix(b"\x02")?;
+    let value = digits.iter().rev().fold(Some(0_i64), |value, digit| {
+        digit.is_ascii_digit().then(|| Some(value? * 10 + i64::from(digit - b'0'))).flatten()
+    })?;
+    Some(value == i64::from(body_crc(covered)))
 }
 
 /// The eight bytes of a blank record that fills `len` bytes; what follows them up to the end of the file is undefined.

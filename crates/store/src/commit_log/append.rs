@@ -7,14 +7,15 @@ use std::sync::atomic::Ordering;
 use raptormq_protocol::message::record::{self, Place};
 
 use super::{BLANK_BYTES_MIN, CommitLog, PREPARE_AT_PERCENT, Segment, Tail};
-use crate::staging::{Entry, PutStatus, Staging};
+use crate::staging::{Entry, PutStatus, StagedRecord, Staging};
 
 impl CommitLog {
     /// Gives every staged record its queue offset, log offset and store timestamp, and writes them. The outcome stands in
     /// the staging. `hand_over` runs under the lock, at its end: whoever takes another lock there comes in the order of
     /// the log.
     ///
-    /// Nothing here allocates, logs or waits but for making a file that the background did not prepare in time.
+    /// Nothing here allocates, logs or waits but for making a file that the background did not prepare in time, and for
+    /// records with [late](crate::late) properties.
     pub(crate) fn append<G>(&self, staging: &mut Staging, now_ms: i64, hand_over: impl FnOnce() -> G) -> G {
         let mut tail = self.tail.lock();
         tail.store_timestamp_ms = tail.store_timestamp_ms.max(now_ms);
@@ -23,6 +24,9 @@ impl CommitLog {
             if self.has_failed() {
                 set_status(&mut staging.entries[position..], PutStatus::ServiceNotAvailable);
                 break;
+            }
+            if staging.has_late {
+                staging.settle(position);
             }
             let len = staging.entries[position].bytes.len() as i64;
             let pending = pending_bytes(staging, &run);
@@ -36,6 +40,9 @@ impl CommitLog {
             }
             let pending = pending_bytes(staging, &run);
             assign(&tail, staging, position, pending);
+            if self.options.append_property_crc {
+                seal(staging, position);
+            }
             run.end = position + 1;
         }
         self.write_run(&mut tail, staging, run);
@@ -131,7 +138,7 @@ fn assign(tail: &Tail, staging: &mut Staging, position: usize, pending: i64) {
     let mut next = entry.queue.next_offset.load(Ordering::Relaxed);
     for (number, record) in staging.records[entry.records.clone()].iter_mut().enumerate() {
         let queue_offset = if record.is_queued { next } else { 0 };
-        next += i64::from(record.is_queued);
+        next += record.taken();
         if number == 0 {
             entry.placed.queue_offset = queue_offset;
             entry.placed.log_offset = log_offset;
@@ -147,10 +154,17 @@ fn assign(tail: &Tail, staging: &mut Staging, position: usize, pending: i64) {
     entry.queue.next_offset.store(next, Ordering::Relaxed);
 }
 
+/// Writes the CRC of each record of an entry, which has everything else by now, into its last property.
+fn seal(staging: &mut Staging, position: usize) {
+    for record in &staging.records[staging.entries[position].records.clone()] {
+        record::seal(&mut staging.buffer[record.bytes.clone()]);
+    }
+}
+
 fn give_back_queue_offsets(staging: &mut Staging, position: usize) {
     let entry = &staging.entries[position];
-    let queued = staging.records[entry.records.clone()].iter().filter(|record| record.is_queued).count();
-    entry.queue.next_offset.fetch_sub(queued as i64, Ordering::Relaxed);
+    let taken = staging.records[entry.records.clone()].iter().map(StagedRecord::taken).sum();
+    entry.queue.next_offset.fetch_sub(taken, Ordering::Relaxed);
 }
 
 fn set_status(entries: &mut [Entry], status: PutStatus) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use raptormq_protocol::message::record::{RecordHead, RecordView};
+use raptormq_protocol::message::record::{self, RecordHead, RecordView};
 
 use super::read::check_record;
 use super::{BLANK_BYTES_MIN, CommitLog, Segment};
@@ -182,7 +182,7 @@ impl CommitLog {
                 }
             }
             let checked = check_record(rest, walked.end).ok();
-            let good = checked.filter(|view| !self.options.check_crc_on_recover || view.crc_matches());
+            let good = checked.filter(|view| self.crc_is_right(view, rest));
             let Some(view) = good else {
                 walked.is_torn = true;
                 return Ok(Window::End);
@@ -197,6 +197,15 @@ impl CommitLog {
             walked.end += view.size as i64;
         }
         Ok(Window::Used)
+    }
+
+    /// Whether the CRC of a record is right that begins `bytes`, as far as it is to be checked.
+    fn crc_is_right(&self, view: &RecordView<'_>, bytes: &[u8]) -> bool {
+        if !self.options.check_crc_on_recover {
+            return true;
+        }
+        let of_all = self.options.verify_property_crc.then(|| record::sealed(&bytes[..view.size])).flatten();
+        of_all.unwrap_or_else(|| view.crc_matches())
     }
 
     /// Makes `end` the end of the log: files behind it are removed, and the rest of its file is zero, so that nothing

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
-use super::Queue;
 use super::files::QueueFiles;
+use super::{Queue, QueueType};
 
 impl Queue {
     /// Makes the first message that lies at `log_min` or behind it the queue's first, and deletes the files before it.
@@ -18,8 +18,8 @@ impl Queue {
         }
         self.correct_min_offset(files, log_min)?;
         let last_written = self.tail.lock().written - 1;
-        let units = files.units_per_file();
-        let end = self.min_offset().min(last_written) / units;
+        let units = files.units_per_file(self.queue_type);
+        let end = self.first().min(last_written) / units;
         let first = self.first_file.load(Ordering::Acquire) / units;
         let mut deleted = 0;
         for number in first..end {
@@ -37,12 +37,12 @@ impl Queue {
         // What comes behind this end lies at the end of the log or behind it.
         let (end, last) = {
             let tail = self.tail.lock();
-            (self.max_offset(), tail.last_unit())
+            (self.end(), tail.last_unit(self.queue_type))
         };
         let mut first_log_offset = log_min;
-        let mut min = end;
+        let mut first = end;
         if last.is_none_or(|last| last.log_end() > log_min) {
-            min = self.partition_point(files, self.min_offset()..end, |unit| {
+            first = self.partition_point(files, self.first()..end, |unit| {
                 let is_there = !unit.is_blank() && unit.log_offset >= log_min;
                 if is_there {
                     first_log_offset = unit.log_offset;
@@ -50,7 +50,10 @@ impl Queue {
                 Ok(is_there)
             })?;
         }
-        self.min_offset.store(min, Ordering::Release);
+        match self.queue_type {
+            QueueType::Simple => self.min_offset.store(first, Ordering::Release),
+            QueueType::Batch => self.set_batch_first(files, first)?,
+        }
         self.first_log_offset.store(first_log_offset, Ordering::Release);
         Ok(())
     }

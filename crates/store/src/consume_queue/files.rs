@@ -1,19 +1,22 @@
-//! The files of all consume queues: `consumequeue/<topic>/<queue id>/<start in bytes, 20 digits>`.
+//! The files of all consume queues: `consumequeue/<topic>/<queue id>/<start in bytes, 20 digits>`, and the same under
+//! `batchconsumequeue` for batch queues. Units are named by their position.
 //!
 //! A queue keeps no descriptor and no mapping. A small cache holds the files that were used last, so that 50,000 queues
 //! cost no more descriptors than one.
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::Queue;
-use super::unit::{UNIT_BYTES, Unit};
+use super::unit::Unit;
+use super::{Queue, QueueType};
 use crate::disk::{Disk, LogFile, Space};
 use crate::get::Patience;
+use crate::options::StoreOptions;
 
 /// Open files that are kept.
 const OPEN_FILES_MAX: usize = 256;
@@ -23,11 +26,19 @@ const SYNC_SINGLY_MAX: usize = 16;
 /// The files of all queues.
 pub(crate) struct QueueFiles {
     disk: Arc<dyn Disk>,
+    simple: Place,
+    batch: Place,
+    /// Whether a file of a batch queue was written.
+    has_batch_files: AtomicBool,
+    open: Mutex<OpenFiles>,
+    unsynced: Mutex<Unsynced>,
+}
+
+/// Where the queues of one type are.
+struct Place {
     folder: PathBuf,
     /// Bytes of a file, whole units.
     file_bytes: i64,
-    open: Mutex<OpenFiles>,
-    unsynced: Mutex<Unsynced>,
 }
 
 /// A queue's serial number and the start of the file in bytes.
@@ -50,24 +61,46 @@ struct Unsynced {
 }
 
 impl QueueFiles {
-    pub(crate) fn new(disk: Arc<dyn Disk>, folder: PathBuf, file_bytes: u64) -> QueueFiles {
-        assert!(file_bytes.is_multiple_of(UNIT_BYTES as u64), "a unit never spans two files");
-        QueueFiles { disk, folder, file_bytes: file_bytes as i64, open: Mutex::default(), unsynced: Mutex::default() }
+    pub(crate) fn new(disk: Arc<dyn Disk>, options: &StoreOptions) -> QueueFiles {
+        let place = |queue_type: QueueType, file_bytes: u64| {
+            assert!(file_bytes.is_multiple_of(queue_type.unit_bytes() as u64), "a unit never spans two files");
+            Place { folder: options.queues_folder(queue_type), file_bytes: file_bytes as i64 }
+        };
+        QueueFiles {
+            disk,
+            simple: place(QueueType::Simple, options.queue_file_bytes),
+            batch: place(QueueType::Batch, options.batch_queue_file_bytes),
+            has_batch_files: AtomicBool::new(false),
+            open: Mutex::default(),
+            unsynced: Mutex::default(),
+        }
+    }
+
+    fn place(&self, queue_type: QueueType) -> &Place {
+        match queue_type {
+            QueueType::Simple => &self.simple,
+            QueueType::Batch => &self.batch,
+        }
+    }
+
+    /// Folder of all queues of a type.
+    pub(crate) fn folder(&self, queue_type: QueueType) -> &Path {
+        &self.place(queue_type).folder
     }
 
     /// Units of a file.
-    pub(crate) fn units_per_file(&self) -> i64 {
-        self.file_bytes / UNIT_BYTES as i64
+    pub(crate) fn units_per_file(&self, queue_type: QueueType) -> i64 {
+        self.place(queue_type).file_bytes / queue_type.unit_bytes() as i64
     }
 
     /// Bytes of a file.
-    pub(crate) fn file_bytes(&self) -> i64 {
-        self.file_bytes
+    pub(crate) fn file_bytes(&self, queue_type: QueueType) -> i64 {
+        self.place(queue_type).file_bytes
     }
 
     /// Folder of a queue.
     pub(crate) fn queue_folder(&self, queue: &Queue) -> PathBuf {
-        self.folder.join(&*queue.topic).join(queue.queue_id.to_string())
+        self.folder(queue.queue_type).join(&*queue.topic).join(queue.queue_id.to_string())
     }
 
     fn path(&self, queue: &Queue, file_start: i64) -> PathBuf {
@@ -75,29 +108,25 @@ impl QueueFiles {
     }
 
     /// Start of the file that holds the unit, in bytes.
-    fn file_start(&self, queue_offset: i64) -> i64 {
-        queue_offset / self.units_per_file() * self.file_bytes
+    fn file_start(&self, queue: &Queue, position: i64) -> i64 {
+        position / self.units_per_file(queue.queue_type) * self.file_bytes(queue.queue_type)
     }
 
     /// Where the unit lies in its file, and how many units follow it there (itself included).
-    fn within_file(&self, queue_offset: i64) -> (u64, usize) {
-        let position = queue_offset % self.units_per_file();
-        (position as u64 * UNIT_BYTES as u64, (self.units_per_file() - position) as usize)
+    fn within_file(&self, queue: &Queue, position: i64) -> (u64, usize) {
+        let units = self.units_per_file(queue.queue_type);
+        let within = position % units;
+        (within as u64 * queue.queue_type.unit_bytes() as u64, (units - within) as usize)
     }
 
     /// Reads units into `into`, as many as it has room for and the file has; returns the number of units. `WouldBlock`
     /// when the disk would have to be waited for and the patience is for memory only.
-    pub(crate) fn read(
-        &self,
-        queue: &Queue,
-        queue_offset: i64,
-        into: &mut [u8],
-        patience: Patience,
-    ) -> io::Result<usize> {
-        let (at, units_left) = self.within_file(queue_offset);
-        let count = units_left.min(into.len() / UNIT_BYTES);
-        let file = self.open(queue, self.file_start(queue_offset))?;
-        let into = &mut into[..count * UNIT_BYTES];
+    pub(crate) fn read(&self, queue: &Queue, position: i64, into: &mut [u8], patience: Patience) -> io::Result<usize> {
+        let unit_bytes = queue.queue_type.unit_bytes();
+        let (at, units_left) = self.within_file(queue, position);
+        let count = units_left.min(into.len() / unit_bytes);
+        let file = self.open(queue, self.file_start(queue, position))?;
+        let into = &mut into[..count * unit_bytes];
         match patience {
             Patience::Disk => file.read_at(at, into)?,
             Patience::Memory if file.read_cached_at(at, into)? => {}
@@ -107,14 +136,15 @@ impl QueueFiles {
     }
 
     /// Writes a run of units, in one write for each file it touches.
-    pub(crate) fn write(&self, queue: &Queue, mut queue_offset: i64, mut units: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, queue: &Queue, mut position: i64, mut units: &[u8]) -> io::Result<()> {
+        let unit_bytes = queue.queue_type.unit_bytes();
         while !units.is_empty() {
-            let (at, units_left) = self.within_file(queue_offset);
-            let (run, rest) = units.split_at(units.len().min(units_left * UNIT_BYTES));
-            let file = self.open_or_create(queue, queue_offset)?;
+            let (at, units_left) = self.within_file(queue, position);
+            let (run, rest) = units.split_at(units.len().min(units_left * unit_bytes));
+            let file = self.open_or_create(queue, position)?;
             file.write_at(at, run)?;
-            self.note_written(queue, self.file_start(queue_offset), file, run.len());
-            queue_offset += (run.len() / UNIT_BYTES) as i64;
+            self.note_written(queue, self.file_start(queue, position), file, run.len());
+            position += (run.len() / unit_bytes) as i64;
             units = rest;
         }
         Ok(())
@@ -122,25 +152,26 @@ impl QueueFiles {
 
     /// Makes the units from `from` up to `end` read as never written; files behind the one of `from` are removed.
     pub(crate) fn cut(&self, queue: &Queue, from: i64, end: i64) -> io::Result<()> {
-        let (at, _) = self.within_file(from);
-        let mut file_start = self.file_start(from);
+        let (unit_bytes, file_bytes) = (queue.queue_type.unit_bytes(), self.file_bytes(queue.queue_type));
+        let (at, _) = self.within_file(queue, from);
+        let mut file_start = self.file_start(queue, from);
         if at > 0 {
-            let in_file = ((end - from) as u64 * UNIT_BYTES as u64).min(self.file_bytes as u64 - at);
+            let in_file = ((end - from) as u64 * unit_bytes as u64).min(file_bytes as u64 - at);
             let file = self.open(queue, file_start)?;
             file.zero(at, in_file)?;
             self.note_written(queue, file_start, file, in_file as usize);
-            file_start += self.file_bytes;
+            file_start += file_bytes;
         }
-        while file_start < end * UNIT_BYTES as i64 {
-            self.delete(queue, file_start / self.file_bytes)?;
-            file_start += self.file_bytes;
+        while file_start < end * unit_bytes as i64 {
+            self.delete(queue, file_start / file_bytes)?;
+            file_start += file_bytes;
         }
         Ok(())
     }
 
-    /// Removes the file of that number, counted from the queue's offset 0. Returns whether it was there.
+    /// Removes the file of that number, counted from the queue's position 0. Returns whether it was there.
     pub(crate) fn delete(&self, queue: &Queue, number: i64) -> io::Result<bool> {
-        let file_start = number * self.file_bytes;
+        let file_start = number * self.file_bytes(queue.queue_type);
         self.open.lock().files.remove(&(queue.serial, file_start));
         self.unsynced.lock().files.remove(&(queue.serial, file_start));
         match self.disk.remove(&self.path(queue, file_start)) {
@@ -159,7 +190,11 @@ impl QueueFiles {
 
     /// Removes the folder of a topic whose queues were removed.
     pub(crate) fn remove_topic(&self, topic: &str) -> io::Result<()> {
-        if super::table::is_folder_name(topic) { self.disk.remove_folder(&self.folder.join(topic)) } else { Ok(()) }
+        if !super::table::is_folder_name(topic) {
+            return Ok(());
+        }
+        self.disk.remove_folder(&self.simple.folder.join(topic))?;
+        self.disk.remove_folder(&self.batch.folder.join(topic))
     }
 
     /// Bytes that were written since the last sync.
@@ -171,7 +206,7 @@ impl QueueFiles {
     pub(crate) fn sync(&self) -> io::Result<()> {
         let unsynced = std::mem::take(&mut *self.unsynced.lock());
         let synced = if unsynced.everything {
-            self.disk.sync_all(&self.folder)
+            self.sync_places()
         } else {
             unsynced.files.values().try_for_each(|file| file.sync())
         };
@@ -183,7 +218,23 @@ impl QueueFiles {
         synced
     }
 
+    /// Makes durable whatever was written to any queue.
+    fn sync_places(&self) -> io::Result<()> {
+        // There may be batch queues only.
+        match self.disk.sync_all(&self.simple.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            synced => synced?,
+        }
+        match self.has_batch_files.load(Ordering::Acquire) {
+            true => self.disk.sync_all(&self.batch.folder),
+            false => Ok(()),
+        }
+    }
+
     fn note_written(&self, queue: &Queue, file_start: i64, file: Arc<dyn LogFile>, bytes: usize) {
+        if queue.queue_type == QueueType::Batch {
+            self.has_batch_files.store(true, Ordering::Release);
+        }
         let mut unsynced = self.unsynced.lock();
         unsynced.bytes += bytes as u64;
         if unsynced.everything {
@@ -208,16 +259,19 @@ impl QueueFiles {
 
     /// The file of a unit that is to be written. A new file whose first unit is not this one is filled with blanks up to
     /// it, as the original does.
-    fn open_or_create(&self, queue: &Queue, queue_offset: i64) -> io::Result<Arc<dyn LogFile>> {
-        let file_start = self.file_start(queue_offset);
+    fn open_or_create(&self, queue: &Queue, position: i64) -> io::Result<Arc<dyn LogFile>> {
+        let file_start = self.file_start(queue, position);
         match self.open(queue, file_start) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             result => return result,
         }
-        let file = self.disk.create(&self.path(queue, file_start), self.file_bytes as u64, Space::Sparse)?;
-        let (at, _) = self.within_file(queue_offset);
+        let file_bytes = self.file_bytes(queue.queue_type) as u64;
+        let file = self.disk.create(&self.path(queue, file_start), file_bytes, Space::Sparse)?;
+        let (at, _) = self.within_file(queue, position);
+        // Positions of a batch queue are nobody's offsets, so it begins at one that begins a file.
+        debug_assert!(at == 0 || queue.queue_type == QueueType::Simple, "a batch queue has no blanks");
         if at > 0 {
-            file.write_at(0, &Unit::BLANK.encode().repeat(at as usize / UNIT_BYTES))?;
+            file.write_at(0, &Unit::BLANK.encode().repeat(at as usize / queue.queue_type.unit_bytes()))?;
         }
         // A new file is durable only together with its folders.
         let mut unsynced = self.unsynced.lock();

@@ -2,6 +2,10 @@
 //!
 //! A queue is a tail in memory that is written behind in runs ([`Queue::write_behind`]), and the files of [`files`].
 //! What was not written is rebuilt from the log. [`table`] finds a queue by topic and id; [`unit`] is the format.
+//!
+//! Within the store a unit is found by its *position*, the number of units before it. In a simple queue that is the queue
+//! offset of its message. In a batch queue a unit stands for a record of one or several messages, and [`batch`] finds it
+//! by the offset of any of them.
 
 use std::io;
 use std::sync::Arc;
@@ -9,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+mod batch;
 mod clean;
 pub(crate) mod files;
 pub(crate) mod load;
@@ -17,7 +22,7 @@ pub(crate) mod tails;
 pub(crate) mod unit;
 
 use files::QueueFiles;
-use unit::{UNIT_BYTES, Unit};
+use unit::{BATCH_UNIT_BYTES, BatchUnit, UNIT_BYTES, Unit};
 
 use crate::get::Patience;
 
@@ -26,12 +31,45 @@ pub(crate) const UNWRITTEN_MAX: usize = 1024;
 /// Room for units that a queue keeps when its tail was written.
 const KEPT_UNITS: usize = 64;
 
+/// How a topic's queues are kept: its attribute `queue.type` (Java: `common/attribute/CQType.java`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueType {
+    /// `SimpleCQ`: a unit for each message.
+    #[default]
+    Simple,
+    /// `BatchCQ`: a unit for each record, which may hold a whole batch of messages.
+    Batch,
+}
+
+impl QueueType {
+    /// Bytes of a unit.
+    pub(crate) fn unit_bytes(self) -> usize {
+        match self {
+            QueueType::Simple => UNIT_BYTES,
+            QueueType::Batch => BATCH_UNIT_BYTES,
+        }
+    }
+}
+
+/// What a record adds to its queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewUnit {
+    pub(crate) unit: Unit,
+    /// Offset of the record's first message.
+    pub(crate) queue_offset: i64,
+    /// Number of its messages: 1 but in batch queues.
+    pub(crate) count: i16,
+    pub(crate) store_timestamp_ms: i64,
+}
+
 /// One queue of a topic. Shared by `Arc`; it stays usable, though no longer reachable, when its topic is deleted.
 pub struct Queue {
     /// The topic.
     pub topic: Arc<str>,
     /// Number of the queue within the topic.
     pub queue_id: i32,
+    /// How it is kept.
+    pub queue_type: QueueType,
     /// How many pulls wait for this queue's next message. Belongs to the broker: an append looks at it to know whether
     /// anybody has to be woken.
     pub holds: AtomicUsize,
@@ -46,20 +84,23 @@ pub struct Queue {
     /// Whether it stands in the list of queues to be written; changes only under the dispatch lock.
     pub(crate) is_dirty: AtomicBool,
     is_deleted: AtomicBool,
-    /// Units up to here can be read.
+    /// Messages up to here can be read.
     max_offset: AtomicI64,
     min_offset: AtomicI64,
+    /// The positions that belong to the two offsets; only batch queues have others than the offsets themselves.
+    batch_end: AtomicI64,
+    batch_first: AtomicI64,
     /// The messages from the minimum on lie at this log offset or behind it; -1 when that is not known.
     first_log_offset: AtomicI64,
-    /// No file begins before this unit.
+    /// No file begins before this position.
     first_file: AtomicI64,
     tail: Mutex<Tail>,
 }
 
-/// The units that are not in the files yet. The queue ends at `written + units`.
+/// The units that are not in the files yet. The queue ends at position `written + units`.
 #[derive(Default)]
 struct Tail {
-    /// Offset of the first unit that is not in the files.
+    /// Position of the first unit that is not in the files.
     written: i64,
     /// The unit before that, if it is known without reading it.
     last: Option<Unit>,
@@ -70,8 +111,9 @@ struct Tail {
 
 impl Tail {
     /// The last unit, if it is known without reading it.
-    fn last_unit(&self) -> Option<Unit> {
-        self.units.last_chunk().map(Unit::decode).or(self.last)
+    fn last_unit(&self, queue_type: QueueType) -> Option<Unit> {
+        let last = self.units.len().checked_sub(queue_type.unit_bytes()).and_then(|at| self.units[at..].first_chunk());
+        last.map(Unit::decode).or(self.last)
     }
 }
 
@@ -101,22 +143,45 @@ impl Queue {
         self.is_deleted.store(true, Ordering::Release);
     }
 
+    /// Position of the first unit that can still be read.
+    pub(crate) fn first(&self) -> i64 {
+        match self.queue_type {
+            QueueType::Simple => self.min_offset(),
+            QueueType::Batch => self.batch_first.load(Ordering::Acquire),
+        }
+    }
+
+    /// Position behind the last unit that can be read.
+    pub(crate) fn end(&self) -> i64 {
+        match self.queue_type {
+            QueueType::Simple => self.max_offset(),
+            QueueType::Batch => self.batch_end.load(Ordering::Acquire),
+        }
+    }
+
     /// Adds the next unit, to be read from now on; returns whether it is time to write the tail out. Called under the
     /// dispatch lock, so in the order of the log.
-    pub(crate) fn push(&self, unit: &Unit) -> bool {
+    pub(crate) fn push(&self, new: &NewUnit) -> bool {
         let mut tail = self.tail.lock();
-        if self.max_offset() == 0 && !unit.is_blank() {
-            self.first_log_offset.store(unit.log_offset, Ordering::Release);
+        if self.max_offset() == 0 && !new.unit.is_blank() {
+            self.first_log_offset.store(new.unit.log_offset, Ordering::Release);
         }
-        tail.units.extend_from_slice(&unit.encode());
-        let unwritten = tail.units.len() / UNIT_BYTES;
-        self.max_offset.store(tail.written + unwritten as i64, Ordering::Release);
+        match self.queue_type {
+            QueueType::Simple => tail.units.extend_from_slice(&new.unit.encode()),
+            QueueType::Batch => tail.units.extend_from_slice(&BatchUnit::from(new).encode()),
+        }
+        let unwritten = tail.units.len() / self.queue_type.unit_bytes();
+        let end = tail.written + unwritten as i64;
+        match self.queue_type {
+            QueueType::Simple => self.max_offset.store(end, Ordering::Release),
+            QueueType::Batch => self.note_batch_pushed(new, end),
+        }
         unwritten >= UNWRITTEN_MAX
     }
 
     /// Whether so many units are unwritten that whoever appends writes them.
     pub(crate) fn is_overdue(&self) -> bool {
-        self.tail.lock().units.len() >= UNWRITTEN_MAX * UNIT_BYTES
+        self.tail.lock().units.len() >= UNWRITTEN_MAX * self.queue_type.unit_bytes()
     }
 
     /// Writes the tail to the files and returns the number of units. After an error they are still in memory.
@@ -126,48 +191,50 @@ impl Queue {
             return Ok(0);
         }
         files.write(self, tail.written, &tail.units)?;
-        let count = tail.units.len() / UNIT_BYTES;
+        let count = tail.units.len() / self.queue_type.unit_bytes();
         tail.written += count as i64;
-        tail.last = tail.units.last_chunk().map(Unit::decode);
+        tail.last = tail.last_unit(self.queue_type);
         tail.units.clear();
-        tail.units.shrink_to(KEPT_UNITS * UNIT_BYTES);
+        tail.units.shrink_to(KEPT_UNITS * self.queue_type.unit_bytes());
         Ok(count)
     }
 
     /// The last unit, if it is known without reading it.
     pub(crate) fn kept_last_unit(&self) -> Option<Unit> {
-        self.tail.lock().last_unit()
+        self.tail.lock().last_unit(self.queue_type)
     }
 
-    /// Copies units from `from` on into `into`, as many as are there, and returns their number: 0 from the end on.
-    /// It may be fewer than there are; the caller asks again.
+    /// Copies units from position `from` on into `into`, as many as are there, and returns their number: 0 from the end
+    /// on. It may be fewer than there are; the caller asks again.
     pub(crate) fn read(&self, files: &QueueFiles, from: i64, into: &mut [u8], patience: Patience) -> io::Result<usize> {
+        let unit_bytes = self.queue_type.unit_bytes();
         let written = {
             let tail = self.tail.lock();
             if from >= tail.written {
-                let start = ((from - tail.written) as usize).saturating_mul(UNIT_BYTES).min(tail.units.len());
-                let count = (tail.units.len() - start).min(into.len()) / UNIT_BYTES;
-                into[..count * UNIT_BYTES].copy_from_slice(&tail.units[start..start + count * UNIT_BYTES]);
+                let start = ((from - tail.written) as usize).saturating_mul(unit_bytes).min(tail.units.len());
+                let count = (tail.units.len() - start).min(into.len()) / unit_bytes;
+                into[..count * unit_bytes].copy_from_slice(&tail.units[start..start + count * unit_bytes]);
                 return Ok(count);
             }
             tail.written
         };
-        let count = ((written - from) as usize).min(into.len() / UNIT_BYTES);
-        files.read(self, from, &mut into[..count * UNIT_BYTES], patience)
+        let count = ((written - from) as usize).min(into.len() / unit_bytes);
+        files.read(self, from, &mut into[..count * unit_bytes], patience)
     }
 
-    /// The unit at an offset, if there is one.
-    pub(crate) fn unit(&self, files: &QueueFiles, offset: i64) -> io::Result<Option<Unit>> {
-        let mut bytes = [0; UNIT_BYTES];
-        if offset < 0 {
+    /// The unit at a position, if there is one.
+    pub(crate) fn unit(&self, files: &QueueFiles, position: i64) -> io::Result<Option<Unit>> {
+        let mut bytes = [0; BATCH_UNIT_BYTES];
+        if position < 0 {
             return Ok(None);
         }
-        let count = self.read(files, offset, &mut bytes, Patience::Disk)?;
-        Ok((count == 1).then(|| Unit::decode(&bytes)))
+        let count = self.read(files, position, &mut bytes[..self.queue_type.unit_bytes()], Patience::Disk)?;
+        // Both kinds of units begin with the same fields.
+        Ok(bytes.first_chunk().filter(|_| count == 1).map(Unit::decode))
     }
 
-    /// Smallest offset in `range` whose unit satisfies `is_right`, which holds from some unit on; the range's end when it
-    /// holds for none.
+    /// Smallest position in `range` whose unit satisfies `is_right`, which holds from some unit on; the range's end when
+    /// it holds for none.
     pub(crate) fn partition_point(
         &self,
         files: &QueueFiles,

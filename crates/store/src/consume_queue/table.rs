@@ -1,13 +1,13 @@
 //! All queues, by topic and queue id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::unit::Unit;
-use super::{Queue, Tail};
+use super::{Queue, QueueType, Tail};
 use crate::hash;
 
 /// Topic whose messages wait for their delay level.
@@ -25,21 +25,51 @@ pub struct QueueNameError {
     pub queue_id: i32,
 }
 
+/// A topic has queues of another type: this one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OtherType(pub(crate) QueueType);
+
 /// All queues. A look-up takes no lock but that of its topic.
 #[derive(Default)]
 pub(crate) struct QueueTable {
     topics: papaya::HashMap<Arc<str>, Arc<Topic>>,
     next_serial: AtomicU64,
+    /// Topics whose queues are batch queues; looked at when a topic gets its first queue.
+    batch_topics: Mutex<BTreeSet<String>>,
     /// Held while a topic is added or removed.
     changing: Mutex<()>,
 }
 
 struct Topic {
     name: Arc<str>,
+    queue_type: QueueType,
     queues: RwLock<BTreeMap<i32, Arc<Queue>>>,
 }
 
 impl QueueTable {
+    /// Says how the queues of a topic are kept that has none yet.
+    pub(crate) fn set_type(&self, topic: &str, queue_type: QueueType) {
+        let mut batch_topics = self.batch_topics.lock();
+        match queue_type {
+            QueueType::Simple => batch_topics.remove(topic),
+            QueueType::Batch => batch_topics.insert(topic.to_owned()),
+        };
+    }
+
+    /// Takes a topic's type from where its files are.
+    pub(crate) fn load_type(&self, topic: &str, queue_type: QueueType) -> Result<(), OtherType> {
+        match self.topics.pin().get(topic) {
+            Some(topic) if topic.queue_type != queue_type => return Err(OtherType(topic.queue_type)),
+            Some(_) => {}
+            None => self.set_type(topic, queue_type),
+        }
+        Ok(())
+    }
+
+    fn type_of(&self, topic: &str) -> QueueType {
+        if self.batch_topics.lock().contains(topic) { QueueType::Batch } else { QueueType::Simple }
+    }
+
     pub(crate) fn get(&self, topic: &str, queue_id: i32) -> Option<Arc<Queue>> {
         let topics = self.topics.pin();
         let queues = topics.get(topic)?.queues.read();
@@ -55,17 +85,18 @@ impl QueueTable {
         }
         let _changing = self.changing.lock();
         let topics = self.topics.pin();
-        let topic = topics
-            .get_or_insert_with(topic.into(), || Arc::new(Topic { name: topic.into(), queues: RwLock::default() }));
+        let topic = topics.get_or_insert_with(topic.into(), || {
+            Arc::new(Topic { name: topic.into(), queue_type: self.type_of(topic), queues: RwLock::default() })
+        });
         let mut queues = topic.queues.write();
         let queue = queues.entry(queue_id).or_insert_with(|| {
             let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-            Arc::new(new_queue(topic.name.clone(), queue_id, serial))
+            Arc::new(new_queue(&topic.name, topic.queue_type, queue_id, serial))
         });
         Ok(queue.clone())
     }
 
-    /// Adds a topic whose queues are known: id, first offset, end, and the last unit, which is blank when it is not known.
+    /// Adds a topic whose simple queues are known: id, first offset, end, and the last unit, which is blank when it is not known.
     pub(crate) fn fill(
         &self,
         name: &str,
@@ -77,12 +108,13 @@ impl QueueTable {
             if !is_folder_name(&name) || queue_id < 0 || min < 0 || max < min {
                 return Err(QueueNameError { topic: name.to_string(), queue_id });
             }
-            let queue = new_queue(name.clone(), queue_id, self.next_serial.fetch_add(1, Ordering::Relaxed));
+            let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+            let queue = new_queue(&name, QueueType::Simple, queue_id, serial);
             queue.set_tail(min, max, Some(last).filter(|last| !last.is_blank()));
             of_topic.insert(queue_id, Arc::new(queue));
         }
         let _changing = self.changing.lock();
-        let topic = Topic { name: name.clone(), queues: RwLock::new(of_topic) };
+        let topic = Topic { name: name.clone(), queue_type: QueueType::Simple, queues: RwLock::new(of_topic) };
         self.topics.pin().insert(name, Arc::new(topic));
         Ok(())
     }
@@ -116,19 +148,22 @@ impl QueueTable {
     }
 }
 
-fn new_queue(topic: Arc<str>, queue_id: i32, serial: u64) -> Queue {
+fn new_queue(topic: &Arc<str>, queue_type: QueueType, queue_id: i32, serial: u64) -> Queue {
     Queue {
         queue_id,
+        queue_type,
         holds: AtomicUsize::new(0),
         serial,
-        key_hash: hash::extend(hash::extend(0, &topic), "#"),
-        is_schedule: &*topic == SCHEDULE_TOPIC,
-        topic,
+        key_hash: hash::extend(hash::extend(0, topic), "#"),
+        is_schedule: &**topic == SCHEDULE_TOPIC,
+        topic: topic.clone(),
         next_offset: AtomicI64::new(0),
         is_dirty: AtomicBool::new(false),
         is_deleted: AtomicBool::new(false),
         max_offset: AtomicI64::new(0),
         min_offset: AtomicI64::new(0),
+        batch_end: AtomicI64::new(0),
+        batch_first: AtomicI64::new(0),
         first_log_offset: AtomicI64::new(-1),
         first_file: AtomicI64::new(0),
         tail: Mutex::new(Tail::default()),

@@ -1,4 +1,4 @@
-//! The file `raptormq.queues`: where every queue begins and ends, written at a clean stop, so that the next start need not
+//! The file `raptormq.queues`: where every simple queue begins and ends, written at a clean stop, so that the next start need not
 //! open a file for each. It is ours; the original does not look at it, and the store opens without it.
 //!
 //! ```text
@@ -15,9 +15,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Queue;
 use super::table::QueueTable;
 use super::unit::{UNIT_BYTES, Unit};
+use super::{Queue, QueueType};
 use crate::commit_log::CommitLog;
 use crate::disk::Disk;
 use crate::options::StoreOptions;
@@ -68,7 +68,7 @@ impl TailsFile {
     /// When root and queues were last changed; `None` when the disk cannot tell.
     fn stamps(&self) -> io::Result<Option<[u8; 16]>> {
         let root = self.disk.changed_at(&self.options.root)?;
-        let queues = self.disk.changed_at(&self.options.queues_folder())?;
+        let queues = self.disk.changed_at(&self.options.queues_folder(QueueType::Simple))?;
         let joined = |(root, queues): (u64, u64)| {
             let mut stamps = [0; 16];
             stamps[..8].copy_from_slice(&root.to_be_bytes());

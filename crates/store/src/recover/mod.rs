@@ -12,9 +12,9 @@ use raptormq_protocol::message::record::RecordView;
 use raptormq_protocol::message::sys_flag;
 
 use crate::commit_log::recover::{Step, Walked};
-use crate::consume_queue::Queue;
 use crate::consume_queue::load::Replayed as Given;
 use crate::consume_queue::unit::Unit;
+use crate::consume_queue::{NewUnit, Queue, QueueType};
 use crate::hash;
 use crate::index::{Keys, Records};
 use crate::open::{Dispatch, Found, Shared};
@@ -304,6 +304,12 @@ impl Shared {
 
     /// Gives a record to the index and to its queue. Stops the walk at a gap if it may start earlier.
     fn replay(&self, record: &RecordView<'_>, may_start_earlier: bool, progress: &Progress) -> io::Result<Step> {
+        let properties = record.properties();
+        let facts = Facts::read(&[&properties]);
+        if facts.inner_count.is_some() && facts.inner_base.is_some() {
+            // Only a batch queue's records have both. When the topic has queues already, those say what it is.
+            let _ = self.queues.load_type(record.topic, QueueType::Batch);
+        }
         let Ok(queue) = self.queues.get_or_create(record.topic, record.queue_id) else {
             tracing::error!(log_offset = record.log_offset, topic = record.topic, "a record of no possible queue");
             return Ok(Step::Next);
@@ -313,11 +319,16 @@ impl Shared {
             self.index.write_if_overdue()?;
         }
         if sys_flag::is_queued(record.sys_flag) {
-            let properties = record.properties();
-            let facts = Facts::read(&[&properties]);
-            let tags = facts.tags(queue.is_schedule, &self.options.delay_levels_ms);
-            let (step, added) =
-                self.replay_unit(&queue, record, tags.code(record.store_timestamp_ms), may_start_earlier)?;
+            let tags_code =
+                facts.tags(queue.is_schedule, &self.options.delay_levels_ms).code(record.store_timestamp_ms);
+            // A record's size is read from an i32.
+            let unit = Unit { log_offset: record.log_offset, size: record.size as i32, tags_code };
+            let Some((queue_offset, count)) = place(&queue, record, &facts) else {
+                queue.pass_over(record.queue_offset);
+                return Ok(Step::Next);
+            };
+            let new = NewUnit { unit, queue_offset, count, store_timestamp_ms: record.store_timestamp_ms };
+            let (step, added) = self.replay_unit(&queue, &new, may_start_earlier)?;
             progress.rebuilt.set(progress.rebuilt.get() + u64::from(added));
             return Ok(step);
         }
@@ -325,36 +336,29 @@ impl Shared {
     }
 
     /// Gives a unit to its queue; returns whether the queue took it.
-    fn replay_unit(
-        &self,
-        queue: &Queue,
-        record: &RecordView<'_>,
-        tags_code: i64,
-        may_start_earlier: bool,
-    ) -> io::Result<(Step, bool)> {
-        // A record's size is read from an i32.
-        let unit = Unit { log_offset: record.log_offset, size: record.size as i32, tags_code };
-        let room = record.log_offset / RECORD_BYTES_MIN + 1;
-        if !(0..=room).contains(&record.queue_offset) {
+    fn replay_unit(&self, queue: &Queue, new: &NewUnit, may_start_earlier: bool) -> io::Result<(Step, bool)> {
+        let (log_offset, queue_offset) = (new.unit.log_offset, new.queue_offset);
+        let per_record = match queue.queue_type {
+            QueueType::Simple => 1,
+            QueueType::Batch => i64::from(i16::MAX),
+        };
+        let room = (log_offset / RECORD_BYTES_MIN + 1).saturating_mul(per_record);
+        if !(0..=room).contains(&queue_offset) {
             tracing::error!(
-                log_offset = record.log_offset,
-                queue_offset = record.queue_offset,
+                log_offset,
+                queue_offset,
                 "a record with an impossible queue offset is left out of its queue"
             );
             return Ok((Step::Next, false));
         }
-        match queue.replay(&self.files, record.queue_offset, &unit, may_start_earlier)? {
+        match queue.replay(&self.files, new, may_start_earlier)? {
             Given::Added if queue.is_overdue() => queue.write_behind(&self.files).map(|_| (Step::Next, true)),
             Given::Added => Ok((Step::Next, true)),
             Given::Known => Ok((Step::Next, false)),
             Given::Gap if may_start_earlier => Ok((Step::Stop, false)),
             Given::Gap => {
-                tracing::error!(
-                    ?queue,
-                    queue_offset = record.queue_offset,
-                    "messages of a queue are missing in the log"
-                );
-                queue.replay_behind_gap(&self.files, record.queue_offset, &unit).map(|()| (Step::Next, true))
+                tracing::error!(?queue, queue_offset, "messages of a queue are missing in the log");
+                queue.replay_behind_gap(&self.files, new).map(|()| (Step::Next, true))
             }
         }
     }
@@ -430,6 +434,18 @@ impl Progress {
             let end = shared.log.segment_starts_from_last().first().copied().unwrap_or(0);
             let seconds = (now_ms - self.began_ms) / 1_000;
             tracing::info!(log_offset, last_file = end, seconds, "recovering: the log is read");
+        }
+    }
+}
+
+/// Offset and number of the messages of a record in its queue; `None` when its batch queue does not have it, because the
+/// original wrote a message there that is no batch.
+fn place(queue: &Queue, record: &RecordView<'_>, facts: &Facts<'_>) -> Option<(i64, i16)> {
+    match queue.queue_type {
+        QueueType::Simple => Some((record.queue_offset, 1)),
+        QueueType::Batch => {
+            let count = facts.inner_count?.parse().ok().filter(|count| *count > 0)?;
+            Some((facts.inner_base?.parse().ok()?, count))
         }
     }
 }

@@ -1,0 +1,88 @@
+//! Properties whose values are queue offsets, which a record gets only under the log's lock.
+//!
+//! They are staged with the offsets that are likely, as the last properties of the record, and written anew when the
+//! record gets its place. Only when the number of digits has changed meanwhile, the record grows or shrinks.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+use raptormq_protocol::message::properties::{self, PROPERTY_SEPARATOR, name};
+use raptormq_protocol::message::record;
+
+use crate::consume_queue::Queue;
+use crate::staging::Staging;
+
+/// Digits of the largest offset.
+const DIGITS_MAX: usize = 19;
+
+/// A value at the end of a record's properties.
+pub(crate) struct Late {
+    /// Bytes of the value.
+    len: usize,
+    /// Bytes of the record behind the value.
+    pub(crate) behind: usize,
+}
+
+impl Late {
+    /// Appends the property that says which offset the first message of the record has.
+    /// Java: `store/queue/BatchConsumeQueue.java`, `assignQueueOffset`.
+    pub(crate) fn base(queue: &Queue, text: &mut String) -> Late {
+        let value = queue.next_offset.load(Ordering::Relaxed).to_string();
+        properties::append(text, name::INNER_BASE, &value);
+        Late { len: value.len(), behind: PROPERTY_SEPARATOR.len_utf8() }
+    }
+
+    /// Bytes that the record may grow by.
+    pub(crate) fn growth_max(&self) -> usize {
+        DIGITS_MAX
+    }
+
+    fn write(&self, queue_offset: i64, text: &mut String) {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{queue_offset}");
+    }
+}
+
+impl Staging {
+    /// Writes the late values of an entry that is about to get its place. Called under the log's lock.
+    pub(crate) fn settle(&mut self, position: usize) {
+        let entry = &self.entries[position];
+        let mut next = entry.queue.next_offset.load(Ordering::Relaxed);
+        let mut text = String::new();
+        for number in entry.records.clone() {
+            let record = &mut self.records[number];
+            let queue_offset = next;
+            next += record.taken();
+            let Some(late) = &mut record.late else { continue };
+            text.clear();
+            late.write(queue_offset, &mut text);
+            let end = record.bytes.end - late.behind;
+            let value = end - late.len..end;
+            if text.len() == late.len {
+                self.buffer[value].copy_from_slice(text.as_bytes());
+            } else {
+                let grown = text.len() as isize - late.len as isize;
+                late.len = text.len();
+                self.buffer.splice(value, text.bytes());
+                self.grow(position, number, grown);
+            }
+        }
+    }
+
+    /// Moves everything behind the end of a record, which became that much longer.
+    fn grow(&mut self, position: usize, number: usize, grown: isize) {
+        // A record that became shorter still has its other bytes.
+        let moved = |at: &mut usize| *at = at.wrapping_add_signed(grown);
+        moved(&mut self.records[number].bytes.end);
+        for record in &mut self.records[number + 1..] {
+            moved(&mut record.bytes.start);
+            moved(&mut record.bytes.end);
+        }
+        moved(&mut self.entries[position].bytes.end);
+        for entry in &mut self.entries[position + 1..] {
+            moved(&mut entry.bytes.start);
+            moved(&mut entry.bytes.end);
+        }
+        record::resize_properties(&mut self.buffer[self.records[number].bytes.clone()], grown);
+    }
+}
