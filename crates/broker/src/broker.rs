@@ -30,7 +30,7 @@ use crate::persist::{Keeper, Table};
 use crate::readers::Readers;
 use crate::start;
 use crate::stats::{Counters, History};
-use crate::topics::Topics;
+use crate::topics::{Topics, is_batch};
 
 /// One broker. Handlers borrow it; nothing in it is wired later.
 pub struct Broker {
@@ -74,11 +74,14 @@ impl Broker {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Broker>, StartError> {
         let identity = Identity::new(&settings)?;
-        let store = Store::open(start::store_options(&settings.store)?, Arc::clone(&disk), Arc::clone(&clock))?;
-        let now_ms = clock.now_ms();
         let interval = Duration::from_millis(settings.broker.flush_consumer_offset_interval);
-        let keeper = Keeper::new(disk, settings.store.store_path_root_dir.as_ref(), interval);
+        let keeper = Keeper::new(Arc::clone(&disk), settings.store.store_path_root_dir.as_ref(), interval);
         let topics: TopicConfigSerializeWrapper = keeper.load(Table::Topics)?;
+        let mut options = start::store_options(&settings.store)?;
+        let batch_topics = topics.topic_config_table.iter().filter(|(_, config)| is_batch(config));
+        options.batch_topics = batch_topics.map(|(name, _)| name.clone()).collect();
+        let store = Store::open(options, disk, Arc::clone(&clock))?;
+        let now_ms = clock.now_ms();
         let groups: SubscriptionGroupWrapper = keeper.load(Table::Groups)?;
         let offsets: ConsumerOffsetSerializeWrapper = keeper.load(Table::Offsets)?;
         let budget = Budget::new(settings.broker.client_bytes_max);

@@ -38,6 +38,8 @@ pub(crate) struct Ticket {
     pub(crate) slot: Slot,
     pub(crate) queue_id: i32,
     pub(crate) is_batch: bool,
+    /// The batch is one record, and the answer says so.
+    pub(crate) is_inner_batch: bool,
     /// Where in the turn's keys the message's stands; empty for none.
     pub(crate) key: Range<usize>,
     /// The answer waits until the message is on disk.

@@ -259,6 +259,7 @@ pub(crate) fn store_options(config: &StoreConfig) -> Result<StoreOptions, Option
         },
         segment_bytes: config.mapped_file_size_commit_log,
         queue_file_bytes: config.mapped_file_size_consume_queue,
+        batch_queue_file_bytes: config.mapper_file_size_batch_consume_queue,
         index_enabled: config.message_index_enable,
         index_slots: config.max_hash_slot_num,
         index_entries: config.max_index_num,
@@ -270,6 +271,8 @@ pub(crate) fn store_options(config: &StoreConfig) -> Result<StoreOptions, Option
         flush_queues_interval_ms: ms(config.flush_interval_consume_queue),
         flush_queues_pages_min: config.flush_consume_queue_least_pages.into(),
         flush_queues_thorough_interval_ms: ms(config.flush_consume_queue_thorough_interval),
+        append_property_crc: config.enabled_append_prop_crc,
+        verify_property_crc: config.force_verify_prop_crc,
         check_crc_on_recover: config.check_crc_on_recover,
         filter_bytes_max: config.max_filter_message_size as usize,
         in_memory: limits(

@@ -12,10 +12,12 @@ use raptormq_config::BrokerSettings;
 use raptormq_protocol::body::{
     DataVersion, PERM_INHERIT, PERM_READ, PERM_WRITE, TopicConfig, TopicConfigSerializeWrapper,
 };
-use raptormq_store::{Queue, Store};
+use raptormq_store::{Queue, QueueType, Store};
 
 use crate::names::{self, SystemTopics};
 
+/// The attribute of a topic that says how its queues are kept.
+const QUEUE_TYPE: &str = "queue.type";
 /// Queues of the topic for benchmarks.
 const BENCHMARK_QUEUES: i32 = 1024;
 /// Queues of the topic that is named after the cluster.
@@ -53,13 +55,25 @@ impl Topic {
         if let Some(queue) = slot.get() {
             return Some(queue);
         }
-        let queue = store.queue_or_create(&self.config.topic_name, queue_id).ok()?;
+        let name = &self.config.topic_name;
+        store.set_queue_type(name, if self.is_batch() { QueueType::Batch } else { QueueType::Simple });
+        let queue = store.queue_or_create(name, queue_id).ok()?;
         Some(slot.get_or_init(|| queue))
+    }
+
+    /// Whether its queues are batch queues.
+    pub(crate) fn is_batch(&self) -> bool {
+        is_batch(&self.config)
     }
 
     pub(crate) fn is_readable(&self) -> bool {
         self.config.perm & PERM_READ != 0
     }
+}
+
+/// Whether the queues of a topic are batch queues: its attribute says so. Java: `common/utils/QueueTypeUtils.java`.
+pub(crate) fn is_batch(config: &TopicConfig) -> bool {
+    config.attributes.get(QUEUE_TYPE).is_some_and(|queue_type| queue_type == "BatchCQ")
 }
 
 /// What a send says about the topic that it needs.

@@ -105,8 +105,8 @@ config! {
         pub enable_consume_queue_ext: bool = "enableConsumeQueueExt" => false, no_effect;
         /// Bytes of an extension file.
         pub mapped_file_size_consume_queue_ext: u64 = "mappedFileSizeConsumeQueueExt" => 50_331_648, no_effect;
-        /// Bytes of a batch consume queue file.
-        pub mapper_file_size_batch_consume_queue: u64 = "mapperFileSizeBatchConsumeQueue" => 13_800_000, no_effect;
+        /// Bytes of a batch consume queue file, rounded up to whole units of 46 bytes.
+        pub mapper_file_size_batch_consume_queue: u64 = "mapperFileSizeBatchConsumeQueue" [46..=2147483647] => 13_800_000;
         /// Bits of a filter bit map.
         pub bit_map_length_consume_queue_ext: u32 = "bitMapLengthConsumeQueueExt" => 64, no_effect;
         /// Milliseconds between two flushes of the commit log when flushDiskType is ASYNC_FLUSH.
@@ -273,10 +273,10 @@ config! {
         pub max_topic_length: u32 = "maxTopicLength" => 127, no_effect;
         /// Write topics longer than 127 bytes by message version 2.
         pub auto_message_version_on_topic_len: bool = "autoMessageVersionOnTopicLen" => true, no_effect;
-        /// Write a CRC of the properties.
-        pub enabled_append_prop_crc: bool = "enabledAppendPropCRC" => false, no_effect;
-        /// Check the CRC of the properties.
-        pub force_verify_prop_crc: bool = "forceVerifyPropCRC" => false, no_effect;
+        /// Write a CRC of each whole record as its last property.
+        pub enabled_append_prop_crc: bool = "enabledAppendPropCRC" => false;
+        /// When the store recovers, check that CRC in records that have one, rather than that of the body.
+        pub force_verify_prop_crc: bool = "forceVerifyPropCRC" => false;
         /// Consume queue files that one pull may walk.
         pub travel_cq_file_num_when_get_message: u32 = "travelCqFileNumWhenGetMessage" => 1, no_effect;
         /// Milliseconds between two corrections of queue starts.

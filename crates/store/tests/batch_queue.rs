@@ -203,7 +203,7 @@ fn a_topic_with_both_kinds_of_queues_is_refused() {
     let folder = Path::new("/store/consumequeue/B/0");
     disk.create(&folder.join("00000000000000000000"), 400, raptormq_store::disk::Space::Sparse).unwrap();
     let error = Store::open_still(options(), std::sync::Arc::new(disk), clock).err().unwrap();
-    assert!(error.to_string().contains("/store/batchconsumequeue/B : expected no queues"), "{error}");
+    assert!(error.to_string().contains("the topic has Simple queues elsewhere"), "{error}");
 }
 
 #[test]

@@ -179,9 +179,11 @@ fn stage(
     };
     let queue = target.topic.queue(&broker.store, target.queue_id);
     let queue = queue.ok_or_else(|| Failure::system("the store cannot have that queue"))?;
-    let put = |staging: &mut Staging| match send.is_batch {
-        true => staging.put_batch(queue, &NewBatch { common: message }),
-        false => staging.put(queue, &message),
+    let is_inner_batch = send.is_batch && given.unique_key.is_some() && target.topic.is_batch();
+    let put = |staging: &mut Staging| match (send.is_batch, is_inner_batch) {
+        (_, true) => staging.put_inner_batch(queue, &NewBatch { common: message }),
+        (true, false) => staging.put_batch(queue, &NewBatch { common: message }),
+        (false, _) => staging.put(queue, &message),
     };
     let (slot, key) = call.turn.stage(key, put).map_err(|error| put_failure(broker, error))?;
     Ok(Ticket {
@@ -189,6 +191,7 @@ fn stage(
         slot,
         queue_id: target.queue_id,
         is_batch: send.is_batch,
+        is_inner_batch,
         key,
         waits_for_flush: identity.is_sync_flush && given.waits,
         waits_for_topic: target.is_new,
@@ -445,6 +448,7 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
         queue_id: ticket.queue_id,
         queue_offset: placed.queue_offset,
         transaction_id: (!key.is_empty()).then_some(key),
+        batch_uniq_id: ticket.is_inner_batch.then_some(key),
         ..SendMessageResponseHeader::default()
     };
     let waits_for_flush = ticket.waits_for_flush && broker.store.watermarks().flushed.value() < placed.log_end;
@@ -454,6 +458,7 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
             responder: peer.responder(ticket.to),
             message_id: text.clone(),
             key: key.to_owned(),
+            is_inner_batch: ticket.is_inner_batch,
             queue_id: ticket.queue_id,
             queue_offset: placed.queue_offset,
             flushed_to: waits_for_flush.then_some(placed.log_end),
@@ -479,6 +484,7 @@ struct Later {
     responder: Responder,
     message_id: String,
     key: String,
+    is_inner_batch: bool,
     queue_id: i32,
     queue_offset: i64,
     /// The log must be on disk up to here.
@@ -509,6 +515,7 @@ impl Later {
             queue_id: self.queue_id,
             queue_offset: self.queue_offset,
             transaction_id: (!self.key.is_empty()).then_some(self.key.as_str()),
+            batch_uniq_id: self.is_inner_batch.then_some(self.key.as_str()),
             ..SendMessageResponseHeader::default()
         };
         self.responder.answer(|to, out| {

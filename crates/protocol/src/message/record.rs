@@ -213,9 +213,10 @@ pub fn seal(record: &mut [u8]) {
 pub fn sealed(record: &[u8]) -> Option<bool> {
     let (covered, property) = record.split_at(record.len().checked_sub(CRC_PROPERTY_UNSET.len())?);
     let digits = property.strip_prefix(b"__CRC32#\x01")?.strip_suffix(b"\x02")?;
-    let value = digits.iter().rev().fold(Some(0_i64), |value, digit| {
-        digit.is_ascii_digit().then(|| Some(value? * 10 + i64::from(digit - b'0'))).flatten()
-    })?;
+    let value = digits
+        .iter()
+        .rev()
+        .try_fold(0_i64, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))?;
     Some(value == i64::from(body_crc(covered)))
 }
 
@@ -520,6 +521,21 @@ mod tests {
         assert_eq!(size, out.len());
         patch(&mut out, &PLACE);
         out
+    }
+
+    #[test]
+    fn a_seal_is_the_crc_of_what_is_before_it() {
+        let mut record = b"the record so far".to_vec();
+        record.extend_from_slice(CRC_PROPERTY_UNSET.as_bytes());
+        assert_eq!((sealed(&record), sealed(b"short")), (Some(false), None));
+        seal(&mut record);
+        assert_eq!(sealed(&record), Some(true));
+        let digits = std::str::from_utf8(&record[26..36]).unwrap().chars().rev().collect::<String>();
+        assert_eq!(digits.parse::<i32>().unwrap(), body_crc(b"the record so far"));
+        record[3] ^= 1;
+        assert_eq!(sealed(&record), Some(false));
+        record[28] = b'x';
+        assert_eq!(sealed(&record), None);
     }
 
     #[test]
