@@ -28,6 +28,8 @@ pub(crate) struct Turn {
     pub(crate) text: RefCell<String>,
     /// The turn's messages are appended; what is staged next belongs to a new turn.
     is_over: Cell<bool>,
+    /// The answer to one of the messages waits until it is on disk.
+    waits_for_flush: Cell<bool>,
     random: Cell<u32>,
 }
 
@@ -55,6 +57,7 @@ impl Turn {
             keys: RefCell::default(),
             text: RefCell::default(),
             is_over: Cell::new(false),
+            waits_for_flush: Cell::new(false),
             // Any odd number will do; threads should differ.
             random: Cell::new((seed as u32).wrapping_mul(0x9E37_79B9) | 1),
         }
@@ -103,7 +106,12 @@ impl Service for BrokerService {
         let mut call = Call { request, peer, out, turn: &self.turn };
         match dispatch::handle(&self.broker, &mut call) {
             Ok(Reply::Done) => Outcome::Done,
-            Ok(Reply::Turn(ticket)) => Outcome::Turn(ticket),
+            Ok(Reply::Turn(ticket)) => {
+                if ticket.waits_for_flush {
+                    self.turn.waits_for_flush.set(true);
+                }
+                Outcome::Turn(ticket)
+            }
             Err(failure) => {
                 call.refuse(&failure);
                 Outcome::Done
@@ -113,9 +121,17 @@ impl Service for BrokerService {
 
     fn end_turn(&self) {
         let mut staging = self.turn.staging.borrow_mut();
-        self.broker.store.append(&mut staging);
+        let store = &self.broker.store;
+        let waits_for_flush = self.turn.waits_for_flush.take();
+        match waits_for_flush {
+            true => store.append_unflushed(&mut staging),
+            false => store.append(&mut staging),
+        }
         self.turn.is_over.set(true);
         hold::wake(&self.broker, &staging);
+        if waits_for_flush {
+            store.flush_soon();
+        }
     }
 
     fn finish(&self, peer: &Connection, ticket: Ticket, out: &mut Output) {

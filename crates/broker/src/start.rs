@@ -266,7 +266,6 @@ pub(crate) fn store_options(config: &StoreConfig) -> Result<StoreOptions, Option
         body_bytes_max: config.max_message_size as usize,
         sync_flush: config.flush_disk_type == FlushDiskType::SyncFlush,
         flush_log_interval_ms: ms(config.flush_interval_commit_log),
-        flush_log_pages_min: config.flush_commit_log_least_pages.into(),
         flush_log_thorough_interval_ms: ms(config.flush_commit_log_thorough_interval),
         flush_queues_interval_ms: ms(config.flush_interval_consume_queue),
         flush_queues_pages_min: config.flush_consume_queue_least_pages.into(),

@@ -109,7 +109,7 @@ config! {
         pub mapper_file_size_batch_consume_queue: u64 = "mapperFileSizeBatchConsumeQueue" [46..=2147483647] => 13_800_000;
         /// Bits of a filter bit map.
         pub bit_map_length_consume_queue_ext: u32 = "bitMapLengthConsumeQueueExt" => 64, no_effect;
-        /// Milliseconds between two flushes of the commit log when flushDiskType is ASYNC_FLUSH.
+        /// Milliseconds between two flushes of the commit log when flushDiskType is ASYNC_FLUSH; each flushes everything.
         pub flush_interval_commit_log: u64 = "flushIntervalCommitLog" [1..=2147483647] => 500, important;
         /// Milliseconds between two commits of the transient store pool.
         pub commit_interval_commit_log: u64 = "commitIntervalCommitLog" => 200, important, no_effect;
@@ -151,15 +151,15 @@ config! {
         pub max_filter_message_size: u32 = "maxFilterMessageSize" => 16_000;
         /// Check the CRC of message bodies when the store recovers.
         pub check_crc_on_recover: bool = "checkCRCOnRecover" => true;
-        /// Pages of 4 KiB that a flush of the commit log waits for.
-        pub flush_commit_log_least_pages: u32 = "flushCommitLogLeastPages" => 4;
+        /// Pages of 4 KiB that a flush of the commit log waits for; RaptorMQ waits for none.
+        pub flush_commit_log_least_pages: u32 = "flushCommitLogLeastPages" => 4, no_effect;
         /// Pages of 4 KiB that a commit of the transient store pool waits for.
         pub commit_commit_log_least_pages: u32 = "commitCommitLogLeastPages" => 4, no_effect;
         /// Pages of 4 KiB between two flushes while a file is warmed.
         pub flush_least_pages_when_warm_maped_file: u32 = "flushLeastPagesWhenWarmMapedFile" => 4096, no_effect;
         /// Pages of 4 KiB that a flush of a consume queue waits for.
         pub flush_consume_queue_least_pages: u32 = "flushConsumeQueueLeastPages" => 2;
-        /// Milliseconds after which everything in the commit log is flushed, however little.
+        /// Milliseconds after which everything in the commit log is flushed, if less than flushIntervalCommitLog.
         pub flush_commit_log_thorough_interval: u64 = "flushCommitLogThoroughInterval" => 10_000;
         /// Milliseconds after which everything in the transient store pool is committed.
         pub commit_commit_log_thorough_interval: u64 = "commitCommitLogThoroughInterval" => 200, no_effect;

@@ -14,6 +14,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::commit_log::LogEnd;
 use crate::open::{DirtyQueue, Shared, Store};
 
+/// After the next log file could not be made, the next attempt comes so much later.
+const SEGMENT_RETRY_MS: i64 = 1_000;
 /// Bytes that the configuration counts as a page.
 const PAGE_BYTES: u64 = 4096;
 /// Queues that one step writes; the others come in the next. The log rebuilds what is not written, so being late costs
@@ -65,12 +67,13 @@ pub(crate) struct Background {
 /// When the steps last did what.
 #[derive(Default)]
 pub(crate) struct Pace {
-    log_flushed_at_ms: i64,
     queues_written_at_ms: i64,
     queues_flushed_at_ms: i64,
     slots_written_at_ms: i64,
     /// Store timestamp of the last record that is on disk.
     log_timestamp_ms: i64,
+    /// When to try again to make the next log file, after that failed.
+    segment_retry_at_ms: Option<i64>,
 }
 
 impl Background {
@@ -84,9 +87,11 @@ impl Background {
             })
         };
         let flusher = spawn("store-flush", |shared| {
-            let interval = shared.options.flush_log_interval_ms.max(1);
+            // The thorough one flushes everything, too.
+            let options = &shared.options;
+            let interval = options.flush_log_interval_ms.min(options.flush_log_thorough_interval_ms).max(1);
             shared.signals.flusher.wait(Duration::from_millis(interval as u64));
-            shared.flush_step(shared.clock.now_ms());
+            shared.flush_step();
         })?;
         let keeper = spawn("store-keep", |shared| {
             let wait_ms = shared.keep_step(shared.clock.now_ms());
@@ -111,58 +116,67 @@ impl Background {
 impl Store {
     /// Does whatever is due at this time, once. For stores opened with [`Store::open_still`].
     pub fn step(&self, now_ms: i64) {
-        self.shared.flush_step(now_ms);
+        self.shared.flush_step();
         self.shared.keep_step(now_ms);
     }
 }
 
 impl Shared {
-    /// Flushes the log when it is due: under sync flush whenever there is something, and as one commit for all of it.
-    pub(crate) fn flush_step(&self, now_ms: i64) {
-        let dirty_bytes = (self.log.appended.value() - self.log.flushed.value()) as u64;
-        let options = &self.options;
-        let thorough = now_ms - self.pace.lock().log_flushed_at_ms >= options.flush_log_thorough_interval_ms;
-        let enough = options.sync_flush || thorough || dirty_bytes >= options.flush_log_pages_min * PAGE_BYTES;
-        if dirty_bytes == 0 || !enough || self.log.has_failed() {
+    /// Flushes everything that was appended, as one commit.
+    pub(crate) fn flush_step(&self) {
+        if self.log.appended.value() == self.log.flushed.value() || self.log.has_failed() {
             return;
         }
-        match self.log.flush() {
-            Ok(end) => self.note_flushed(now_ms, end),
-            Err(error) => {
-                tracing::error!(%error, "the log could not be flushed: nothing is accepted until the store is restarted");
-            }
+        // An error is logged where it is noticed, and ends all of this.
+        if let Ok(end) = self.log.flush() {
+            self.note_flushed(end);
         }
     }
 
-    fn note_flushed(&self, now_ms: i64, end: LogEnd) {
+    pub(crate) fn note_flushed(&self, end: LogEnd) {
         let mut pace = self.pace.lock();
-        pace.log_flushed_at_ms = now_ms;
-        pace.log_timestamp_ms = end.store_timestamp_ms;
+        pace.log_timestamp_ms = pace.log_timestamp_ms.max(end.store_timestamp_ms);
     }
 
     /// Makes the next log file, writes queues and index out, moves the checkpoint, and deletes, each when it is due.
     /// Returns in how many milliseconds there will be more to do, if that is known.
     pub(crate) fn keep_step(&self, now_ms: i64) -> Option<i64> {
-        if let Err(error) = self.log.prepare_segment() {
-            tracing::error!(%error, "the next log file could not be made");
+        self.log.stop_if_failed();
+        self.make_segment(now_ms);
+        let fill_ms = self.log.fill_step();
+        if now_ms - self.pace.lock().queues_written_at_ms >= self.options.flush_queues_interval_ms {
+            self.pace.lock().queues_written_at_ms = now_ms;
+            self.keep_queues(now_ms);
         }
-        self.keep_queues(now_ms);
-        self.clean_step(now_ms)
+        let clean_ms = self.clean_step(now_ms);
+        fill_ms.into_iter().chain(clean_ms).min()
     }
 
-    fn keep_queues(&self, now_ms: i64) {
-        if now_ms - self.pace.lock().queues_written_at_ms < self.options.flush_queues_interval_ms {
-            return;
+    /// Makes the next log file if it is time.
+    fn make_segment(&self, now_ms: i64) {
+        if self.pace.lock().segment_retry_at_ms.take_if(|at_ms| *at_ms <= now_ms).is_some() {
+            self.log.want_segment();
         }
-        self.pace.lock().queues_written_at_ms = now_ms;
+        if let Err(error) = self.log.prepare_segment() {
+            tracing::error!(%error, "the next log file could not be made; the last one goes on as long as it has room");
+            self.pace.lock().segment_retry_at_ms = Some(now_ms + SEGMENT_RETRY_MS);
+        }
+    }
+
+    /// Writes queues and index out, and moves the checkpoint.
+    fn keep_queues(&self, now_ms: i64) {
         let kept = self
             .write_queues(QUEUES_A_STEP)
             .and_then(|until_ms| self.sync_queues(now_ms, until_ms))
             .and_then(|()| self.keep_index(now_ms));
-        if let Err(error) = &kept {
-            tracing::error!(%error, "queues or index could not be written: nothing is accepted until they can");
+        let had_error = self.has_queue_error.swap(kept.is_err(), Ordering::AcqRel);
+        match kept {
+            Err(error) if !had_error && !self.log.has_failed() => {
+                tracing::error!(%error, "queues or index could not be written: nothing is accepted until they can");
+            }
+            Ok(()) if had_error => tracing::info!("queues and index can be written again"),
+            _ => {}
         }
-        self.has_queue_error.store(kept.is_err(), Ordering::Release);
     }
 
     /// Writes the tails of up to `count` queues and the index's. Returns the store timestamp up to which every record's
@@ -239,7 +253,7 @@ impl Shared {
     /// Writes and syncs all there is. The last thing a store does.
     pub(crate) fn write_everything(&self) -> io::Result<()> {
         let end = self.log.flush()?;
-        self.note_flushed(self.clock.now_ms(), end);
+        self.note_flushed(end);
         let until_ms = self.write_queues(usize::MAX)?;
         self.files.sync()?;
         self.index.close()?;

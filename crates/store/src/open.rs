@@ -19,6 +19,7 @@ use crate::consume_queue::table::{QueueNameError, QueueTable};
 use crate::consume_queue::tails::{LogEnds, TailsFile};
 use crate::consume_queue::{Queue, QueueType};
 use crate::disk::Disk;
+use crate::disk::fuse::{Fuse, FusedDisk};
 use crate::index::Index;
 use crate::options::{OptionsError, StoreOptions};
 use crate::recover::Recovered;
@@ -39,6 +40,8 @@ pub struct Store {
 pub(crate) struct Shared {
     pub(crate) options: Arc<StoreOptions>,
     pub(crate) disk: Arc<dyn Disk>,
+    /// Blown when nothing can be promised any more.
+    pub(crate) fuse: Arc<Fuse>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) log: CommitLog,
     pub(crate) queues: QueueTable,
@@ -229,6 +232,11 @@ impl Store {
     pub fn is_writeable(&self) -> bool {
         self.shared.is_writeable()
     }
+
+    /// How the disk failed, if it did so that nothing is accepted until the store is opened again.
+    pub fn failure(&self) -> Option<&str> {
+        self.shared.fuse.reason()
+    }
 }
 
 impl Drop for Store {
@@ -250,10 +258,12 @@ impl Shared {
         lock: Box<dyn Send + Sync>,
         found: &mut Found,
     ) -> Result<Shared, Unfit> {
+        let fuse = Arc::new(Fuse::default());
+        let disk: Arc<dyn Disk> = Arc::new(FusedDisk::new(disk, fuse.clone()));
         let root = disk.list(&options.root).map_err(Unfit::io(&options.root))?;
         found.abort = root.iter().any(|entry| entry.name == "abort");
         let leftovers = &mut found.leftovers;
-        let log = CommitLog::load(disk.clone(), options.clone(), leftovers)?;
+        let log = CommitLog::load(disk.clone(), fuse.clone(), options.clone(), leftovers)?;
         let files = QueueFiles::new(disk.clone(), &options);
         let queues = QueueTable::default();
         options.batch_topics.iter().for_each(|topic| queues.set_type(topic, QueueType::Batch));
@@ -272,6 +282,7 @@ impl Shared {
         Ok(Shared {
             options,
             disk,
+            fuse,
             clock,
             log,
             queues,

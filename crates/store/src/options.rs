@@ -34,9 +34,7 @@ pub struct StoreOptions {
     pub sync_flush: bool,
     /// Time between flushes of the log (`flushIntervalCommitLog`).
     pub flush_log_interval_ms: i64,
-    /// Pages of 4 KiB that a flush of the log waits for (`flushCommitLogLeastPages`).
-    pub flush_log_pages_min: u64,
-    /// When the log is flushed even with fewer pages (`flushCommitLogThoroughInterval`).
+    /// Counts instead when it is shorter (`flushCommitLogThoroughInterval`).
     pub flush_log_thorough_interval_ms: i64,
     /// Time between writing out what the queues and the index have in memory (`flushIntervalConsumeQueue`).
     pub flush_queues_interval_ms: i64,
@@ -119,7 +117,6 @@ impl StoreOptions {
             body_bytes_max: 4 << 20,
             sync_flush: false,
             flush_log_interval_ms: 500,
-            flush_log_pages_min: 4,
             flush_log_thorough_interval_ms: 10_000,
             flush_queues_interval_ms: 1_000,
             flush_queues_pages_min: 2,

@@ -9,11 +9,20 @@ use crate::staging::{Entry, PutStatus, StagedRecord, Staging};
 
 impl Store {
     /// Appends everything staged: when this returns, each entry's [`placed`](Staging::placed) says how it went, and what
-    /// went well is in the kernel, in its queue and in the index.
+    /// went well is in the kernel, in its queue and in the index. The background flushes it: at once under SYNC_FLUSH,
+    /// else at the next interval.
+    pub fn append(&self, staging: &mut Staging) {
+        self.append_unflushed(staging);
+        if self.shared.options.sync_flush && !staging.is_empty() {
+            self.shared.signals.flusher.wake();
+        }
+    }
+
+    /// Appends everything staged, for a caller who calls [`Store::flush_soon`] next.
     ///
     /// The dispatch lock is taken while the log's is still held, so that queues are filled in the order of the log; the
     /// next turn's write may run meanwhile.
-    pub fn append(&self, staging: &mut Staging) {
+    pub fn append_unflushed(&self, staging: &mut Staging) {
         if staging.is_empty() {
             return;
         }
@@ -33,8 +42,16 @@ impl Store {
         if shared.log.wants_segment() {
             shared.signals.keeper.wake();
         }
-        if shared.options.sync_flush {
-            shared.signals.flusher.wake();
+    }
+
+    /// Has everything made durable that was appended, with one sync for all of it. On a disk that is quick it is when this
+    /// returns, on a slower one the background does it: see [`Watermarks::flushed`](crate::Watermarks).
+    pub fn flush_soon(&self) {
+        match self.shared.log.flush_if_quick() {
+            Some(Ok(end)) => self.shared.note_flushed(end),
+            // It is logged where it happened, and who waits is told.
+            Some(Err(_)) => {}
+            None => self.shared.signals.flusher.wake(),
         }
     }
 }

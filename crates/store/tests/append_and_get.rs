@@ -224,13 +224,13 @@ fn store_timestamps_never_go_back() {
 }
 
 #[test]
-fn a_failed_write_leaves_no_trace() {
+fn a_write_that_a_full_disk_cuts_short_leaves_no_trace() {
     let (disk, clock) = (MemoryDisk::default(), clock());
     let store = open(&disk, &clock);
     put(&store, "T", 0, &message(b"before", &[]));
     disk.fail_next(Fault::Write { after: 100 });
     let failed = put(&store, "T", 0, &message(b"lost", &[]));
-    assert_eq!(failed.status, PutStatus::UnknownError);
+    assert_eq!(failed.status, PutStatus::ServiceNotAvailable);
     let placed = put(&store, "T", 0, &message(b"after", &[]));
     assert_eq!((placed.status, placed.queue_offset), (PutStatus::PutOk, 1));
     assert_eq!(bodies(&store, "T", 0), [b"before".as_slice(), b"after"]);

@@ -71,6 +71,9 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     put("commitLogMaxOffset", figures.log_max_offset.to_string());
     put("dispatchBehindBytes", (figures.log_max_offset - figures.dispatched_offset).max(0).to_string());
     put("remainHowManyDataToFlush", readable_bytes(figures.log_max_offset - figures.flushed_offset));
+    if let Some(failure) = broker.store.failure() {
+        put("storeFailure", format!("{failure}; nothing is accepted until the broker is restarted"));
+    }
     put("earliestMessageTimeStamp", figures.earliest_ms.to_string());
     put("pageCacheLockTimeMills", "0".to_owned());
     put("brokerActive", "true".to_owned());

@@ -539,11 +539,15 @@ fn put_outcome(broker: &Broker, status: PutStatus) -> Result<(), Failure> {
 
 fn not_available(broker: &Broker) -> Failure {
     let [log, root] = broker.store.disk_usage().map_or([-1.0, -1.0], |usage| usage.map(|usage| usage.used_ratio()));
-    let remark = format!(
+    let mut remark = format!(
         "service not available now. It may be caused by one of the following reasons: the broker's disk is full \
          [CL: {log:5.2} CQ: {root:5.2} INDEX: {root:5.2}], messages are put to the slave, message store has been shut \
          down, etc."
     );
+    if let Some(failure) = broker.store.failure() {
+        remark.push_str(" Here the disk failed, and the broker must be restarted: ");
+        remark.push_str(failure);
+    }
     Failure::new(ResponseCode::SERVICE_NOT_AVAILABLE, remark)
 }
 

@@ -1,5 +1,6 @@
 //! Appending a turn's records: one lock, one write (two where a file ends).
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,11 +15,15 @@ impl CommitLog {
     /// the staging. `hand_over` runs under the lock, at its end: whoever takes another lock there comes in the order of
     /// the log.
     ///
-    /// Nothing here allocates, logs or waits but for making a file that the background did not prepare in time, and for
-    /// records with [late](crate::late) properties.
+    /// Nothing here allocates, logs or waits but for making a file that the background did not prepare in time, for
+    /// records with [late](crate::late) properties, and after an error.
     pub(crate) fn append<G>(&self, staging: &mut Staging, now_ms: i64, hand_over: impl FnOnce() -> G) -> G {
         let mut tail = self.tail.lock();
         tail.store_timestamp_ms = tail.store_timestamp_ms.max(now_ms);
+        if tail.unwiped > 0 && !self.wipe(&mut tail) {
+            set_status(&mut staging.entries, PutStatus::ServiceNotAvailable);
+            return hand_over();
+        }
         let mut run = 0..0;
         for position in 0..staging.entries.len() {
             if self.has_failed() {
@@ -33,6 +38,10 @@ impl CommitLog {
             if !tail.has_room(pending + len) {
                 self.write_run(&mut tail, staging, run);
                 run = position..position;
+                if tail.unwiped > 0 {
+                    set_status(&mut staging.entries[position..], PutStatus::ServiceNotAvailable);
+                    break;
+                }
                 if !self.roll(&mut tail) {
                     set_status(&mut staging.entries[position..], PutStatus::CreateMappedFileFailed);
                     break;
@@ -69,35 +78,61 @@ impl CommitLog {
         let segment = tail.segment.as_ref().expect("a run is assigned only behind a roll");
         let at = (tail.offset - segment.start) as u64;
         debug_assert!(tail.offset + bytes.len() as i64 + BLANK_BYTES_MIN <= segment.end, "a blank fits behind a run");
-        match segment.file.write_at(at, &staging.buffer[bytes.clone()]) {
+        let file = segment.file.clone();
+        self.keep_clear(tail, bytes.len() as i64);
+        match file.write_at(at, &staging.buffer[bytes.clone()]) {
             Ok(()) => {
                 tail.offset += bytes.len() as i64;
+                tail.recovered();
                 set_status(&mut staging.entries[run], PutStatus::PutOk);
             }
-            Err(_) => {
-                if segment.file.zero(at, bytes.len() as u64).is_err() {
-                    self.fail();
-                }
+            Err(error) => {
+                tail.note_error(&error, "the log could not be written");
+                tail.unwiped = bytes.len() as u64;
+                self.wipe(tail);
                 for position in run.clone() {
                     give_back_queue_offsets(staging, position);
                 }
-                set_status(&mut staging.entries[run], PutStatus::UnknownError);
+                let is_full = is_full(&error);
+                let status = if is_full { PutStatus::ServiceNotAvailable } else { PutStatus::UnknownError };
+                set_status(&mut staging.entries[run], status);
             }
         }
+    }
+
+    /// Wipes what a failed write may have left behind the end. Returns whether that is done: on a full disk it may have to
+    /// wait until there is room, with any other error the log is given up.
+    fn wipe(&self, tail: &mut Tail) -> bool {
+        let Some(segment) = &tail.segment else { return true };
+        match segment.file.zero((tail.offset - segment.start) as u64, tail.unwiped) {
+            Ok(()) => tail.unwiped = 0,
+            Err(error) if is_full(&error) => {}
+            Err(error) => self.fuse.blow(format!("{} could not be wiped: {error}", segment.path.display())),
+        }
+        tail.unwiped == 0
     }
 
     /// Fills the last file with a blank and goes on in the next one. Returns whether there is one.
     fn roll(&self, tail: &mut Tail) -> bool {
         let start = tail.segment.as_ref().map_or(tail.offset, |segment| segment.end);
-        let prepared = self.prepared.lock().take().filter(|segment| segment.start == start);
-        let Some(next) = prepared.or_else(|| self.create_segment(start).ok()) else { return false };
+        let next = match self.take_segment(start) {
+            Ok(next) => next,
+            Err(error) => {
+                tail.note_error(&error, "the next log file could not be made");
+                return false;
+            }
+        };
         // After recovery the log may end where its last file does.
-        if let Some(last) = tail.segment.as_ref().filter(|last| last.end - tail.offset >= BLANK_BYTES_MIN) {
+        if let Some(last) = tail.segment.clone().filter(|last| last.end - tail.offset >= BLANK_BYTES_MIN) {
             let left = (last.end - tail.offset) as u32;
+            let blank = record::blank(left);
+            self.keep_clear(tail, blank.len() as i64);
             // Without the blank, recovery would take this for the end of the log.
-            let blank = last.file.write_at((tail.offset - last.start) as u64, &record::blank(left));
-            if blank.is_err() {
-                *self.prepared.lock() = Some(next);
+            if let Err(error) = last.file.write_at((tail.offset - last.start) as u64, &blank) {
+                tail.note_error(&error, "a log file could not be ended");
+                tail.unwiped = blank.len() as u64;
+                self.wipe(tail);
+                self.give_back_segment(next);
                 return false;
             }
         }
@@ -116,11 +151,31 @@ impl Tail {
         self.segment.as_ref().is_some_and(fits)
     }
 
+    /// Logs an error, unless the write before met one, too.
+    fn note_error(&mut self, error: &io::Error, what: &'static str) {
+        if !self.is_failing {
+            tracing::error!(%error, log_end = self.offset, "{what}: messages are refused as long as that goes on");
+        }
+        self.is_failing = true;
+    }
+
+    fn recovered(&mut self) {
+        if self.is_failing {
+            tracing::info!(log_end = self.offset, "the log can be written again");
+        }
+        self.is_failing = false;
+    }
+
     fn is_used(&self, percent: i64) -> bool {
         let used =
             |segment: &Arc<Segment>| (self.offset - segment.start) / percent >= (segment.end - segment.start) / 100;
         self.segment.as_ref().is_none_or(used)
     }
+}
+
+/// Whether the disk has no room left.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Bytes of the entries of a run.

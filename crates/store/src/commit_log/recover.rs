@@ -10,6 +10,7 @@ use raptormq_protocol::message::record::{self, RecordHead, RecordView};
 
 use super::read::check_record;
 use super::{BLANK_BYTES_MIN, CommitLog, Segment};
+use crate::disk::fuse::Fuse;
 use crate::disk::{Disk, Entry, LogFile};
 use crate::options::StoreOptions;
 use crate::unfit::{Leftover, Unfit, check_file, file_start, warn_of_foreign};
@@ -59,6 +60,7 @@ impl CommitLog {
     /// [`CommitLog::cut`].
     pub(crate) fn load(
         disk: Arc<dyn Disk>,
+        fuse: Arc<Fuse>,
         options: Arc<StoreOptions>,
         leftovers: &mut Vec<Leftover>,
     ) -> Result<CommitLog, Unfit> {
@@ -93,7 +95,7 @@ impl CommitLog {
             check_version(&path, &*file)?;
             segments.push_back(Arc::new(Segment { start, end: start + options.segment_bytes as i64, file, path }));
         }
-        Ok(CommitLog::new(disk, options, segments))
+        Ok(CommitLog::new(disk, fuse, options, segments))
     }
 
     /// The file of a log offset, and the position in it: for messages.
@@ -230,6 +232,7 @@ impl CommitLog {
         }
         let mut tail = self.tail.lock();
         tail.offset = end.end;
+        tail.opened_at = end.end;
         tail.store_timestamp_ms = end.store_timestamp_ms;
         tail.segment = last.or_else(|| self.segments.read().back().cloned());
         self.appended.advance(end.end);

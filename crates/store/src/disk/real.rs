@@ -114,7 +114,11 @@ impl Disk for RealDisk {
         for made in missing.into_iter().rev() {
             // A relative path of one name has an empty parent, which is the working folder.
             let above = made.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            self.sync_folder(above)?;
+            if let Err(error) = self.sync_folder(above) {
+                // One that is there already would not be synced the next time. It may have got content meanwhile.
+                let _ = fs::remove_dir(made);
+                return Err(error);
+            }
         }
         Ok(())
     }
