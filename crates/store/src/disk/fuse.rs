@@ -141,6 +141,22 @@ impl LogFile for FusedFile {
         self.file.read_at(at, into)
     }
 
+    fn read_cached_at(&self, at: u64, into: &mut [u8]) -> io::Result<bool> {
+        self.file.read_cached_at(at, into)
+    }
+
+    fn is_cached(&self, at: u64, len: usize) -> io::Result<bool> {
+        self.file.is_cached(at, len)
+    }
+
+    fn load(&self, at: u64, len: usize) -> io::Result<()> {
+        self.file.load(at, len)
+    }
+
+    fn read_ahead(&self, at: u64, len: usize) {
+        self.file.read_ahead(at, len);
+    }
+
     fn view(&self, at: u64, len: usize) -> io::Result<Bytes> {
         self.file.view(at, len)
     }

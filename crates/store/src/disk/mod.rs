@@ -74,7 +74,7 @@ pub trait Disk: Send + Sync + 'static {
     fn modified_ms(&self, path: &Path) -> io::Result<i64>;
 }
 
-/// A file of fixed length.
+/// A file of fixed length. What has a default here is forwarded in `fuse.rs` all the same.
 pub trait LogFile: Send + Sync {
     /// Its length in bytes.
     fn len(&self) -> u64;
