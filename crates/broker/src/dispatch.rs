@@ -100,6 +100,9 @@ requests! {
     DELETE_SUBSCRIPTIONGROUP(DeleteSubscriptionGroupRequestHeader) => group::delete, Admin;
     GET_ALL_SUBSCRIPTIONGROUP_CONFIG(GetAllSubscriptionGroupRequestHeader) => group::all, Admin;
     GET_SUBSCRIPTIONGROUP_CONFIG(GetSubscriptionGroupConfigRequestHeader) => group::get, Admin;
+    CLEAN_EXPIRED_CONSUMEQUEUE => clean::expired_queues, Admin;
+    CLEAN_UNUSED_TOPIC => clean::unused_topics, Admin;
+    DELETE_EXPIRED_COMMITLOG => clean::expired_files, Admin;
     GET_BROKER_CONFIG => admin::config, Admin;
     GET_BROKER_RUNTIME_INFO => admin::runtime_info, Admin;
 }

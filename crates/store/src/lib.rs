@@ -32,7 +32,7 @@ mod unfit;
 mod watermark;
 
 pub use checkpoint::Checkpoint;
-pub use clean::{CleanOptions, Hours, HoursError};
+pub use clean::{CleanOptions, DoomedQueues, Hours, HoursError};
 pub use clock::{Clock, SystemClock};
 pub use commit_log::ReadError;
 pub use consume_queue::table::QueueNameError;

@@ -200,15 +200,6 @@ impl Store {
         self.shared.queues.of_topic(topic)
     }
 
-    /// Forgets a topic's queues and removes their files. The messages stay in the log until its files are deleted; a
-    /// topic made again under that name starts at 0.
-    pub fn delete_topic(&self, topic: &str) -> io::Result<()> {
-        for queue in self.shared.queues.remove(topic) {
-            self.shared.files.remove(&queue)?;
-        }
-        self.shared.files.remove_topic(topic)
-    }
-
     /// How far the log is.
     pub fn watermarks(&self) -> Watermarks<'_> {
         Watermarks {

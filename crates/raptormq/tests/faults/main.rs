@@ -5,6 +5,7 @@ mod bad_input;
 #[path = "../process/common.rs"]
 #[allow(dead_code, reason = "shared with the tests of processes that behave")]
 mod common;
+mod full_disk;
 mod kill;
 
 use std::path::Path;

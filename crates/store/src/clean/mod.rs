@@ -16,9 +16,11 @@ use crate::consume_queue::Queue;
 use crate::open::{Shared, Store};
 
 mod policy;
+mod queues;
 
 pub use policy::{CleanOptions, Hours, HoursError};
 use policy::{Full, Need, Used};
+pub use queues::DoomedQueues;
 
 /// Looks that a request makes delete files (Java: `DefaultMessageStore.CleanCommitLogService`).
 const ROUNDS_ASKED: u32 = 20;

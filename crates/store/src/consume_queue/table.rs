@@ -134,6 +134,24 @@ impl QueueTable {
         queues
     }
 
+    /// Takes a queue out and marks it deleted, unless another one has its name; returns whether it was there. Its topic
+    /// goes with its last queue.
+    pub(crate) fn remove_queue(&self, queue: &Arc<Queue>) -> bool {
+        let _changing = self.changing.lock();
+        let topics = self.topics.pin();
+        let Some(topic) = topics.get(&queue.topic) else { return false };
+        let mut queues = topic.queues.write();
+        if !queues.get(&queue.queue_id).is_some_and(|known| Arc::ptr_eq(known, queue)) {
+            return false;
+        }
+        queues.remove(&queue.queue_id);
+        if queues.is_empty() {
+            topics.remove(&queue.topic);
+        }
+        queue.mark_deleted();
+        true
+    }
+
     /// Every queue, by topic and id.
     pub(crate) fn all(&self) -> Vec<Arc<Queue>> {
         let topics = self.topics.pin();
