@@ -49,6 +49,12 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "send", script: "", about: "send messages", run: tool::send::run },
     Command { name: "recv", script: "", about: "print messages as they come", run: tool::recv::run },
+    Command {
+        name: "store",
+        script: "",
+        about: "check a store's folder, or print its messages, without a broker",
+        run: tool::store::run,
+    },
     Command { name: "bench", script: "", about: "measure how fast a cluster takes messages", run: tool::bench::run },
 ];
 

@@ -53,7 +53,7 @@ impl Checkpoint {
         bytes
     }
 
-    fn decode(bytes: &[u8; 40]) -> Checkpoint {
+    pub(crate) fn decode(bytes: &[u8; 40]) -> Checkpoint {
         let (fields, _) = bytes.as_chunks::<8>();
         let field = |number: usize| i64::from_be_bytes(fields[number]);
         Checkpoint {

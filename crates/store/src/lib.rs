@@ -10,6 +10,7 @@
 //! Everything that touches the disk goes through [`disk`], and the time comes from a [`Clock`].
 
 mod background;
+mod check;
 mod checkpoint;
 mod clean;
 pub mod clock;
@@ -31,6 +32,7 @@ mod time;
 mod unfit;
 mod watermark;
 
+pub use check::{Finding, Offline, Summary};
 pub use checkpoint::Checkpoint;
 pub use clean::{CleanOptions, DoomedQueues, Hours, HoursError};
 pub use clock::{Clock, SystemClock};

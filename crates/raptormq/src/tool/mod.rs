@@ -10,6 +10,7 @@ mod printer;
 pub(crate) mod quickstart;
 pub(crate) mod recv;
 pub(crate) mod send;
+pub(crate) mod store;
 
 use std::process::ExitCode;
 

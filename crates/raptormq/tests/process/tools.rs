@@ -55,6 +55,40 @@ fn quickstart_brings_a_cluster_and_every_message_comes_once() {
 }
 
 #[test]
+fn a_store_is_checked_and_printed_without_a_broker() {
+    let home = tempfile::tempdir().unwrap();
+    let made = run_tool(home.path(), &["quickstart"]);
+    let data = made.stdout.lines().find_map(|line| line.strip_prefix("data      ")).unwrap();
+    let store = format!("{data}/store");
+    let checked = run_tool(home.path(), &["store", "check", &store]);
+    assert_eq!(checked.status, Some(0), "{checked:?}");
+    for line in ["queues    4, 1000 units", "stopped   in order", "result    nothing wrong"] {
+        assert_eq!(count(&checked.stdout, |found| found == line), 1, "{line} in {}", checked.stdout);
+    }
+    let words = ["store", "dump", &store, "--topic", "TopicTest", "--queue", "2", "--offset", "3", "--count", "2"];
+    let printed = run_tool(home.path(), &words);
+    let lines: Vec<&str> = printed.stdout.lines().collect();
+    assert_eq!((printed.status, lines.len()), (Some(0), 2), "{printed:?}");
+    assert!(lines[0].starts_with("TopicTest-2 3  log ") && lines[0].contains(": Hello RocketMQ "), "{lines:?}");
+
+    // One bit of a body, and neither command changes anything.
+    let log = home.path().join(&store).join("commitlog/00000000000000000000");
+    let mut bytes = std::fs::read(&log).unwrap();
+    let at = bytes.windows(14).position(|bytes| bytes == b"Hello RocketMQ").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&log, &bytes).unwrap();
+    let checked = run_tool(home.path(), &["store", "check", &store]);
+    assert_eq!(checked.status, Some(1));
+    let line = checked.stdout.lines().next().unwrap();
+    assert!(line.contains("commitlog/00000000000000000000 at ") && line.contains("CRC"), "{line}");
+    assert_eq!(std::fs::read(&log).unwrap(), bytes);
+
+    let nowhere = run_tool(home.path(), &["store", "check", "nowhere"]);
+    assert_eq!(nowhere.status, Some(2));
+    assert_eq!(nowhere.stderr.lines().count(), 1, "{nowhere:?}");
+}
+
+#[test]
 fn the_halves_of_quickstart_work_with_a_running_cluster() {
     let home = tempfile::tempdir().unwrap();
     let (_serving, namesrv) = standalone(home.path());

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use raptormq_protocol::message::record::{self, RecordHead, RecordView};
 
-use super::read::check_record;
+use super::read::{ReadError, check_record};
 use super::{BLANK_BYTES_MIN, CommitLog, Segment};
 use crate::disk::fuse::Fuse;
 use crate::disk::{Disk, Entry, LogFile};
@@ -128,6 +128,23 @@ impl CommitLog {
         let bytes = segment.file.view(at, size).ok()?;
         let view = check_record(&bytes, log_offset).ok()?;
         view.crc_matches().then(|| look(&view))
+    }
+
+    /// Why no good record lies at an offset, `left` bytes before the end of its file.
+    pub(crate) fn why_not(&self, log_offset: i64, left: usize) -> io::Result<String> {
+        let Some(segment) = self.segment(log_offset) else { return Ok("there is no such file".to_owned()) };
+        let at = (log_offset - segment.start) as u64;
+        let head = segment.file.view(at, left.min(8))?;
+        let len = match RecordHead::read(&head) {
+            RecordHead::Record(size) => size.min(left),
+            _ => left.min(8),
+        };
+        let bytes = segment.file.view(at, len)?;
+        Ok(match check_record(&bytes, log_offset) {
+            Err(ReadError::Damaged { reason, .. }) => reason,
+            Err(error) => error.to_string(),
+            Ok(_) => "the CRC of the body is another one".to_owned(),
+        })
     }
 
     /// Visits the good records from `from` on, which must be the offset of one or the end of the log, up to the first

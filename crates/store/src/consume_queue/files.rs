@@ -17,9 +17,12 @@ use super::{Queue, QueueType};
 use crate::disk::{Disk, LogFile, Space};
 use crate::get::Patience;
 use crate::options::StoreOptions;
+use crate::unfit::file_start;
 
-/// Open files that are kept.
-const OPEN_FILES_MAX: usize = 256;
+/// Open files that are kept, where the process may have many.
+const OPEN_FILES_MAX: u64 = 256;
+/// Open files that are kept in any case.
+const OPEN_FILES_MIN: u64 = 16;
 /// Written files that are synced one by one; beyond, one sync of the file system is cheaper.
 const SYNC_SINGLY_MAX: usize = 16;
 
@@ -41,12 +44,18 @@ struct Place {
     file_bytes: i64,
 }
 
+/// An eighth of the descriptors that the process may have: the others are for connections.
+fn open_files_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    (limit / 8).clamp(OPEN_FILES_MIN, OPEN_FILES_MAX) as usize
+}
+
 /// A queue's serial number and the start of the file in bytes.
 type FileKey = (u64, i64);
 
-/// At most [`OPEN_FILES_MAX`] files, each with the tick of its last use.
-#[derive(Default)]
+/// At most `max` files, each with the tick of its last use.
 struct OpenFiles {
+    max: usize,
     files: HashMap<FileKey, (Arc<dyn LogFile>, u64)>,
     tick: u64,
 }
@@ -71,7 +80,7 @@ impl QueueFiles {
             simple: place(QueueType::Simple, options.queue_file_bytes),
             batch: place(QueueType::Batch, options.batch_queue_file_bytes),
             has_batch_files: AtomicBool::new(false),
-            open: Mutex::default(),
+            open: Mutex::new(OpenFiles { max: open_files_max(), files: HashMap::new(), tick: 0 }),
             unsynced: Mutex::default(),
         }
     }
@@ -117,6 +126,18 @@ impl QueueFiles {
         let units = self.units_per_file(queue.queue_type);
         let within = position % units;
         (within as u64 * queue.queue_type.unit_bytes() as u64, (units - within) as usize)
+    }
+
+    /// The file of a unit, and the position in it: for messages.
+    pub(crate) fn place_of(&self, queue: &Queue, position: i64) -> (PathBuf, u64) {
+        (self.path(queue, self.file_start(queue, position)), self.within_file(queue, position).0)
+    }
+
+    /// Position of the first unit that has a file; `None` when there is no file.
+    pub(crate) fn first_position(&self, queue: &Queue) -> io::Result<Option<i64>> {
+        let entries = self.disk.list(&self.queue_folder(queue))?;
+        let first = entries.iter().filter_map(|entry| file_start(&entry.name)).min();
+        Ok(first.map(|start| start / queue.queue_type.unit_bytes() as i64))
     }
 
     /// Reads units into `into`, as many as it has room for and the file has; returns the number of units. `WouldBlock`
@@ -293,7 +314,7 @@ impl OpenFiles {
 
     fn keep(&mut self, key: FileKey, file: Arc<dyn LogFile>) {
         self.tick += 1;
-        if self.files.len() >= OPEN_FILES_MAX {
+        if self.files.len() >= self.max {
             let oldest = self.files.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
             if let Some(oldest) = oldest {
                 self.files.remove(&oldest);

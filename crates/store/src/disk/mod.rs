@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 pub(crate) mod fuse;
 pub mod memory;
+pub mod read_only;
 pub mod real;
 
 /// Bytes that [`LogFile::load`] and [`LogFile::is_cached`] look at in one piece.
@@ -32,6 +33,11 @@ pub trait Disk: Send + Sync + 'static {
 
     /// Opens a file for reading and writing. Its length is taken now and does not change.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>>;
+
+    /// Opens a file for reading only.
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        self.open(path)
+    }
 
     /// The content of a small file; `InvalidData` when it is longer than `bytes_max`.
     fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>>;

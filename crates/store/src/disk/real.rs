@@ -51,6 +51,12 @@ impl Disk for RealDisk {
         Ok(Arc::new(RealFile::new(file, len)?))
     }
 
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Arc::new(RealFile::new(file, len)?))
+    }
+
     fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         File::open(path)?.take(bytes_max + 1).read_to_end(&mut content)?;

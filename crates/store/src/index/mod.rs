@@ -15,7 +15,7 @@ use crate::options::StoreOptions;
 
 mod clean;
 mod file;
-mod format;
+pub(crate) mod format;
 mod load;
 
 use file::{IndexFile, read_entry};

@@ -440,7 +440,7 @@ impl Progress {
 
 /// Offset and number of the messages of a record in its queue; `None` when its batch queue does not have it, because the
 /// original wrote a message there that is no batch.
-fn place(queue: &Queue, record: &RecordView<'_>, facts: &Facts<'_>) -> Option<(i64, i16)> {
+pub(crate) fn place(queue: &Queue, record: &RecordView<'_>, facts: &Facts<'_>) -> Option<(i64, i16)> {
     match queue.queue_type {
         QueueType::Simple => Some((record.queue_offset, 1)),
         QueueType::Batch => {
@@ -464,7 +464,7 @@ impl Records for Shared {
 }
 
 /// Java's hashes of `topic#key` for each key of a record.
-fn key_hashes(record: &RecordView<'_>) -> Vec<i32> {
+pub(crate) fn key_hashes(record: &RecordView<'_>) -> Vec<i32> {
     let mut hashes = Vec::new();
     let topic_hash = hash::extend(hash::extend(0, record.topic), "#");
     Facts::read(&[&record.properties()]).push_key_hashes(topic_hash, &mut hashes);

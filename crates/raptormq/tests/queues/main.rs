@@ -1,0 +1,171 @@
+//! A broker with many queues and few descriptors: it registers them, takes and gives a message on each, and starts again,
+//! after a stop and after a crash. Prints what that costs.
+//!
+//! With 2,000 topics of 4 queues by default; the full number is
+//! `RAPTORMQ_TOPICS=50000 cargo test --release -p raptormq --test queues -- --nocapture`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+#[path = "../process/common.rs"]
+#[allow(dead_code, reason = "shared with the tests of processes that behave")]
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{Serving, free_port};
+use raptormq_testkit::Peer;
+
+const QUEUES: i32 = 4;
+/// Topics without `RAPTORMQ_TOPICS`.
+const TOPICS: usize = 2_000;
+/// What a process may open at once: far fewer files than there are queues.
+const DESCRIPTORS: usize = 256;
+/// Requests on their way while topics are made: their tables are written, and the name server is told, for many at once.
+const MAKING: usize = 1_000;
+/// Requests on their way otherwise.
+const WORKING: usize = 64;
+/// What a queue may cost the process, in bytes: the goal of 200 MiB for 200,000.
+const QUEUE_BYTES_MAX: usize = 1_048;
+/// What the process may take without queues.
+const BASE_BYTES_MAX: usize = 24 << 20;
+
+fn topic(number: usize) -> String {
+    format!("Topic{number:06}")
+}
+
+/// Starts a role with few descriptors.
+fn start(home: &Path, role: &str, settings: &str) -> Serving {
+    let file = format!("{role}.conf");
+    std::fs::write(home.join(&file), settings).unwrap();
+    let mut command = Command::new("sh");
+    let binary = env!("CARGO_BIN_EXE_raptormq");
+    command.args(["-c", &format!("ulimit -n {DESCRIPTORS}; exec {binary} {role} -c {file}")]);
+    command.env_clear().env("HOME", home).env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(home);
+    Serving::start(command)
+}
+
+/// Does `work` for every number, so many at once.
+async fn each<F: Future<Output = ()> + Send>(count: usize, at_once: usize, work: impl Fn(usize) -> F) {
+    let next = Arc::new(AtomicUsize::new(0));
+    let lane = || async {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return;
+            }
+            work(number).await;
+        }
+    };
+    let lanes: Vec<_> = (0..at_once.min(count)).map(|_| Box::pin(lane())).collect();
+    futures_of(lanes).await;
+}
+
+/// Waits for all of them.
+async fn futures_of<F: Future<Output = ()> + Unpin>(mut lanes: Vec<F>) {
+    std::future::poll_fn(|context| {
+        lanes.retain_mut(|lane| std::pin::Pin::new(lane).poll(context).is_pending());
+        if lanes.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+/// A figure of a process in bytes, by its name in `/proc/PID/status`.
+fn memory(id: u32, name: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the process lives");
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// CPU time of a process in ticks of 10 ms.
+fn ticks(id: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// Starts the broker and sends; how long that took.
+async fn start_and_send(home: &Path, settings: &str, address: &str) -> (Serving, Duration) {
+    let begun = Instant::now();
+    let broker = start(home, "broker", settings);
+    Peer::new(address).send(&topic(0), 0, "first").await;
+    (broker, begun.elapsed())
+}
+
+/// The first message of each queue is the one that was sent to it.
+async fn check(peer: &Peer, topics: usize, step: usize) {
+    each(topics.div_ceil(step) * QUEUES as usize, WORKING, move |number| async move {
+        let (number, queue_id) = (number / QUEUES as usize * step, (number % QUEUES as usize) as i32);
+        let texts = peer.pull(&topic(number), queue_id, 0).await.texts();
+        assert_eq!(texts.first().map(String::as_str), Some(format!("{number}-{queue_id}").as_str()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_queues_cost_little_and_start_at_once() {
+    let topics = std::env::var("RAPTORMQ_TOPICS").map_or(TOPICS, |text| text.parse().unwrap());
+    let queues = topics * QUEUES as usize;
+    let home = tempfile::tempdir().unwrap();
+    let (namesrv_port, port) = (free_port(), free_port());
+    let address = format!("127.0.0.1:{port}");
+    let namesrv = start(home.path(), "namesrv", &format!("listenPort={namesrv_port}\nbindAddress=127.0.0.1\n"));
+    let settings = format!(
+        "listenPort={port}\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nnamesrvAddr=127.0.0.1:{namesrv_port}\n\
+         mappedFileSizeCommitLog=67108864\nmappedFileSizeConsumeQueue=20000\n"
+    );
+    let broker = start(home.path(), "broker", &settings);
+    let peer = Peer::new(address.clone());
+
+    let begun = Instant::now();
+    each(topics, MAKING, |number| {
+        let peer = &peer;
+        async move { peer.create_topic(&topic(number), QUEUES).await }
+    })
+    .await;
+    println!("{topics} topics made and registered in {:?}", begun.elapsed());
+
+    let begun = Instant::now();
+    each(queues, WORKING, |number| {
+        let peer = &peer;
+        async move {
+            let (number, queue_id) = (number / QUEUES as usize, (number % QUEUES as usize) as i32);
+            assert_eq!(peer.send(&topic(number), queue_id, format!("{number}-{queue_id}")).await, 0);
+        }
+    })
+    .await;
+    println!("{queues} sends in {:?}", begun.elapsed());
+    let begun = Instant::now();
+    check(&peer, topics, 1).await;
+    println!("{queues} pulls in {:?}", begun.elapsed());
+
+    let anonymous = memory(broker.id(), "RssAnon");
+    let begun = Instant::now();
+    let before = ticks(broker.id());
+    if topics > TOPICS {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    }
+    let idle = (ticks(broker.id()) - before) as f64 / begun.elapsed().as_secs_f64();
+    println!("anonymous memory {} MiB, idle {idle:.2} % of a core", anonymous >> 20);
+    assert!(anonymous < BASE_BYTES_MAX + queues * QUEUE_BYTES_MAX, "{anonymous} bytes");
+
+    peer.leave();
+    assert_eq!(broker.stop("TERM").status, Some(0));
+    assert!(home.path().join("store/raptormq.queues").exists());
+    let (broker, took) = start_and_send(home.path(), &settings, &address).await;
+    println!("start to first accepted send after a stop: {took:?}");
+    let peer = Peer::new(address.clone());
+    check(&peer, topics, topics.div_ceil(100)).await;
+    println!("anonymous memory then {} MiB", memory(broker.id(), "RssAnon") >> 20);
+
+    broker.stop("KILL");
+    let (broker, took) = start_and_send(home.path(), &settings, &address).await;
+    println!("start to first accepted send after kill -9: {took:?}");
+    let peer = Peer::new(address.clone());
+    check(&peer, topics, topics.div_ceil(100)).await;
+    assert_eq!(peer.max_offset(&topic(0), 0).await, 3);
+    assert_eq!(broker.stop("TERM").status, Some(0));
+    assert_eq!(namesrv.stop("TERM").status, Some(0));
+}
