@@ -24,7 +24,7 @@ fn request(code: i64, fields: &Value) -> Request {
 
 /// The answer in the recorder's form: without what cannot be the same twice.
 fn answer(code: i64, response: &Response) -> Value {
-    let kept = |key: &str| !key.contains("imestamp") && !(code == 12 && key == "indexLastUpdatePhyoffset");
+    let kept = |key: &str| !(key.contains("imestamp") || code == 12 && key == "indexLastUpdatePhyoffset");
     let fields: BTreeMap<&str, &str> = response.fields.iter().filter(|(key, _)| kept(key)).collect();
     let remark = response.remark.clone().unwrap_or_default();
     let remark = match remark.split_once("127.0.0.1:") {
