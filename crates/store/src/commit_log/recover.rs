@@ -38,6 +38,14 @@ pub(crate) struct Walked {
     pub(crate) was_stopped: bool,
 }
 
+/// A part of the log that is walked.
+struct Part<'a> {
+    bytes: &'a [u8],
+    /// Bytes of its file from its start on.
+    left: i64,
+    checks_crc: bool,
+}
+
 /// What became of a part of the log that was walked.
 enum Window {
     /// It holds whole records, or a blank ends the file.
@@ -149,9 +157,22 @@ impl CommitLog {
 
     /// Visits the good records from `from` on, which must be the offset of one or the end of the log, up to the first
     /// place that is none. An error of `visit` ends the walk.
-    pub(crate) fn walk(
+    pub(crate) fn walk(&self, from: i64, visit: impl FnMut(&RecordView<'_>) -> io::Result<Step>) -> io::Result<Walked> {
+        self.walk_with(from, self.options.check_crc_on_recover, visit)
+    }
+
+    /// The first record from `from` on that was stored after that time, or the first place that holds none. CRCs are not
+    /// looked at.
+    pub(crate) fn first_after(&self, from: i64, until_ms: i64) -> io::Result<i64> {
+        let is_after = |record: &RecordView<'_>| record.store_timestamp_ms > until_ms;
+        let visit = |record: &RecordView<'_>| Ok(if is_after(record) { Step::Stop } else { Step::Next });
+        Ok(self.walk_with(from, false, visit)?.end)
+    }
+
+    fn walk_with(
         &self,
         from: i64,
+        checks_crc: bool,
         mut visit: impl FnMut(&RecordView<'_>) -> io::Result<Step>,
     ) -> io::Result<Walked> {
         let mut walked =
@@ -161,7 +182,7 @@ impl CommitLog {
             let left = segment.end - walked.end;
             let len = left.min(WALK_BYTES.max(needed));
             let bytes = segment.file.view((walked.end - segment.start) as u64, len as usize)?;
-            match self.walk_window(&bytes, left, &mut walked, &mut visit)? {
+            match self.walk_part(&Part { bytes: &bytes, left, checks_crc }, &mut walked, &mut visit)? {
                 Window::Used => needed = 0,
                 Window::Cut(size) => needed = size as i64,
                 Window::End => break,
@@ -171,19 +192,18 @@ impl CommitLog {
         Ok(walked)
     }
 
-    /// Visits the records at the start of `bytes`, which lie at the end of what was walked; `left` is what its file has
-    /// from there on.
-    fn walk_window(
+    /// Visits the records of a part of the log that lies at the end of what was walked.
+    fn walk_part(
         &self,
-        bytes: &[u8],
-        left: i64,
+        part: &Part<'_>,
         walked: &mut Walked,
         visit: &mut impl FnMut(&RecordView<'_>) -> io::Result<Step>,
     ) -> io::Result<Window> {
+        let bytes = part.bytes;
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let left = left - at as i64;
+            let left = part.left - at as i64;
             match RecordHead::read(rest) {
                 RecordHead::Blank(len) if len as i64 == left => {
                     walked.end += left;
@@ -201,7 +221,7 @@ impl CommitLog {
                 }
             }
             let checked = check_record(rest, walked.end).ok();
-            let good = checked.filter(|view| self.crc_is_right(view, rest));
+            let good = checked.filter(|view| !part.checks_crc || self.crc_is_right(view, rest));
             let Some(view) = good else {
                 walked.is_torn = true;
                 return Ok(Window::End);
@@ -218,11 +238,8 @@ impl CommitLog {
         Ok(Window::Used)
     }
 
-    /// Whether the CRC of a record is right that begins `bytes`, as far as it is to be checked.
+    /// Whether the CRC of a record is right that begins `bytes`.
     fn crc_is_right(&self, view: &RecordView<'_>, bytes: &[u8]) -> bool {
-        if !self.options.check_crc_on_recover {
-            return true;
-        }
         let of_all = self.options.verify_property_crc.then(|| record::sealed(&bytes[..view.size])).flatten();
         of_all.unwrap_or_else(|| view.crc_matches())
     }

@@ -18,6 +18,9 @@ use super::{Disk, Entry, LOAD_BYTES, LogFile, Space, Usage, checked_range};
 /// What the kernel calls tmpfs (`statfs(2)`).
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
+/// What `stat(2)` counts blocks in.
+const STAT_BLOCK_BYTES: u64 = 512;
+
 /// Bytes that are written at once where zeros have to be written.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
@@ -320,7 +323,14 @@ impl LogFile for RealFile {
         if len == 0 {
             return Ok(());
         }
-        for mode in [FallocateFlags::ZERO_RANGE, FallocateFlags::PUNCH_HOLE] {
+        // Zeroing a range sets its space aside; a file that is mostly holes is to stay so.
+        let is_sparse =
+            self.file.metadata().is_ok_and(|data| data.blocks().saturating_mul(STAT_BLOCK_BYTES) < self.len);
+        let mut modes = [FallocateFlags::ZERO_RANGE, FallocateFlags::PUNCH_HOLE];
+        if is_sparse {
+            modes.reverse();
+        }
+        for mode in modes {
             if rustix::fs::fallocate(&self.file, mode | FallocateFlags::KEEP_SIZE, at, len).is_ok() {
                 return Ok(());
             }
@@ -376,6 +386,19 @@ mod tests {
         again.read_at(9_000, &mut read).unwrap();
         assert_eq!(read, [0; 5]);
         assert_eq!(again.len(), 10_000);
+    }
+
+    #[test]
+    fn zeroing_a_file_of_holes_takes_no_space() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let file = RealDisk.create(&path, 64 << 20, Space::Sparse).unwrap();
+        file.write_at(5 << 20, b"hello").unwrap();
+        file.zero(1 << 20, 60 << 20).unwrap();
+        assert_eq!(file.view(5 << 20, 5).unwrap(), vec![0; 5]);
+        file.sync().unwrap();
+        let blocks = fs::metadata(&path).unwrap().blocks();
+        assert!(blocks * STAT_BLOCK_BYTES < 1 << 20, "{blocks} blocks");
     }
 
     #[test]

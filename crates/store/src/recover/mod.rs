@@ -178,7 +178,8 @@ impl Shared {
             From::Nowhere | From::First => first,
             From::QueuesEnd => queues_end.unwrap_or(first),
             From::TailsEnd => found.tails.map_or(first, |log| log.end),
-            From::Vouched => vouched.unwrap_or(first),
+            // What is older in that file needs no more than a look at where its records end.
+            From::Vouched => self.log.first_after(vouched.unwrap_or(first), until_ms.unwrap_or(0))?,
         };
         let mut from = cut_at;
         let index = table::index(stop, self.indexed());

@@ -58,7 +58,7 @@ pub(crate) enum From {
     QueuesEnd,
     /// Where the log ended when the queues' ends were written down.
     TailsEnd,
-    /// The start of the last file whose first record the checkpoint vouches for.
+    /// The first record that the checkpoint does not vouch for, in the last file whose first record it does.
     Vouched,
 }
 
