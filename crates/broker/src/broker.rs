@@ -29,7 +29,7 @@ use crate::outer::Outer;
 use crate::persist::{Keeper, Table};
 use crate::readers::Readers;
 use crate::start;
-use crate::stats::{Counters, History};
+use crate::stats::{Counters, History, Stats, Totals};
 use crate::topics::{Topics, is_batch};
 
 /// One broker. Handlers borrow it; nothing in it is wired later.
@@ -48,6 +48,7 @@ pub struct Broker {
     pub(crate) outer: Outer,
     pub(crate) counters: Counters,
     pub(crate) history: History,
+    pub(crate) stats: Stats,
     pub(crate) identity: Identity,
 }
 
@@ -96,6 +97,7 @@ impl Broker {
             outer: Outer::new(&settings),
             counters: Counters::default(),
             history: History::default(),
+            stats: Stats::default(),
             store,
             keeper,
             identity,
@@ -152,9 +154,22 @@ impl Broker {
         }
     }
 
+    /// What was served since the start. What came and went since the last sample counts as no system topic's.
+    pub(crate) fn totals(&self) -> Totals {
+        let last = self.history.last();
+        let now = self.counters.totals(self.store.figures().appended_count);
+        Totals {
+            user_messages_in: last.user_messages_in + now.messages_in.saturating_sub(last.messages_in),
+            user_messages_out: last.user_messages_out + now.messages_out.saturating_sub(last.messages_out),
+            ..now
+        }
+    }
+
     /// Notes what was served up to now.
     pub(crate) fn sample(&self) {
-        self.history.note(self.now_ms(), self.counters.totals(self.store.figures().appended_count));
+        let (user_messages_in, user_messages_out) = self.stats.sample(self);
+        let totals = self.counters.totals(self.store.figures().appended_count);
+        self.history.note(self.now_ms(), Totals { user_messages_in, user_messages_out, ..totals });
     }
 
     /// Drops clients and locks of which nothing was heard for too long.

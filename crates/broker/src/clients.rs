@@ -256,6 +256,18 @@ impl Clients {
         self.consumers.pin().get(group).cloned()
     }
 
+    /// Groups whose members subscribe to the topic.
+    pub(crate) fn groups_of(&self, topic: &str) -> Vec<String> {
+        let pin = self.consumers.pin();
+        let own = pin.iter().filter(|(_, group)| group.subscription(topic).is_some());
+        own.map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// Every producer group with its members.
+    pub(crate) fn all_producers(&self) -> Vec<(String, Vec<Arc<Member>>)> {
+        self.producers.pin().iter().map(|(group, members)| (group.to_string(), members.all())).collect()
+    }
+
     /// The group's producers, by connection.
     pub(crate) fn producers(&self, group: &str) -> Vec<Arc<Member>> {
         self.producers.pin().get(group).map(|members| members.all()).unwrap_or_default()

@@ -46,6 +46,10 @@ pub(crate) enum Lane {
 /// Declares the table: code, header (if the request has fields that matter), handler, lane.
 macro_rules! requests {
     ($($code:ident $(($header:ident))? => $family:ident::$handler:ident, $lane:ident;)*) => {
+        /// Codes that have a handler.
+        #[cfg(test)]
+        const ANSWERED: &[RequestCode] = &[$(RequestCode::$code),*];
+
         /// Answers a request.
         pub(crate) fn handle(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
             match RequestCode(call.request.code) {
@@ -53,7 +57,7 @@ macro_rules! requests {
                     admit(call, Lane::$lane)?;
                     requests!(@run $family::$handler(broker, call) $($header)?)
                 })*
-                RequestCode(code) => Err(Failure::not_supported(code)),
+                code => Err(absent(code)),
             }
         }
     };
@@ -82,21 +86,37 @@ requests! {
     GET_MIN_OFFSET(GetMinOffsetRequestHeader) => offset::min_offset, Client;
     GET_EARLIEST_MSG_STORETIME(GetEarliestMsgStoretimeRequestHeader) => offset::earliest_time, Client;
     GET_ALL_CONSUMER_OFFSET => offset::all_consumer_offsets, Admin;
+    INVOKE_BROKER_TO_RESET_OFFSET(ResetOffsetRequestHeader) => reset::reset, Admin;
+    INVOKE_BROKER_TO_GET_CONSUMER_STATUS(GetConsumerStatusRequestHeader) => reset::status, Admin;
+    GET_CONSUME_STATS(GetConsumeStatsRequestHeader) => progress::consume_stats, Admin;
+    GET_BROKER_CONSUME_STATS => progress::all_consume_stats, Admin;
+    QUERY_TOPIC_CONSUME_BY_WHO(QueryTopicConsumeByWhoRequestHeader) => progress::groups_of_topic, Admin;
+    QUERY_TOPICS_BY_CONSUMER(QueryTopicsByConsumerRequestHeader) => progress::topics_of_group, Admin;
+    QUERY_SUBSCRIPTION_BY_CONSUMER(QuerySubscriptionByConsumerRequestHeader) => progress::subscription, Admin;
+    QUERY_CONSUME_TIME_SPAN(QueryConsumeTimeSpanRequestHeader) => progress::time_span, Admin;
+    QUERY_CORRECTION_OFFSET(QueryCorrectionOffsetHeader) => progress::correction, Admin;
+    CLONE_GROUP_OFFSET(CloneGroupOffsetRequestHeader) => progress::clone_offsets, Admin;
     HEART_BEAT => client::heartbeat, Client;
     UNREGISTER_CLIENT(UnregisterClientRequestHeader) => client::unregister, Client;
     GET_CONSUMER_LIST_BY_GROUP(GetConsumerListByGroupRequestHeader) => client::consumer_list, Client;
     CHECK_CLIENT_CONFIG => client::check_config, Client;
     GET_CONSUMER_CONNECTION_LIST(GetConsumerConnectionListRequestHeader) => client::consumer_connections, Admin;
     GET_PRODUCER_CONNECTION_LIST(GetProducerConnectionListRequestHeader) => client::producer_connections, Admin;
+    GET_ALL_PRODUCER_INFO => client::all_producers, Admin;
+    GET_CONSUMER_RUNNING_INFO(GetConsumerRunningInfoRequestHeader) => relay::running_info, Admin;
+    CONSUME_MESSAGE_DIRECTLY(ConsumeMessageDirectlyResultRequestHeader) => relay::consume_directly, Admin;
     LOCK_BATCH_MQ => lock::lock, Client;
     UNLOCK_BATCH_MQ => lock::unlock, Client;
     UPDATE_AND_CREATE_TOPIC(CreateTopicRequestHeader) => topic::create, Admin;
+    UPDATE_AND_CREATE_TOPIC_LIST => topic::create_list, Admin;
     DELETE_TOPIC_IN_BROKER(DeleteTopicRequestHeader) => topic::delete, Admin;
     GET_ALL_TOPIC_CONFIG(GetAllTopicConfigRequestHeader) => topic::all, Admin;
     GET_TOPIC_CONFIG(GetTopicConfigRequestHeader) => topic::get, Admin;
     GET_TOPIC_STATS_INFO(GetTopicStatsInfoRequestHeader) => topic::stats, Admin;
     GET_SYSTEM_TOPIC_LIST_FROM_BROKER => topic::system_topics, Admin;
     UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => group::create, Admin;
+    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => group::create_list, Admin;
+    UPDATE_AND_GET_GROUP_FORBIDDEN(UpdateGroupForbiddenRequestHeader) => group::forbidden, Admin;
     DELETE_SUBSCRIPTIONGROUP(DeleteSubscriptionGroupRequestHeader) => group::delete, Admin;
     GET_ALL_SUBSCRIPTIONGROUP_CONFIG(GetAllSubscriptionGroupRequestHeader) => group::all, Admin;
     GET_SUBSCRIPTIONGROUP_CONFIG(GetSubscriptionGroupConfigRequestHeader) => group::get, Admin;
@@ -105,6 +125,136 @@ requests! {
     DELETE_EXPIRED_COMMITLOG => clean::expired_files, Admin;
     GET_BROKER_CONFIG => admin::config, Admin;
     GET_BROKER_RUNTIME_INFO => admin::runtime_info, Admin;
+    VIEW_BROKER_STATS_DATA(ViewBrokerStatsDataRequestHeader) => admin::stats, Admin;
+    NOTIFY_MIN_BROKER_ID_CHANGE => admin::nothing_to_do, Admin;
+    RESET_MASTER_FLUSH_OFFSET => admin::nothing_to_do, Admin;
+}
+
+/// Why a request has no handler here.
+#[derive(Clone, Copy, Debug)]
+enum Absent {
+    /// The original's broker has none either: nobody's any more, or for name servers, controllers, containers or clients.
+    Original,
+    /// A feature of the original that is not built yet.
+    Later(&'static str),
+    /// Answered as by the original when the feature is off, which it is.
+    Off(ResponseCode, &'static str),
+}
+
+/// Every request that is known and has no handler. With the table above it is all of `RequestCode.java`.
+#[rustfmt::skip]
+const ABSENT: &[(RequestCode, Absent)] = &[
+    (RequestCode::QUERY_BROKER_OFFSET, Absent::Original),
+    (RequestCode::GET_TOPIC_CONFIG_LIST, Absent::Original),
+    (RequestCode::GET_TOPIC_NAME_LIST, Absent::Original),
+    (RequestCode::TRIGGER_DELETE_FILES, Absent::Original),
+    (RequestCode::CHECK_TRANSACTION_STATE, Absent::Original),
+    (RequestCode::NOTIFY_CONSUMER_IDS_CHANGED, Absent::Original),
+    (RequestCode::GET_CLIENT_CONFIG, Absent::Original),
+    (RequestCode::PUT_KV_CONFIG, Absent::Original),
+    (RequestCode::GET_KV_CONFIG, Absent::Original),
+    (RequestCode::DELETE_KV_CONFIG, Absent::Original),
+    (RequestCode::REGISTER_BROKER, Absent::Original),
+    (RequestCode::UNREGISTER_BROKER, Absent::Original),
+    (RequestCode::GET_ROUTEINFO_BY_TOPIC, Absent::Original),
+    (RequestCode::GET_BROKER_CLUSTER_INFO, Absent::Original),
+    (RequestCode::WIPE_WRITE_PERM_OF_BROKER, Absent::Original),
+    (RequestCode::GET_ALL_TOPIC_LIST_FROM_NAMESERVER, Absent::Original),
+    (RequestCode::SUSPEND_CONSUMER, Absent::Original),
+    (RequestCode::RESUME_CONSUMER, Absent::Original),
+    (RequestCode::RESET_CONSUMER_OFFSET_IN_CONSUMER, Absent::Original),
+    (RequestCode::RESET_CONSUMER_OFFSET_IN_BROKER, Absent::Original),
+    (RequestCode::ADJUST_CONSUMER_THREAD_POOL, Absent::Original),
+    (RequestCode::WHO_CONSUME_THE_MESSAGE, Absent::Original),
+    (RequestCode::DELETE_TOPIC_IN_NAMESRV, Absent::Original),
+    (RequestCode::REGISTER_TOPIC_IN_NAMESRV, Absent::Original),
+    (RequestCode::GET_KVLIST_BY_NAMESPACE, Absent::Original),
+    (RequestCode::RESET_CONSUMER_CLIENT_OFFSET, Absent::Original),
+    (RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT, Absent::Original),
+    (RequestCode::GET_TOPICS_BY_CLUSTER, Absent::Original),
+    (RequestCode::REGISTER_FILTER_SERVER, Absent::Original),
+    (RequestCode::REGISTER_MESSAGE_FILTER_CLASS, Absent::Original),
+    (RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_NS, Absent::Original),
+    (RequestCode::GET_UNIT_TOPIC_LIST, Absent::Original),
+    (RequestCode::GET_HAS_UNIT_SUB_TOPIC_LIST, Absent::Original),
+    (RequestCode::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST, Absent::Original),
+    (RequestCode::UPDATE_NAMESRV_CONFIG, Absent::Original),
+    (RequestCode::GET_NAMESRV_CONFIG, Absent::Original),
+    (RequestCode::QUERY_DATA_VERSION, Absent::Original),
+    (RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT, Absent::Original),
+    (RequestCode::ADD_WRITE_PERM_OF_BROKER, Absent::Original),
+    (RequestCode::GET_BROKER_MEMBER_GROUP, Absent::Original),
+    (RequestCode::ADD_BROKER, Absent::Original),
+    (RequestCode::REMOVE_BROKER, Absent::Original),
+    (RequestCode::BROKER_HEARTBEAT, Absent::Original),
+    (RequestCode::CONTROLLER_ALTER_SYNC_STATE_SET, Absent::Original),
+    (RequestCode::CONTROLLER_ELECT_MASTER, Absent::Original),
+    (RequestCode::CONTROLLER_REGISTER_BROKER, Absent::Original),
+    (RequestCode::CONTROLLER_GET_REPLICA_INFO, Absent::Original),
+    (RequestCode::CONTROLLER_GET_METADATA_INFO, Absent::Original),
+    (RequestCode::CONTROLLER_GET_SYNC_STATE_DATA, Absent::Original),
+    (RequestCode::UPDATE_CONTROLLER_CONFIG, Absent::Original),
+    (RequestCode::GET_CONTROLLER_CONFIG, Absent::Original),
+    (RequestCode::CLEAN_BROKER_DATA, Absent::Original),
+    (RequestCode::CONTROLLER_GET_NEXT_BROKER_ID, Absent::Original),
+    (RequestCode::CONTROLLER_APPLY_BROKER_ID, Absent::Original),
+    (RequestCode::BROKER_CLOSE_CHANNEL_REQUEST, Absent::Original),
+    (RequestCode::CHECK_NOT_ACTIVE_BROKER_REQUEST, Absent::Original),
+    (RequestCode::GET_BROKER_LIVE_INFO_REQUEST, Absent::Original),
+    (RequestCode::GET_SYNC_STATE_DATA_REQUEST, Absent::Original),
+    (RequestCode::RAFT_BROKER_HEART_BEAT_EVENT_REQUEST, Absent::Original),
+    (RequestCode::UPDATE_BROKER_CONFIG, Absent::Later("changes of settings while the broker runs")),
+    (RequestCode::CONSUMER_SEND_MSG_BACK, Absent::Later("retry of messages that consumers give back")),
+    (RequestCode::END_TRANSACTION, Absent::Later("transactions")),
+    (RequestCode::RESUME_CHECK_HALF_MESSAGE, Absent::Later("transactions")),
+    (RequestCode::GET_ALL_DELAY_OFFSET, Absent::Later("delay levels")),
+    (RequestCode::SEND_REPLY_MESSAGE, Absent::Later("request and reply")),
+    (RequestCode::SEND_REPLY_MESSAGE_V2, Absent::Later("request and reply")),
+    (RequestCode::QUERY_ASSIGNMENT, Absent::Later("rebalancing by the broker")),
+    (RequestCode::SET_MESSAGE_REQUEST_MODE, Absent::Later("rebalancing by the broker")),
+    (RequestCode::GET_ALL_MESSAGE_REQUEST_MODE, Absent::Later("rebalancing by the broker")),
+    (RequestCode::GET_TIMER_CHECK_POINT, Absent::Off(ResponseCode::SYSTEM_ERROR, "The checkpoint is null")),
+    (RequestCode::GET_TIMER_METRICS, Absent::Off(ResponseCode::SYSTEM_ERROR, "The timer message store is null")),
+    (RequestCode::RECALL_MESSAGE, Absent::Off(ResponseCode::NO_PERMISSION, "recall failed, operation is forbidden")),
+    (RequestCode::CHECK_ROCKSDB_CQ_WRITE_PROGRESS, Absent::Later("RocksDB")),
+    (RequestCode::EXPORT_ROCKSDB_CONFIG_TO_JSON, Absent::Later("RocksDB")),
+    (RequestCode::UPDATE_AND_CREATE_STATIC_TOPIC, Absent::Later("static topics")),
+    (RequestCode::EXCHANGE_BROKER_HA_INFO, Absent::Later("slaves")),
+    (RequestCode::GET_BROKER_HA_STATUS, Absent::Later("slaves")),
+    (RequestCode::GET_BROKER_EPOCH_CACHE, Absent::Off(ResponseCode::SYSTEM_ERROR, "this request only for controllerMode ")),
+    (RequestCode::NOTIFY_BROKER_ROLE_CHANGED, Absent::Later("controller mode")),
+    (RequestCode::UPDATE_COLD_DATA_FLOW_CTR_CONFIG, Absent::Later("flow control of cold reads")),
+    (RequestCode::REMOVE_COLD_DATA_FLOW_CTR_CONFIG, Absent::Later("flow control of cold reads")),
+    (RequestCode::GET_COLD_DATA_FLOW_CTR_INFO, Absent::Later("flow control of cold reads")),
+    (RequestCode::SET_COMMITLOG_READ_MODE, Absent::Later("flow control of cold reads")),
+    (RequestCode::AUTH_CREATE_USER, Absent::Later("access control")),
+    (RequestCode::AUTH_UPDATE_USER, Absent::Later("access control")),
+    (RequestCode::AUTH_DELETE_USER, Absent::Later("access control")),
+    (RequestCode::AUTH_GET_USER, Absent::Later("access control")),
+    (RequestCode::AUTH_LIST_USER, Absent::Later("access control")),
+    (RequestCode::AUTH_CREATE_ACL, Absent::Later("access control")),
+    (RequestCode::AUTH_UPDATE_ACL, Absent::Later("access control")),
+    (RequestCode::AUTH_DELETE_ACL, Absent::Later("access control")),
+    (RequestCode::AUTH_GET_ACL, Absent::Later("access control")),
+    (RequestCode::AUTH_LIST_ACL, Absent::Later("access control")),
+    (RequestCode::POP_MESSAGE, Absent::Later("pop consumers")),
+    (RequestCode::ACK_MESSAGE, Absent::Later("pop consumers")),
+    (RequestCode::PEEK_MESSAGE, Absent::Later("pop consumers")),
+    (RequestCode::CHANGE_MESSAGE_INVISIBLETIME, Absent::Later("pop consumers")),
+    (RequestCode::NOTIFICATION, Absent::Later("pop consumers")),
+    (RequestCode::POLLING_INFO, Absent::Later("pop consumers")),
+    (RequestCode::POP_ROLLBACK, Absent::Later("pop consumers")),
+    (RequestCode::BATCH_ACK_MESSAGE, Absent::Later("pop consumers")),
+];
+
+/// What is said to a request without handler.
+fn absent(code: RequestCode) -> Failure {
+    let found = ABSENT.iter().find(|(known, _)| *known == code);
+    match found.map_or(Absent::Original, |(_, why)| *why) {
+        Absent::Original => Failure::not_supported(code.0),
+        Absent::Later(feature) => Failure::not_yet(code.0, feature),
+        Absent::Off(code, remark) => Failure::new(code, remark),
+    }
 }
 
 /// The place of the VIP port among those that the server listens on.
@@ -240,5 +390,28 @@ pub(crate) fn refuse(out: &mut Output, to: Exchange, failure: &Failure) {
             writer.field("forbiddenType", FieldValue::Integer(what as i64));
         }
         writer.finish(&[]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_of_the_original_has_one_row() {
+        for (code, name) in RequestCode::NAMED {
+            let rows = ANSWERED.iter().chain(ABSENT.iter().map(|(code, _)| code)).filter(|known| *known == code);
+            assert_eq!(rows.count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_handler_is_refused_in_words() {
+        assert_eq!(absent(RequestCode(7777)).remark, " request type 7777 not supported");
+        assert_eq!(absent(RequestCode::PUT_KV_CONFIG).remark, " request type 100 not supported");
+        let later = absent(RequestCode::POP_MESSAGE);
+        assert_eq!(later.code, ResponseCode::REQUEST_CODE_NOT_SUPPORTED);
+        assert_eq!(later.remark, " request type 200050 not supported: this version of RaptorMQ has no pop consumers");
+        assert_eq!(absent(RequestCode::RECALL_MESSAGE).code, ResponseCode::NO_PERMISSION);
     }
 }

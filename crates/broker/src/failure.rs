@@ -34,6 +34,7 @@ pub(crate) enum Forbidden {
     Group = 2,
     Topic = 3,
     Broadcasting = 4,
+    Subscription = 5,
 }
 
 impl Failure {
@@ -98,6 +99,12 @@ impl Failure {
     /// REQUEST_CODE_NOT_SUPPORTED (3).
     pub(crate) fn not_supported(code: i32) -> Failure {
         let remark = format!(" request type {code} not supported");
+        Failure::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark)
+    }
+
+    /// REQUEST_CODE_NOT_SUPPORTED (3) of a request whose feature is not built yet.
+    pub(crate) fn not_yet(code: i32, feature: &str) -> Failure {
+        let remark = format!(" request type {code} not supported: this version of RaptorMQ has no {feature}");
         Failure::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark)
     }
 

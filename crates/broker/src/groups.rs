@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use raptormq_config::BrokerSettings;
 use raptormq_protocol::body::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupWrapper};
 
@@ -13,14 +14,19 @@ use crate::names;
 /// Most groups of a broker; clients can make groups, so there is an end.
 const GROUPS_MAX: usize = 1 << 20;
 
+/// The bit of what is forbidden that is about reading. Java: `PermName.INDEX_PERM_READ`.
+const READ: i32 = 1 << 2;
+
 /// All subscription groups.
 #[derive(Debug)]
 pub(crate) struct Groups {
     table: papaya::HashMap<Arc<str>, Arc<SubscriptionGroupConfig>>,
     /// Held while the table changes, so that a version names one state of it.
     version: Mutex<DataVersion>,
-    /// Which topics a group may not read, as the original keeps them; carried, not changed.
-    forbidden: Option<BTreeMap<String, BTreeMap<String, i32>>>,
+    /// By group and topic: bits of what the group may not do with the topic, as the original keeps them.
+    forbidden: RwLock<BTreeMap<String, BTreeMap<String, i32>>>,
+    /// Whether anything is forbidden at all: pulls ask this first.
+    is_any_forbidden: AtomicBool,
     auto_create: bool,
 }
 
@@ -42,7 +48,14 @@ impl Groups {
         }
         drop(pin);
         let auto_create = settings.broker.auto_create_subscription_group;
-        Groups { table, version: Mutex::new(version), forbidden: kept.forbidden_table, auto_create }
+        let forbidden = kept.forbidden_table.unwrap_or_default();
+        Groups {
+            table,
+            version: Mutex::new(version),
+            is_any_forbidden: AtomicBool::new(!forbidden.is_empty()),
+            forbidden: RwLock::new(forbidden),
+            auto_create,
+        }
     }
 
     /// The group, if it is known.
@@ -89,13 +102,41 @@ impl Groups {
         removed
     }
 
+    /// Whether the group may not read the topic.
+    pub(crate) fn is_forbidden(&self, group: &str, topic: &str) -> bool {
+        self.is_any_forbidden.load(Ordering::Relaxed)
+            && self
+                .forbidden
+                .read()
+                .get(group)
+                .and_then(|topics| topics.get(topic))
+                .is_some_and(|bits| bits & READ != 0)
+    }
+
+    /// Forbids or allows the group to read the topic.
+    pub(crate) fn forbid(&self, group: &str, topic: &str, is_forbidden: bool, now_ms: i64) {
+        let mut version = self.version.lock();
+        let mut forbidden = self.forbidden.write();
+        let topics = forbidden.entry(group.to_owned()).or_default();
+        let bits = topics.get(topic).copied().unwrap_or(0).max(0);
+        match if is_forbidden { bits | READ } else { bits & !READ } {
+            0 => topics.remove(topic),
+            bits => topics.insert(topic.to_owned(), bits),
+        };
+        if topics.is_empty() {
+            forbidden.remove(group);
+        }
+        self.is_any_forbidden.store(!forbidden.is_empty(), Ordering::Relaxed);
+        version.next(now_ms);
+    }
+
     /// The whole table with the version that it has.
     pub(crate) fn snapshot(&self) -> SubscriptionGroupWrapper {
         let version = self.version.lock();
         let pin = self.table.pin();
         SubscriptionGroupWrapper {
             data_version: *version,
-            forbidden_table: self.forbidden.clone(),
+            forbidden_table: Some(self.forbidden.read().clone()).filter(|forbidden| !forbidden.is_empty()),
             subscription_group_table: pin.iter().map(|(name, group)| (name.to_string(), (**group).clone())).collect(),
         }
     }

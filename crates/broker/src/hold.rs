@@ -126,6 +126,16 @@ impl Holds {
         self.table.lock().holds.len()
     }
 
+    /// Takes out the holds of a group on a queue.
+    fn take_of(&self, queue: &Arc<Queue>, group: &str) -> Vec<Hold> {
+        let address = address_of(queue);
+        let mut table = self.table.lock();
+        let of_queue = table.holds.range((address, 0)..=(address, u64::MAX));
+        let own = of_queue.filter(|(_, hold)| hold.pull.group.group_name == group);
+        let places: Vec<Place> = own.map(|(place, _)| *place).collect();
+        places.into_iter().filter_map(|place| table.remove(place)).collect()
+    }
+
     /// Takes out the holds that one of the turn's messages is for.
     fn take_wanting(&self, staging: &Staging) -> Vec<Hold> {
         let mut woken = Vec::new();
@@ -184,6 +194,13 @@ fn address_of(queue: &Arc<Queue>) -> usize {
 /// Answers the pulls that waited for what the turn appended. Called at the end of the turn, with no lock held.
 pub(crate) fn wake(broker: &Broker, staging: &Staging) {
     for hold in broker.holds.take_wanting(staging) {
+        pull::again(broker, hold.pull, hold.responder);
+    }
+}
+
+/// Answers the pulls of a group that wait on a queue, because the group shall go on elsewhere in it.
+pub(crate) fn end(broker: &Broker, queue: &Arc<Queue>, group: &str) {
+    for hold in broker.holds.take_of(queue, group) {
         pull::again(broker, hold.pull, hold.responder);
     }
 }

@@ -1,9 +1,10 @@
 //! How far each group has consumed each queue, kept in `config/consumerOffset.json`.
 //! Java: `offset/ConsumerOffsetManager.java`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use raptormq_protocol::body::{ConsumerOffsetSerializeWrapper, DataVersion};
@@ -45,8 +46,89 @@ impl papaya::Equivalent<OwnedKey> for Key<'_> {
     }
 }
 
-/// Offsets of a group's queues in one topic, by queue id.
-type QueueOffsets = RwLock<BTreeMap<i32, AtomicI64>>;
+/// How far a group is in one queue of a topic, and what it was given from it.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// The first queue offset that the group has not consumed; [`UNKNOWN`] until it says one.
+    consumed: AtomicI64,
+    /// The queue offset that the group's next pull will ask for; [`UNKNOWN`] before the first pull. Kept in memory only.
+    pulled: AtomicI64,
+    /// An administrator has set `consumed`. The group's next pull is told, and until then its commits do not count.
+    is_reset: AtomicBool,
+    /// What pulls were answered with since the start.
+    pub(crate) reads: Reads,
+}
+
+/// What pulls of a group from a queue were answered with. One connection pulls from a queue for a group at a time, so
+/// nobody waits for these counters.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    pub(crate) answers: AtomicU64,
+    pub(crate) messages: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    /// Whole milliseconds that the reads took.
+    pub(crate) latency_ms: AtomicU64,
+}
+
+/// An offset that nobody has said.
+const UNKNOWN: i64 = i64::MIN;
+
+impl Default for Progress {
+    fn default() -> Progress {
+        Progress {
+            consumed: AtomicI64::new(UNKNOWN),
+            pulled: AtomicI64::new(UNKNOWN),
+            is_reset: AtomicBool::new(false),
+            reads: Reads::default(),
+        }
+    }
+}
+
+impl Progress {
+    /// The first queue offset that the group has not consumed, if it ever said one.
+    pub(crate) fn consumed(&self) -> Option<i64> {
+        known(self.consumed.load(Ordering::Relaxed))
+    }
+
+    /// The queue offset that the group's next pull will ask for; what it has consumed when it has not pulled yet.
+    pub(crate) fn pulled(&self) -> Option<i64> {
+        known(self.pulled.load(Ordering::Relaxed)).or_else(|| self.consumed())
+    }
+
+    /// A pull was answered: this is where the next one goes on.
+    pub(crate) fn note_pulled(&self, next_offset: i64) {
+        self.pulled.store(next_offset, Ordering::Relaxed);
+    }
+
+    /// A pull was answered with messages; the read took `took`.
+    pub(crate) fn note_read(&self, messages: usize, bytes: usize, took: Duration) {
+        self.reads.answers.fetch_add(1, Ordering::Relaxed);
+        self.reads.messages.fetch_add(messages as u64, Ordering::Relaxed);
+        self.reads.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let took_ms = took.as_millis();
+        if took_ms > 0 {
+            self.reads.latency_ms.fetch_add(u64::try_from(took_ms).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// The offset that was set from outside, if the group does not know of it yet; from now on it does.
+    pub(crate) fn take_reset(&self) -> Option<i64> {
+        let is_reset = self.is_reset.load(Ordering::Acquire) && self.is_reset.swap(false, Ordering::AcqRel);
+        if is_reset { self.consumed() } else { None }
+    }
+
+    /// Whether the offset was set from outside and the group does not know of it yet.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.is_reset.load(Ordering::Acquire)
+    }
+}
+
+fn known(offset: i64) -> Option<i64> {
+    (offset != UNKNOWN).then_some(offset)
+}
+
+/// How far a group is in the queues of one topic, by queue id.
+type QueueOffsets = RwLock<BTreeMap<i32, Arc<Progress>>>;
 
 /// All consumer offsets.
 #[derive(Debug)]
@@ -55,7 +137,8 @@ pub(crate) struct Offsets {
     version: Mutex<DataVersion>,
     /// Commits since the start; each `version_step` of them make a new version, as the original does it.
     commits: AtomicU64,
-    version_step: u64,
+    /// `consumerOffsetUpdateVersionStep`.
+    version_step: AtomicU64,
     /// Something changed since the table was last written.
     dirty: AtomicBool,
 }
@@ -71,14 +154,14 @@ impl Offsets {
             table: papaya::HashMap::new(),
             version: Mutex::new(version),
             commits: AtomicU64::new(0),
-            version_step: version_step.max(1),
+            version_step: AtomicU64::new(version_step),
             dirty: AtomicBool::new(false),
         };
         for (key, queues) in kept.offset_table {
             // Neither topics nor groups can have the separator in their names.
             if let Some((topic, group)) = key.split_once(SEPARATOR) {
                 for (queue_id, offset) in queues {
-                    offsets.set(group, topic, queue_id, offset);
+                    offsets.set(&offsets.progress_or_new(group, topic, queue_id), offset);
                 }
             }
         }
@@ -86,42 +169,105 @@ impl Offsets {
         offsets
     }
 
-    /// The first queue offset that the group has not consumed, if it ever said one.
-    pub(crate) fn get(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
-        let pin = self.table.pin();
-        let queues = pin.get(&Key { group, topic })?.read();
-        queues.get(&queue_id).map(|offset| offset.load(Ordering::Relaxed))
+    /// Follows a changed `consumerOffsetUpdateVersionStep`.
+    #[allow(dead_code)]
+    pub(crate) fn set_version_step(&self, version_step: u64) {
+        self.version_step.store(version_step, Ordering::Relaxed);
     }
 
-    /// Takes over what a group says. Smaller than before is allowed, as in the original. Queue ids that no topic can
-    /// have are passed over: they would fill the memory.
-    pub(crate) fn commit(&self, group: &str, topic: &str, (queue_id, offset): (i32, i64), now_ms: i64) {
-        if !(0..QUEUES_MAX).contains(&queue_id) {
-            return;
-        }
-        self.set(group, topic, queue_id, offset);
-        let commits = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
-        if commits.is_multiple_of(self.version_step) {
-            self.version.lock().next(now_ms);
-        }
+    /// How far the group is in the queue, if it was ever heard of there.
+    pub(crate) fn progress(&self, group: &str, topic: &str, queue_id: i32) -> Option<Arc<Progress>> {
+        self.table.pin().get(&Key { group, topic })?.read().get(&queue_id).cloned()
     }
 
-    fn set(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+    /// How far the group is in the queue, which the caller knows to exist.
+    pub(crate) fn progress_or_new(&self, group: &str, topic: &str, queue_id: i32) -> Arc<Progress> {
         let pin = self.table.pin();
         let queues = match pin.get(&Key { group, topic }) {
             Some(queues) => queues,
             None => pin.get_or_insert_with(OwnedKey { group: group.into(), topic: topic.into() }, Arc::default),
         };
-        let known = queues.read();
-        match known.get(&queue_id) {
-            Some(kept) if kept.swap(offset, Ordering::Relaxed) == offset => return,
-            Some(_) => {}
-            None => {
-                drop(known);
-                queues.write().insert(queue_id, AtomicI64::new(offset));
+        if let Some(progress) = queues.read().get(&queue_id) {
+            return Arc::clone(progress);
+        }
+        Arc::clone(queues.write().entry(queue_id).or_default())
+    }
+
+    /// The first queue offset that the group has not consumed, if it ever said one.
+    pub(crate) fn get(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        self.progress(group, topic, queue_id)?.consumed()
+    }
+
+    /// Takes over what a group says. Smaller than before is allowed, as in the original. Queue ids that no topic can
+    /// have are passed over: they would fill the memory.
+    pub(crate) fn commit(&self, group: &str, topic: &str, (queue_id, offset): (i32, i64), now_ms: i64) {
+        if (0..QUEUES_MAX).contains(&queue_id) {
+            self.commit_to(&self.progress_or_new(group, topic, queue_id), offset, now_ms);
+        }
+    }
+
+    /// As [`Offsets::commit`], for who has looked up already.
+    pub(crate) fn commit_to(&self, progress: &Progress, offset: i64, now_ms: i64) {
+        self.set(progress, offset);
+        let commits = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
+        if commits.is_multiple_of(self.version_step.load(Ordering::Relaxed).max(1)) {
+            self.version.lock().next(now_ms);
+        }
+    }
+
+    /// Sets an offset from outside: the group's next pull is told of it, and commits do not count until then.
+    pub(crate) fn reset(&self, group: &str, topic: &str, (queue_id, offset): (i32, i64)) {
+        let progress = self.progress_or_new(group, topic, queue_id);
+        self.set(&progress, offset);
+        progress.is_reset.store(true, Ordering::Release);
+    }
+
+    fn set(&self, progress: &Progress, offset: i64) {
+        if progress.consumed.swap(offset, Ordering::Relaxed) != offset {
+            self.dirty.store(true, Ordering::Release);
+        }
+    }
+
+    /// Topics of which the group has said how far it is.
+    pub(crate) fn topics_of(&self, group: &str) -> BTreeSet<String> {
+        let pin = self.table.pin();
+        let own = pin.iter().filter(|(key, queues)| *key.group == *group && has_consumed(queues));
+        own.map(|(key, _)| key.topic.to_string()).collect()
+    }
+
+    /// Groups that have said how far they are in the topic.
+    pub(crate) fn groups_of(&self, topic: &str) -> BTreeSet<String> {
+        let pin = self.table.pin();
+        let own = pin.iter().filter(|(key, queues)| *key.topic == *topic && has_consumed(queues));
+        own.map(|(key, _)| key.group.to_string()).collect()
+    }
+
+    /// What the group has consumed of each queue of the topic that it has said so of.
+    pub(crate) fn consumed_of(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        self.table.pin().get(&Key { group, topic }).map(|queues| consumed(queues)).unwrap_or_default()
+    }
+
+    /// Gives a group the offsets that another has in the topic, in place of its own; `false` when that one has none.
+    pub(crate) fn copy(&self, topic: &str, from: &str, to: &str, now_ms: i64) -> bool {
+        let source = self.consumed_of(from, topic);
+        for (queue_id, offset) in &source {
+            self.commit(to, topic, (*queue_id, *offset), now_ms);
+        }
+        for queue_id in self.consumed_of(to, topic).into_keys().filter(|queue_id| !source.contains_key(queue_id)) {
+            if let Some(progress) = self.progress(to, topic, queue_id).filter(|_| !source.is_empty()) {
+                self.set(&progress, UNKNOWN);
             }
         }
-        self.dirty.store(true, Ordering::Release);
+        !source.is_empty()
+    }
+
+    /// Calls `each` with group, topic, queue id and progress of everything that is known.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(&str, &str, i32, &Progress)) {
+        for (key, queues) in &self.table.pin() {
+            for (queue_id, progress) in &*queues.read() {
+                each(&key.group, &key.topic, *queue_id, progress);
+            }
+        }
     }
 
     /// Forgets what any group said of the topic.
@@ -149,12 +295,22 @@ impl Offsets {
         let data_version = Some(*self.version.lock());
         let mut offset_table = BTreeMap::new();
         for (key, queues) in &self.table.pin() {
-            let queues = queues.read();
-            let queues = queues.iter().map(|(queue_id, offset)| (*queue_id, offset.load(Ordering::Relaxed)));
-            offset_table.insert(format!("{}{SEPARATOR}{}", key.topic, key.group), queues.collect());
+            let queues = consumed(queues);
+            if !queues.is_empty() {
+                offset_table.insert(format!("{}{SEPARATOR}{}", key.topic, key.group), queues);
+            }
         }
         ConsumerOffsetSerializeWrapper { data_version, offset_table }
     }
+}
+
+fn consumed(queues: &QueueOffsets) -> BTreeMap<i32, i64> {
+    let queues = queues.read();
+    queues.iter().filter_map(|(queue_id, progress)| Some((*queue_id, progress.consumed()?))).collect()
+}
+
+fn has_consumed(queues: &QueueOffsets) -> bool {
+    queues.read().values().any(|progress| progress.consumed().is_some())
 }
 
 #[cfg(test)]
@@ -210,5 +366,35 @@ mod tests {
         offsets.remove_topic("T");
         offsets.remove_group("h");
         assert_eq!(offsets.snapshot().offset_table.keys().collect::<Vec<_>>(), ["U@g"]);
+    }
+
+    #[test]
+    fn what_is_set_from_outside_counts_until_the_group_was_told() {
+        let offsets = offsets();
+        offsets.commit("g", "T", (0, 9), 1);
+        offsets.reset("g", "T", (0, 4));
+        let progress = offsets.progress("g", "T", 0).unwrap();
+        assert!(progress.is_reset());
+        assert_eq!((offsets.get("g", "T", 0), progress.take_reset(), progress.take_reset()), (Some(4), Some(4), None));
+        assert!(!progress.is_reset());
+    }
+
+    #[test]
+    fn pulls_without_a_commit_are_no_offsets() {
+        let offsets = offsets();
+        offsets.progress_or_new("g", "T", 1).note_pulled(7);
+        assert_eq!((offsets.get("g", "T", 1), offsets.progress("g", "T", 1).unwrap().pulled()), (None, Some(7)));
+        assert!(offsets.topics_of("g").is_empty() && offsets.groups_of("T").is_empty());
+        assert!(offsets.snapshot().offset_table.is_empty() && !offsets.take_dirty());
+    }
+
+    #[test]
+    fn a_copy_takes_the_place_of_what_the_other_group_had() {
+        let offsets = offsets();
+        offsets.commit("from", "T", (0, 3), 1);
+        offsets.commit("to", "T", (1, 8), 1);
+        assert!(offsets.copy("T", "from", "to", 2) && !offsets.copy("T", "nobody", "to", 2));
+        assert_eq!(offsets.consumed_of("to", "T"), [(0, 3)].into());
+        assert_eq!(offsets.groups_of("T"), ["from".to_owned(), "to".to_owned()].into());
     }
 }

@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use raptormq_protocol::command::Command;
 use raptormq_remoting::{Connection, Exchange, Outcome, Output, Service};
@@ -30,6 +32,8 @@ pub(crate) struct Turn {
     is_over: Cell<bool>,
     /// The answer to one of the messages waits until it is on disk.
     waits_for_flush: Cell<bool>,
+    /// Sends whose messages are staged.
+    staged: Cell<usize>,
     random: Cell<u32>,
 }
 
@@ -58,6 +62,7 @@ impl Turn {
             text: RefCell::default(),
             is_over: Cell::new(false),
             waits_for_flush: Cell::new(false),
+            staged: Cell::new(0),
             // Any odd number will do; threads should differ.
             random: Cell::new((seed as u32).wrapping_mul(0x9E37_79B9) | 1),
         }
@@ -76,6 +81,7 @@ impl Turn {
             keys.clear();
         }
         let staged = put(&mut staging)?;
+        self.staged.set(self.staged.get() + 1);
         let start = keys.len();
         keys.push_str(key);
         Ok((staged, start..keys.len()))
@@ -96,6 +102,22 @@ impl BrokerService {
     pub(crate) fn new(broker: Arc<Broker>, thread_index: usize) -> BrokerService {
         let turn = Turn::new(broker.store.staging(), thread_index + 1);
         BrokerService { broker, turn }
+    }
+}
+
+impl BrokerService {
+    /// Counts how long the turn's messages took.
+    fn note_append(&self, staging: &Staging, took: Duration) {
+        let staged = self.turn.staged.take();
+        if staged > 0 {
+            self.broker.stats.put_times.note(staged, took);
+        }
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if took_ms > 0 {
+            for arrival in staging.arrivals() {
+                arrival.queue.puts.latency_ms.fetch_add(took_ms, Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -122,11 +144,13 @@ impl Service for BrokerService {
     fn end_turn(&self) {
         let mut staging = self.turn.staging.borrow_mut();
         let store = &self.broker.store;
+        let begin = Instant::now();
         let waits_for_flush = self.turn.waits_for_flush.take();
         match waits_for_flush {
             true => store.append_unflushed(&mut staging),
             false => store.append(&mut staging),
         }
+        self.note_append(&staging, begin.elapsed());
         self.turn.is_over.set(true);
         hold::wake(&self.broker, &staging);
         if waits_for_flush {

@@ -173,7 +173,7 @@ async fn a_new_group_begins_at_0_unless_it_does_not_want_to() {
     let cases = [
         (update("absent", "T", Some(1)), 26, "Group absent not exist!"),
         (update("g", "Nothing", Some(1)), 17, "Topic Nothing not exist!"),
-        (update("g", "T", None), 1, "Offset is null"),
+        (update("g", "T", None), 29, "Offset is null, topic is T"),
     ];
     for (header, code, remark) in cases {
         assert_refused(&peer.get(RequestCode::UPDATE_CONSUMER_OFFSET, &header).await, ResponseCode(code), remark);

@@ -280,7 +280,7 @@ config! {
         /// Keep reply messages in the store.
         pub store_reply_message_enable: bool = "storeReplyMessageEnable" => true, dynamic, no_effect;
         /// Keep statistics by topic and group.
-        pub enable_detail_stat: bool = "enableDetailStat" => true, dynamic, no_effect;
+        pub enable_detail_stat: bool = "enableDetailStat" => true, dynamic;
         /// Drop the statistics of deleted topics and groups.
         pub auto_delete_unused_stats: bool = "autoDeleteUnusedStats" => true, dynamic, no_effect;
         /// Write the logs of each broker to a folder of its own.
@@ -296,7 +296,7 @@ config! {
         /// Answer sends from another thread; RaptorMQ never blocks a thread on them.
         pub async_send_enable: bool = "asyncSendEnable" => true, no_effect;
         /// Reset offsets on the broker as well as in the clients.
-        pub use_server_side_reset_offset: bool = "useServerSideResetOffset" => true, dynamic, no_effect;
+        pub use_server_side_reset_offset: bool = "useServerSideResetOffset" => true, dynamic;
         /// Changes of offsets after which their data version grows.
         pub consumer_offset_update_version_step: u64 = "consumerOffsetUpdateVersionStep" => 500, dynamic;
         /// Changes of delay offsets after which their data version grows.

@@ -39,7 +39,7 @@ pub use clock::{Clock, SystemClock};
 pub use commit_log::ReadError;
 pub use consume_queue::table::QueueNameError;
 pub use consume_queue::unit::{BATCH_UNIT_BYTES, BatchUnit, UNIT_BYTES, Unit};
-pub use consume_queue::{Queue, QueueType};
+pub use consume_queue::{Puts, Queue, QueueType};
 pub use figures::Figures;
 pub use get::{GetLimits, GetResult, GetStatus};
 pub use open::{OpenError, Store, Watermarks};

@@ -195,6 +195,11 @@ impl Store {
         self.shared.queues.set_type(topic, queue_type);
     }
 
+    /// Every queue, by topic and id.
+    pub fn queues(&self) -> Vec<Arc<Queue>> {
+        self.shared.queues.all()
+    }
+
     /// The queues of a topic, by id.
     pub fn queues_of(&self, topic: &str) -> Vec<Arc<Queue>> {
         self.shared.queues.of_topic(topic)

@@ -71,6 +71,7 @@ impl Shared {
             dispatch.last_record = records.last().map_or(dispatch.last_record, |record| record.log_offset);
             bytes += entry.bytes.len() as u64;
             count += records.len() as u64;
+            entry.queue.puts.note(records.len(), entry.bytes.len());
             overdue |= push_units(entry, records);
             if records.iter().any(|record| record.is_queued) && !entry.queue.is_dirty.swap(true, Ordering::AcqRel) {
                 dispatch.dirty.push_back(DirtyQueue { queue: entry.queue.clone(), since_ms: store_timestamp_ms });

@@ -1,12 +1,13 @@
-//! What tools ask about the broker itself: its settings (26) and its state (28).
+//! What tools ask about the broker itself: its settings (26), its state (28) and its statistics (315).
 //! Java: `processor/AdminBrokerProcessor.java`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use raptormq_config::BrokerConfig;
 use raptormq_protocol::body::{DataVersion, KVTable};
 use raptormq_protocol::command::Version;
-use raptormq_protocol::header::FieldValue;
+use raptormq_protocol::header::{FieldValue, ViewBrokerStatsDataRequestHeader};
 use raptormq_protocol::json;
 
 use crate::broker::Broker;
@@ -35,8 +36,9 @@ pub(crate) fn config(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, 
 pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let figures = broker.store.figures();
     let counters = &broker.counters;
-    let totals = counters.totals(figures.appended_count);
+    let totals = broker.totals();
     let now_ms = broker.now_ms();
+    let settings = broker.settings();
     let mut table: BTreeMap<String, String> = BTreeMap::new();
     let mut put = |key: &str, value: String| table.insert(key.to_owned(), value);
     put("bootTimestamp", figures.opened_at_ms.to_string());
@@ -59,13 +61,22 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     for (when, totals) in
         [("YesterdayMorning", yesterday_morning), ("TodayMorning", this_morning), ("TodayNow", totals)]
     {
-        put(&format!("msgPutTotal{when}"), totals.messages_in.to_string());
-        put(&format!("msgGetTotal{when}"), totals.messages_out.to_string());
+        put(&format!("msgPutTotal{when}"), totals.user_messages_in.to_string());
+        put(&format!("msgGetTotal{when}"), totals.user_messages_out.to_string());
     }
-    // Requests are handled as they are read: no queue stands before a thread.
-    for lane in ["send", "pull", "litePull", "query", "ack"] {
-        put(&format!("{lane}ThreadPoolQueueSize"), "0".to_owned());
-        put(&format!("{lane}ThreadPoolQueueHeadWaitTimeMills"), "0".to_owned());
+    put_lanes(&settings.broker, &mut put);
+    let put_times = &broker.stats.put_times;
+    put("putMessageEntireTimeMax", put_times.max_ms().to_string());
+    put("putMessageDistributeTime", put_times.distribution());
+    put("putLatency99", format!("{:.2}", put_times.percentile(0.99)));
+    put("putLatency999", format!("{:.2}", put_times.percentile(0.999)));
+    put("getMessageEntireTimeMax", broker.stats.get_time_max_ms().to_string());
+    // Queues are filled by the append itself: nothing is buffered between the log and them.
+    put("dispatchMaxBuffer", "0".to_owned());
+    // Without a pool of buffers of its own the original says the largest number.
+    put("remainTransientStoreBufferNumbs", i32::MAX.to_string());
+    for (key, value) in TIMER_AT_REST {
+        put(key, (*value).to_owned());
     }
     put("commitLogMinOffset", figures.log_min_offset.to_string());
     put("commitLogMaxOffset", figures.log_max_offset.to_string());
@@ -79,17 +90,68 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     put("brokerActive", "true".to_owned());
     put("brokerVersion", Version::CURRENT.0.to_string());
     put("brokerVersionDesc", Version::CURRENT.to_string());
-    let start_ms = broker.settings().broker.start_accept_send_request_time_stamp;
-    put("startAcceptSendRequestTimeStamp", start_ms.to_string());
+    put("startAcceptSendRequestTimeStamp", settings.broker.start_accept_send_request_time_stamp.to_string());
     put("pullRequestsHeld", broker.holds.len().to_string());
     if let Ok([log, root]) = broker.store.disk_usage() {
-        put("commitLogDiskRatio", log.used_ratio().to_string());
+        let log_ratio = log.used_ratio().to_string();
+        let folders = settings.store.store_path_commit_log.split(',').map(str::trim).filter(|path| !path.is_empty());
+        for folder in folders {
+            put(&format!("commitLogDiskRatio_{folder}"), log_ratio.clone());
+        }
+        put("commitLogDiskRatio", log_ratio);
         put("consumeQueueDiskRatio", root.used_ratio().to_string());
         let total = readable_bytes(i64::try_from(log.total_bytes).unwrap_or(i64::MAX));
         let free = readable_bytes(i64::try_from(log.free_bytes).unwrap_or(i64::MAX));
         put("commitLogDirCapacity", format!("Total : {total}, Free : {free}."));
     }
     call.success_json(&KVTable { table })
+}
+
+/// What the original says of its timer while that has nothing to do. Here it is not built yet.
+const TIMER_AT_REST: &[(&str, &str)] = &[
+    ("timerReadBehind", "0"),
+    ("timerOffsetBehind", "0"),
+    ("timerCongestNum", "0"),
+    ("timerEnqueueTps", "0.0"),
+    ("timerDequeueTps", "0.0"),
+];
+
+/// Requests are handled as they are read: no queue stands before a thread, so none has a length. The capacities are those
+/// of the settings, for who reads them.
+fn put_lanes(config: &BrokerConfig, put: &mut impl FnMut(&str, String) -> Option<String>) {
+    let lanes = [
+        ("send", config.send_thread_pool_queue_capacity),
+        ("pull", config.pull_thread_pool_queue_capacity),
+        ("litePull", config.lite_pull_thread_pool_queue_capacity),
+        ("query", config.query_thread_pool_queue_capacity),
+        ("ack", config.ack_thread_pool_queue_capacity),
+    ];
+    for (lane, capacity) in lanes {
+        put(&format!("{lane}ThreadPoolQueueSize"), "0".to_owned());
+        put(&format!("{lane}ThreadPoolQueueCapacity"), capacity.to_string());
+        put(&format!("{lane}ThreadPoolQueueHeadWaitTimeMills"), "0".to_owned());
+    }
+    put("EndTransactionQueueSize", "0".to_owned());
+    put("EndTransactionThreadPoolQueueCapacity", config.end_transaction_pool_queue_capacity.to_string());
+}
+
+/// VIEW_BROKER_STATS_DATA (315): minute, hour and day of one statistic.
+pub(crate) fn stats(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: ViewBrokerStatsDataRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let (name, key) = (header.stats_name, header.stats_key);
+    match broker.stats.view(broker, name, key) {
+        Some(data) => call.success_json(&data),
+        None => Err(Failure::system(format!("The stats <{name}> <{key}> not exist"))),
+    }
+}
+
+/// What is asked of slaves, and which a master answers with success: RESET_MASTER_FLUSH_OFFSET (908), and
+/// NOTIFY_MIN_BROKER_ID_CHANGE (905) of name servers.
+pub(crate) fn nothing_to_do(_: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
+    Ok(call.success())
 }
 
 /// What a rate is of.

@@ -1,4 +1,4 @@
-//! Clients as members of groups: heartbeats (34), leaving (35), who is there (38, 203, 204), and the check of a
+//! Clients as members of groups: heartbeats (34), leaving (35), who is there (38, 203, 204, 328), and the check of a
 //! subscription before it is used (46).
 //! Java: `processor/ClientManageProcessor.java`, `processor/ConsumerManageProcessor.java`.
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use raptormq_protocol::body::{
     CheckClientRequestBody, Connection, ConsumerConnection, GetConsumerListByGroupResponseBody, ProducerConnection,
-    SubscriptionGroupConfig,
+    ProducerInfo, ProducerTableInfo, SubscriptionGroupConfig,
 };
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::header::{
@@ -166,6 +166,20 @@ pub(crate) fn producer_connections(
         return Err(Failure::system(format!("the producer group[{}] not exist", header.producer_group)));
     }
     call.success_json(&ProducerConnection { connection_set: described(&members) })
+}
+
+/// GET_ALL_PRODUCER_INFO (328).
+pub(crate) fn all_producers(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
+    let info = |member: &Arc<Member>| ProducerInfo {
+        client_id: member.client_id.to_string(),
+        language: member.language.name().to_owned(),
+        last_update_timestamp: member.last_update_ms(),
+        remote_ip: member.connection.peer_addr().to_string(),
+        version: member.version.0,
+    };
+    let groups = broker.clients.all_producers().into_iter();
+    let data = groups.map(|(group, members)| (group, members.iter().map(info).collect())).collect();
+    call.success_json(&ProducerTableInfo { data })
 }
 
 fn described(members: &[Arc<Member>]) -> Vec<Connection> {

@@ -1,11 +1,11 @@
-//! Subscription groups, as tools make, remove and list them (200, 201, 207, 352).
+//! Subscription groups, as tools make, remove and list them (200, 201, 207, 225, 352, 353).
 //! Java: `processor/AdminBrokerProcessor.java`.
 
-use raptormq_protocol::body::{DataVersion, SubscriptionGroupConfig};
+use raptormq_protocol::body::{DataVersion, GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList};
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::header::{
     DeleteSubscriptionGroupRequestHeader, FieldValue, GetAllSubscriptionGroupRequestHeader,
-    GetSubscriptionGroupConfigRequestHeader,
+    GetSubscriptionGroupConfigRequestHeader, UpdateGroupForbiddenRequestHeader,
 };
 use raptormq_protocol::json;
 
@@ -23,6 +23,38 @@ pub(crate) fn create(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, 
     tracing::info!(group = config.group_name, by = %call.peer.peer_addr(), "a subscription group is made or changed");
     broker.groups.put(config, broker.now_ms());
     Ok(call.success_when_kept(broker.keeper.keep(Table::Groups)))
+}
+
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225): all of them, or none when one cannot be.
+pub(crate) fn create_list(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
+    let body: SubscriptionGroupList = json::from_slice(call.request.body).map_err(Failure::body)?;
+    body.group_config_list.iter().try_for_each(|config| names::check_group(&config.group_name))?;
+    for config in body.group_config_list {
+        tracing::info!(group = config.group_name, by = %call.peer.peer_addr(), "a subscription group is made or changed");
+        broker.groups.put(config, broker.now_ms());
+    }
+    Ok(call.success_when_kept(broker.keeper.keep(Table::Groups)))
+}
+
+/// UPDATE_AND_GET_GROUP_FORBIDDEN (353): whether the group may read the topic, changed first if that is asked for.
+pub(crate) fn forbidden(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: UpdateGroupForbiddenRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let (group, topic) = (header.group, header.topic);
+    if let Some(readable) = header.readable {
+        names::check_group(group)?;
+        names::check_topic(topic)?;
+        tracing::info!(group, topic, readable, by = %call.peer.peer_addr(), "a group's reading of a topic is changed");
+        broker.groups.forbid(group, topic, !readable, broker.now_ms());
+        broker.keeper.changed(Table::Groups);
+    }
+    call.success_json(&GroupForbidden {
+        group: group.to_owned(),
+        readable: Some(!broker.groups.is_forbidden(group, topic)),
+        topic: topic.to_owned(),
+    })
 }
 
 /// DELETE_SUBSCRIPTIONGROUP (207).

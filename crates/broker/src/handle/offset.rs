@@ -26,7 +26,8 @@ pub(crate) fn query_consumer_offset(
     call: &mut Call<'_, '_>,
     header: QueryConsumerOffsetRequestHeader<'_>,
 ) -> Result<Reply, Failure> {
-    if let Some(offset) = broker.offsets.get(header.consumer_group, header.topic, header.queue_id) {
+    let known = broker.offsets.get(header.consumer_group, header.topic, header.queue_id);
+    if let Some(offset) = known.filter(|offset| *offset >= 0) {
         return Ok(call.success_with(&OffsetResponseHeader { offset }));
     }
     let not_found = |remark| Err(Failure::new(ResponseCode::QUERY_NOT_FOUND, remark));
@@ -60,9 +61,21 @@ pub(crate) fn update_consumer_offset(
     if broker.topics.get(header.topic).is_none() {
         return Err(Failure::new(ResponseCode::TOPIC_NOT_EXIST, format!("Topic {} not exist!", header.topic)));
     }
-    let queue_id = header.queue_id.ok_or_else(|| Failure::system("QueueId is null"))?;
-    let offset = header.commit_offset.ok_or_else(|| Failure::system("Offset is null"))?;
-    broker.offsets.commit(header.consumer_group, header.topic, (queue_id, offset), broker.now_ms());
+    let missing = |what: &str| Failure::invalid(format!("{what} is null, topic is {}", header.topic));
+    let queue_id = header.queue_id.ok_or_else(|| missing("QueueId"))?;
+    let offset = header.commit_offset.ok_or_else(|| missing("Offset"))?;
+    let progress = broker.offsets.progress(header.consumer_group, header.topic, queue_id);
+    match progress {
+        // The client does not know yet that its offset was set from outside; its next pull tells it.
+        Some(progress) if progress.is_reset() => {
+            call.out.respond(call.request, ResponseCode::SUCCESS, Some("Offset has been previously reset"));
+            return Ok(Reply::Done);
+        }
+        Some(progress) => broker.offsets.commit_to(&progress, offset, broker.now_ms()),
+        None => {
+            broker.offsets.commit(header.consumer_group, header.topic, (queue_id, offset), broker.now_ms());
+        }
+    }
     Ok(call.success())
 }
 
@@ -129,7 +142,7 @@ pub(crate) fn all_consumer_offsets(broker: &Broker, call: &mut Call<'_, '_>) -> 
 }
 
 /// The queue, if something was ever written to it or asked of it. Questions make no queues.
-fn find_queue(broker: &Broker, topic: &str, queue_id: i32) -> Option<Arc<Queue>> {
+pub(crate) fn find_queue(broker: &Broker, topic: &str, queue_id: i32) -> Option<Arc<Queue>> {
     broker.store.queue(topic, queue_id)
 }
 

@@ -2,7 +2,7 @@
 //! Java: `processor/PullMessageProcessor.java`, `processor/DefaultPullMessageResultHandler.java`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use raptormq_protocol::body::{PERM_READ, SubscriptionGroupConfig};
 use raptormq_protocol::code::ResponseCode;
@@ -16,6 +16,7 @@ use crate::dispatch::{Call, Reply};
 use crate::failure::{Failure, Forbidden};
 use crate::filter::{Subscription, TagFilter};
 use crate::hold::NotHeld;
+use crate::offsets::Progress;
 use crate::persist::Table;
 use crate::stats::Counters;
 use crate::topics::Topic;
@@ -37,7 +38,9 @@ pub(crate) struct Pull {
     pub(crate) filter: PullFilter,
     limits: GetLimits,
     topic_sys_flag: i32,
-    group: Arc<SubscriptionGroupConfig>,
+    pub(crate) group: Arc<SubscriptionGroupConfig>,
+    /// How far the group is in the queue.
+    progress: Arc<Progress>,
 }
 
 /// Where the filter of a pull comes from.
@@ -92,9 +95,16 @@ pub(crate) fn lite_pull(
 
 fn run(broker: &Broker, call: &mut Call<'_, '_>, header: &PullMessageRequestHeader<'_>) -> Result<Reply, Failure> {
     let pull = allow(broker, call, header)?;
-    if header.sys_flag & pull_flag::COMMIT_OFFSET != 0 {
-        let (group, topic) = (header.consumer_group, header.topic);
-        broker.offsets.commit(group, topic, (header.queue_id, header.commit_offset), broker.now_ms());
+    let (is_committing, progress) = (header.sys_flag & pull_flag::COMMIT_OFFSET != 0, &pull.progress);
+    if progress.is_reset() {
+        // A client that was started after the reset stands where it should already; any other is told, and what it
+        // says it has consumed does not count.
+        let here = Some(header.queue_offset);
+        if is_committing && Some(header.commit_offset) == here && progress.consumed() == here {
+            progress.take_reset();
+        }
+    } else if is_committing {
+        broker.offsets.commit_to(progress, header.commit_offset, broker.now_ms());
     }
     let wait_ms = (header.sys_flag & pull_flag::SUSPEND != 0).then_some(header.suspend_timeout_millis);
     match (read_cached(broker, &pull), wait_ms) {
@@ -175,6 +185,7 @@ fn allow(broker: &Broker, call: &Call<'_, '_>, header: &PullMessageRequestHeader
             bytes: bytes.unwrap_or(BYTES_DEFAULT),
         },
         topic_sys_flag: topic.config.topic_sys_flag,
+        progress: broker.offsets.progress_or_new(header.consumer_group, header.topic, header.queue_id),
         group,
     })
 }
@@ -238,6 +249,10 @@ fn group_filter(
         let remark = format!("the consumer group[{name}] can not consume by broadcast way");
         return Err(Failure::pull_forbidden(Forbidden::Broadcasting, remark));
     }
+    if broker.groups.is_forbidden(name, header.topic) {
+        let remark = format!("the consumer group[{name}] is forbidden for topic[{}]", header.topic);
+        return Err(Failure::pull_forbidden(Forbidden::Subscription, remark));
+    }
     let subscription = members.subscription(header.topic).ok_or_else(Failure::not_subscribed)?;
     if subscription.data.sub_version < header.sub_version {
         return Err(Failure::new(ResponseCode::SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest"));
@@ -267,20 +282,30 @@ struct Answer {
 
 /// Reads what the pull wants, and waits for the disk if it must.
 fn read(broker: &Broker, pull: &Pull) -> Answer {
+    let begin = Instant::now();
     let mut filter = |code| pull.filter.matches(code);
-    let result = broker.store.get(&pull.queue, pull.queue_offset, &pull.limits, &mut filter);
-    answer(broker, pull, result)
+    let result = match pull.progress.take_reset() {
+        Some(offset) => reset_to(&pull.queue, offset),
+        None => broker.store.get(&pull.queue, pull.queue_offset, &pull.limits, &mut filter),
+    };
+    answer(broker, pull, result, begin.elapsed())
 }
 
 /// Reads what the pull wants if that is in memory.
 fn read_cached(broker: &Broker, pull: &Pull) -> Option<Answer> {
+    let begin = Instant::now();
     let mut filter = |code| pull.filter.matches(code);
-    let result = broker.store.get_cached(&pull.queue, pull.queue_offset, &pull.limits, &mut filter);
-    result.map(|result| answer(broker, pull, result))
+    let result = match pull.progress.take_reset() {
+        Some(offset) => reset_to(&pull.queue, offset),
+        None => broker.store.get_cached(&pull.queue, pull.queue_offset, &pull.limits, &mut filter)?,
+    };
+    Some(answer(broker, pull, result, begin.elapsed()))
 }
 
-/// What is answered for what was read.
-fn answer(broker: &Broker, pull: &Pull, result: GetResult) -> Answer {
+/// What is answered for what was read in that time.
+fn answer(broker: &Broker, pull: &Pull, result: GetResult, took: Duration) -> Answer {
+    broker.stats.note_get_time(took);
+    pull.progress.note_pulled(result.next_offset);
     let code = match result.status {
         GetStatus::Found => ResponseCode::SUCCESS,
         GetStatus::MessageWasRemoving | GetStatus::NoMatchedMessage => ResponseCode::PULL_RETRY_IMMEDIATELY,
@@ -299,6 +324,7 @@ fn answer(broker: &Broker, pull: &Pull, result: GetResult) -> Answer {
         GetStatus::Found => {
             Counters::add(&broker.counters.pulls_found, 1);
             Counters::add(&broker.counters.messages_out, result.count as u64);
+            pull.progress.note_read(result.count, result.bytes, took);
         }
         _ => Counters::add(&broker.counters.pulls_missed, 1),
     }
@@ -317,6 +343,16 @@ fn answer(broker: &Broker, pull: &Pull, result: GetResult) -> Answer {
         ..PullMessageResponseHeader::default()
     };
     Answer { code, header, result }
+}
+
+/// The answer to the first pull after the group's offset was set from outside.
+fn reset_to(queue: &Queue, offset: i64) -> GetResult {
+    let mut result = GetResult::no_queue();
+    result.status = GetStatus::OffsetReset;
+    result.next_offset = offset;
+    result.min_offset = queue.min_offset();
+    result.max_offset = queue.max_offset();
+    result
 }
 
 impl Answer {

@@ -1,11 +1,11 @@
-//! Topics, as clients and tools make, remove and list them (17, 21, 202, 215, 305, 351).
+//! Topics, as clients and tools make, remove and list them (17, 18, 21, 202, 215, 305, 351).
 //! Java: `processor/AdminBrokerProcessor.java`, `common/attribute/AttributeUtil.java`.
 
 use std::collections::BTreeMap;
 
 use raptormq_protocol::body::{
-    TopicConfig, TopicConfigAndMappingSerializeWrapper, TopicConfigAndQueueMapping, TopicFilterType, TopicList,
-    TopicOffset, TopicStatsTable,
+    CreateTopicListRequestBody, TopicConfig, TopicConfigAndMappingSerializeWrapper, TopicConfigAndQueueMapping,
+    TopicFilterType, TopicList, TopicOffset, TopicStatsTable,
 };
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::header::{
@@ -28,32 +28,75 @@ pub(crate) fn create(
     call: &mut Call<'_, '_>,
     header: CreateTopicRequestHeader<'_>,
 ) -> Result<Reply, Failure> {
-    let name = header.topic;
-    check_own(broker, name)?;
-    let queues = |number: i32, what: &str| match number {
-        1..=QUEUES_MAX => Ok(number),
-        _ => Err(Failure::invalid(format!("{what} is {number}; 1 to {QUEUES_MAX} queues are possible"))),
-    };
-    let known = broker.topics.get(name);
-    let mut attributes = known.as_ref().map(|topic| topic.config.attributes.clone()).unwrap_or_default();
-    change_attributes(broker, &mut attributes, header.attributes.unwrap_or_default(), known.is_none())?;
     let config = TopicConfig {
-        topic_name: name.to_owned(),
-        read_queue_nums: queues(header.read_queue_nums, "readQueueNums")?,
-        write_queue_nums: queues(header.write_queue_nums, "writeQueueNums")?,
+        topic_name: header.topic.to_owned(),
+        read_queue_nums: header.read_queue_nums,
+        write_queue_nums: header.write_queue_nums,
         perm: header.perm,
         topic_filter_type: TopicFilterType::from_name(header.topic_filter_type),
         topic_sys_flag: header.topic_sys_flag.unwrap_or_default(),
         order: header.order,
-        attributes,
+        attributes: BTreeMap::new(),
     };
-    if known.is_some_and(|topic| topic.config == config) {
-        return Ok(call.success());
+    let config = completed(broker, config, header.attributes.unwrap_or_default().split(','))?;
+    Ok(put_all(broker, call, vec![config]))
+}
+
+/// UPDATE_AND_CREATE_TOPIC_LIST (18): all of them, or none when one cannot be.
+pub(crate) fn create_list(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
+    let body: CreateTopicListRequestBody = json::from_slice(call.request.body).map_err(Failure::body)?;
+    let complete = |mut config: TopicConfig| {
+        let changes: Vec<String> =
+            std::mem::take(&mut config.attributes).iter().map(|(key, value)| change_text(key, value)).collect();
+        completed(broker, config, changes.iter().map(String::as_str))
+    };
+    let configs: Vec<TopicConfig> = body.topic_config_list.into_iter().map(complete).collect::<Result<_, _>>()?;
+    Ok(put_all(broker, call, configs))
+}
+
+/// A change of an attribute as it stands in a list: the key begins with its sign, and one without is added.
+fn change_text(key: &str, value: &str) -> String {
+    match key.as_bytes().first() {
+        Some(b'+') => format!("{key}={value}"),
+        Some(b'-') => key.to_owned(),
+        _ => format!("+{key}={value}"),
     }
-    tracing::info!(topic = name, by = %call.peer.peer_addr(), "a topic is made or changed");
-    broker.topics.put(config, broker.now_ms());
+}
+
+/// The topic as it is to be, when it may be so: `config` with the attributes of the one that there is, changed.
+fn completed<'a>(
+    broker: &Broker,
+    mut config: TopicConfig,
+    attribute_changes: impl Iterator<Item = &'a str>,
+) -> Result<TopicConfig, Failure> {
+    check_own(broker, &config.topic_name)?;
+    for (number, what) in [(config.read_queue_nums, "readQueueNums"), (config.write_queue_nums, "writeQueueNums")] {
+        if !(1..=QUEUES_MAX).contains(&number) {
+            return Err(Failure::invalid(format!("{what} is {number}; 1 to {QUEUES_MAX} queues are possible")));
+        }
+    }
+    let known = broker.topics.get(&config.topic_name);
+    config.attributes = known.as_ref().map(|topic| topic.config.attributes.clone()).unwrap_or_default();
+    change_attributes(broker, &mut config.attributes, attribute_changes, known.is_none())?;
+    Ok(config)
+}
+
+/// Puts those that are other than they were, and answers when that is kept and the name servers know.
+fn put_all(broker: &Broker, call: &mut Call<'_, '_>, configs: Vec<TopicConfig>) -> Reply {
+    let mut is_changed = false;
+    for config in configs {
+        if broker.topics.get(&config.topic_name).is_some_and(|topic| topic.config == config) {
+            continue;
+        }
+        tracing::info!(topic = config.topic_name, by = %call.peer.peer_addr(), "a topic is made or changed");
+        broker.topics.put(config, broker.now_ms());
+        is_changed = true;
+    }
+    if !is_changed {
+        return call.success();
+    }
     broker.outer.topics_changed();
-    Ok(call.success_when_kept_and(broker.keeper.keep(Table::Topics), broker.outer.told()))
+    call.success_when_kept_and(broker.keeper.keep(Table::Topics), broker.outer.told())
 }
 
 /// Refuses names that are none, and those of the broker's own topics.
@@ -82,15 +125,16 @@ const ATTRIBUTES: &[(&str, Values)] = &[
 const MESSAGE_TYPE: &str = "message.type";
 
 /// Applies `+key=value,-key` to the attributes of a topic.
-fn change_attributes(
+fn change_attributes<'a>(
     broker: &Broker,
     attributes: &mut BTreeMap<String, String>,
-    changes: &str,
+    changes: impl Iterator<Item = &'a str>,
     is_new: bool,
 ) -> Result<(), Failure> {
-    for change in changes.split(',').map(str::trim).filter(|change| !change.is_empty()) {
+    for change in changes.map(str::trim).filter(|change| !change.is_empty()) {
         let refused = |reason: &str| Err(Failure::system(format!("attribute {change}: {reason}")));
-        match change.split_at(1) {
+        let (sign, rest) = change.split_at_checked(1).unwrap_or_default();
+        match (sign, rest) {
             ("+", pair) => {
                 let Some((key, value)) = pair.split_once('=') else { return refused("kv string format wrong.") };
                 let Some((_, values)) = ATTRIBUTES.iter().find(|(name, _)| *name == key) else {
@@ -205,7 +249,7 @@ pub(crate) fn stats(
         .get(name)
         .ok_or_else(|| Failure::new(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{name}] not exist")))?;
     let mut stats = TopicStatsTable::default();
-    for queue_id in 0..topic.config.write_queue_nums.clamp(0, QUEUES_MAX) {
+    for queue_id in 0..topic.queue_count() {
         let mut offsets = TopicOffset::default();
         if let Some(queue) = broker.store.queue(name, queue_id) {
             offsets.min_offset = queue.min_offset().max(0);
@@ -218,6 +262,7 @@ pub(crate) fn stats(
         let queue = names::message_queue(name, &broker.settings().broker.broker_name, queue_id);
         stats.offset_table.insert(queue, offsets);
     }
+    stats.topic_put_tps = broker.stats.topic_put_tps(name);
     call.success_json(&stats)
 }
 

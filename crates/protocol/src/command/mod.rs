@@ -33,6 +33,8 @@ pub struct Language(pub u8);
 impl Language {
     /// What Java peers and, so that every old peer knows it, our servers say.
     pub const JAVA: Language = Language(0);
+    /// What C++ clients say.
+    pub const CPP: Language = Language(1);
     /// Any language without a number of its own.
     pub const OTHER: Language = Language(7);
     /// What our clients say.
@@ -62,6 +64,10 @@ pub struct Version(pub i32);
 impl Version {
     /// First release that sends register bodies with filter servers.
     pub const V3_0_11: Version = Version(37);
+    /// First release whose consumers take new offsets from a broker.
+    pub const V3_0_7_SNAPSHOT: Version = Version(28);
+    /// First release whose consumers answer an administrator.
+    pub const V3_1_8_SNAPSHOT: Version = Version(62);
     /// First release whose `maxReconsumeTimes` in a send counts.
     pub const V3_4_9: Version = Version(121);
     /// First release that reads only strict JSON in routes.

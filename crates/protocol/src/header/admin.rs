@@ -85,7 +85,7 @@ headers! {
         consumer_group: &'a str = "consumerGroup",
         /// Only this topic.
         topic: Option<&'a str> = "topic",
-        /// Only these topics, with commas between.
+        /// Only these topics, with semicolons between.
         topic_list: Option<&'a str> = "topicList",
     }
 
@@ -105,5 +105,57 @@ headers! {
     struct GetBrokerConfigResponseHeader<'a> {
         /// Data version of the broker's configuration, as JSON.
         version: &'a str = "version",
+    }
+
+    /// QUERY_TOPIC_CONSUME_BY_WHO (300).
+    struct QueryTopicConsumeByWhoRequestHeader<'a> {
+        /// Name of the topic.
+        topic: &'a str = "topic",
+    }
+
+    /// QUERY_CONSUME_TIME_SPAN (303).
+    struct QueryConsumeTimeSpanRequestHeader<'a> {
+        /// Name of the topic.
+        topic: &'a str = "topic",
+        /// The group.
+        group: &'a str = "group",
+    }
+
+    /// VIEW_BROKER_STATS_DATA (315).
+    struct ViewBrokerStatsDataRequestHeader<'a> {
+        /// Which statistic, such as `TOPIC_PUT_NUMS`.
+        stats_name: &'a str = "statsName",
+        /// Of what, such as a topic.
+        stats_key: &'a str = "statsKey",
+    }
+
+    /// GET_BROKER_CONSUME_STATS (317).
+    struct GetConsumeStatsInBrokerHeader {
+        /// Only topics that are ordered over all brokers.
+        is_order: bool = "isOrder",
+    }
+
+    /// QUERY_TOPICS_BY_CONSUMER (343).
+    struct QueryTopicsByConsumerRequestHeader<'a> {
+        /// The group.
+        group: &'a str = "group",
+    }
+
+    /// QUERY_SUBSCRIPTION_BY_CONSUMER (345).
+    struct QuerySubscriptionByConsumerRequestHeader<'a> {
+        /// The group.
+        group: &'a str = "group",
+        /// Name of the topic.
+        topic: &'a str = "topic",
+    }
+
+    /// UPDATE_AND_GET_GROUP_FORBIDDEN (353).
+    struct UpdateGroupForbiddenRequestHeader<'a> {
+        /// The group.
+        group: &'a str = "group",
+        /// Name of the topic.
+        topic: &'a str = "topic",
+        /// Whether the group may read the topic; only asked for when missing.
+        readable: Option<bool> = "readable",
     }
 }

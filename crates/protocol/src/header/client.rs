@@ -44,4 +44,32 @@ headers! {
         /// The group.
         producer_group: &'a str = "producerGroup",
     }
+
+    /// GET_CONSUMER_RUNNING_INFO (307): to the broker, and from there to the client.
+    struct GetConsumerRunningInfoRequestHeader<'a> {
+        /// The group.
+        consumer_group: &'a str = "consumerGroup",
+        /// The member.
+        client_id: &'a str = "clientId",
+        /// Whether stack traces are wanted.
+        jstack_enable: Option<bool> = "jstackEnable",
+    }
+
+    /// CONSUME_MESSAGE_DIRECTLY (309): to the broker, and from there to the client.
+    struct ConsumeMessageDirectlyResultRequestHeader<'a> {
+        /// The group.
+        consumer_group: &'a str = "consumerGroup",
+        /// The member.
+        client_id: Option<&'a str> = "clientId",
+        /// Offset message id of the message.
+        msg_id: Option<&'a str> = "msgId",
+        /// Broker group of the message; the broker sets it.
+        broker_name: Option<&'a str> = "brokerName",
+        /// Topic of the message.
+        topic: Option<&'a str> = "topic",
+        /// Bits of `TopicSysFlag`; the broker sets them.
+        topic_sys_flag: Option<i32> = "topicSysFlag",
+        /// Bits of the group's flag; the broker sets them.
+        group_sys_flag: Option<i32> = "groupSysFlag",
+    }
 }

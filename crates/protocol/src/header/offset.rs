@@ -76,4 +76,53 @@ headers! {
         /// Store time, ms since 1970; -1 when there is no message.
         timestamp: i64 = "timestamp",
     }
+
+    /// INVOKE_BROKER_TO_RESET_OFFSET (222), and RESET_CONSUMER_CLIENT_OFFSET (220) from the broker to its clients.
+    struct ResetOffsetRequestHeader<'a> {
+        /// Topic of the queues.
+        topic: &'a str = "topic",
+        /// The group.
+        group: &'a str = "group",
+        /// The one queue that is meant; all when negative.
+        queue_id: i32 = "queueId" => -1,
+        /// The queue offset to go to; -1 or missing to find it by the time.
+        offset: Option<i64> = "offset",
+        /// Store time to go to, ms since 1970; negative for the end.
+        timestamp: i64 = "timestamp",
+        /// Whether groups that are before that time already go forward.
+        is_force: bool = "isForce",
+    }
+
+    /// INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223), and GET_CONSUMER_STATUS_FROM_CLIENT (221) from the broker to its
+    /// clients.
+    struct GetConsumerStatusRequestHeader<'a> {
+        /// Topic of the queues.
+        topic: &'a str = "topic",
+        /// The group.
+        group: &'a str = "group",
+        /// Id of the one client that is meant.
+        client_addr: Option<&'a str> = "clientAddr",
+    }
+
+    /// QUERY_CORRECTION_OFFSET (308).
+    struct QueryCorrectionOffsetHeader<'a> {
+        /// Groups that do not count, with commas between.
+        filter_groups: Option<&'a str> = "filterGroups",
+        /// Group whose offsets are compared.
+        compare_group: &'a str = "compareGroup",
+        /// Topic of the queues.
+        topic: &'a str = "topic",
+    }
+
+    /// CLONE_GROUP_OFFSET (314).
+    struct CloneGroupOffsetRequestHeader<'a> {
+        /// Group whose offsets are taken.
+        src_group: &'a str = "srcGroup",
+        /// Group that gets them.
+        dest_group: &'a str = "destGroup",
+        /// Only this topic.
+        topic: Option<&'a str> = "topic",
+        /// Whether topics count that the group does not subscribe to now.
+        offline: bool = "offline",
+    }
 }

@@ -9,7 +9,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -73,6 +73,8 @@ pub struct Queue {
     /// How many pulls wait for this queue's next message. Belongs to the broker: an append looks at it to know whether
     /// anybody has to be woken.
     pub holds: AtomicUsize,
+    /// What was appended since the store was opened.
+    pub puts: Puts,
     /// Tells queues apart that had the same name one after the other.
     pub(crate) serial: u64,
     /// Java's hash of the topic and `#`, from which the hashes of this topic's keys go on.
@@ -97,7 +99,32 @@ pub struct Queue {
     tail: Mutex<Tail>,
 }
 
-/// The units that are not in the files yet. The queue ends at position `written + units`.
+/// What was appended to a queue since the store was opened. One thread at a time counts, under the dispatch lock.
+#[derive(Debug, Default)]
+pub struct Puts {
+    /// Entries: messages, and batches as one.
+    pub entries: AtomicU64,
+    /// Messages.
+    pub messages: AtomicU64,
+    /// Bytes of their records.
+    pub bytes: AtomicU64,
+    /// Whole milliseconds that their appends took. Belongs to the broker, which measures.
+    pub latency_ms: AtomicU64,
+}
+
+impl Puts {
+    /// Counts an entry; the caller holds the dispatch lock.
+    pub(crate) fn note(&self, messages: usize, bytes: usize) {
+        let add = |counter: &AtomicU64, count: u64| {
+            counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+        };
+        add(&self.entries, 1);
+        add(&self.messages, messages as u64);
+        add(&self.bytes, bytes as u64);
+    }
+}
+
+/// The units that are not in the files yet. The queue ends at `written + units`.
 #[derive(Default)]
 struct Tail {
     /// Position of the first unit that is not in the files.

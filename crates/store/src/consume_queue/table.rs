@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use parking_lot::{Mutex, RwLock};
 
 use super::unit::Unit;
-use super::{Queue, QueueType, Tail};
+use super::{Puts, Queue, QueueType, Tail};
 use crate::hash;
 
 /// Topic whose messages wait for their delay level.
@@ -171,6 +171,7 @@ fn new_queue(topic: &Arc<str>, queue_type: QueueType, queue_id: i32, serial: u64
         queue_id,
         queue_type,
         holds: AtomicUsize::new(0),
+        puts: Puts::default(),
         serial,
         key_hash: hash::extend(hash::extend(0, topic), "#"),
         is_schedule: &**topic == SCHEDULE_TOPIC,

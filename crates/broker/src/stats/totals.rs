@@ -3,12 +3,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
-/// How often totals are noted.
-pub(crate) const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
 /// Spans of the rates, in samples: ten seconds, a minute, ten minutes.
 const SPANS: [usize; 3] = [1, 6, 60];
 
@@ -26,13 +23,14 @@ impl Counters {
         counter.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// The totals, with what the store has counted.
+    /// The totals, with what the store has counted; what is of users stays to be filled in.
     pub(crate) fn totals(&self, messages_in: u64) -> Totals {
         Totals {
             messages_in,
             pulls_found: self.pulls_found.load(Ordering::Relaxed),
             pulls_missed: self.pulls_missed.load(Ordering::Relaxed),
             messages_out: self.messages_out.load(Ordering::Relaxed),
+            ..Totals::default()
         }
     }
 }
@@ -44,6 +42,10 @@ pub(crate) struct Totals {
     pub(crate) pulls_found: u64,
     pub(crate) pulls_missed: u64,
     pub(crate) messages_out: u64,
+    /// Without those of the broker's own topics.
+    pub(crate) user_messages_in: u64,
+    /// Without those of the broker's own topics.
+    pub(crate) user_messages_out: u64,
 }
 
 /// Totals at moments of the past.
@@ -75,6 +77,11 @@ impl History {
         if past.samples.len() > SPANS[2] + 1 {
             past.samples.pop_front();
         }
+    }
+
+    /// The totals that were noted last.
+    pub(crate) fn last(&self) -> Totals {
+        self.0.lock().samples.back().map(|(_, totals)| *totals).unwrap_or_default()
     }
 
     /// How often a second over each of the three spans, as far as the samples reach back, in the original's form.
