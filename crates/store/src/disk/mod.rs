@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub mod faulty;
 pub(crate) mod fuse;
 pub mod memory;
 pub mod read_only;

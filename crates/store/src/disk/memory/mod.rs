@@ -105,6 +105,19 @@ impl MemoryDisk {
         self.state.lock().is_cold = is_cold;
     }
 
+    /// Does what a failed sync of that file or folder may do, or of everything: what it should have made durable never
+    /// will be, though everybody sees it as before.
+    pub fn forget_unsynced(&self, synced: Option<&Path>) {
+        let state = &mut *self.state.lock();
+        let scope = match synced.map(|path| (path, state.live.file(path))) {
+            Some((_, Some((file, _)))) => crash::Scope::File(file),
+            Some((folder, None)) => crash::Scope::Folder(folder.to_owned()),
+            None => crash::Scope::Everything,
+        };
+        // What is settled into a tree that nobody keeps is gone.
+        crash::settle(&mut state.durable.clone(), &mut state.unsynced, &scope);
+    }
+
     /// How many operations are not synced.
     pub fn unsynced_count(&self) -> usize {
         self.state.lock().unsynced.len()
