@@ -314,7 +314,7 @@ impl Check<'_> {
                 return None;
             } else if record.topic != &*queue.topic || record.queue_id != queue.queue_id {
                 "queue"
-            } else if place(queue, record, &facts) != Some(expected) {
+            } else if place(queue, record, &facts).unwrap_or((record.queue_offset, 1)) != expected {
                 "queue offset"
             } else if unit.tags_code != tags_code && !has_extension {
                 "tags code"
