@@ -31,6 +31,10 @@ mod pull_flag {
 /// Bytes of messages that a pull answers when it names no limit. Java: `PullMessageRequestHeader.maxMsgBytes`.
 const BYTES_DEFAULT: usize = 256 << 10;
 
+/// Most bytes of messages that a pull answers, whatever it and the settings say; the first message is answered whole.
+/// Java: `DefaultMessageStore.MAX_PULL_MSG_SIZE`.
+const BYTES_MAX: usize = 128 << 20;
+
 /// A pull that is allowed: what is needed to run it, and to run it again.
 pub(crate) struct Pull {
     pub(crate) queue: Arc<Queue>,
@@ -182,7 +186,7 @@ fn allow(broker: &Broker, call: &Call<'_, '_>, header: &PullMessageRequestHeader
         filter,
         limits: GetLimits {
             count: usize::try_from(header.max_msg_nums).unwrap_or(0).max(1),
-            bytes: bytes.unwrap_or(BYTES_DEFAULT),
+            bytes: bytes.unwrap_or(BYTES_DEFAULT).min(BYTES_MAX),
         },
         topic_sys_flag: topic.config.topic_sys_flag,
         progress: broker.offsets.progress_or_new(header.consumer_group, header.topic, header.queue_id),

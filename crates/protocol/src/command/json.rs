@@ -183,7 +183,7 @@ fn marks_of(word: u64) -> u64 {
     const LOW: u64 = ONES * 0x7f;
     // The top bit of each byte that is not zero; exact, as no carry leaves a byte.
     let filled = |word: u64| ((word & LOW) + LOW) | word;
-    let unlike = filled(word ^ ONES * b'"' as u64) & filled(word ^ ONES * b'\\' as u64);
+    let unlike = filled(word ^ (ONES * b'"' as u64)) & filled(word ^ (ONES * b'\\' as u64));
     // Gathers the eight top bits in the highest byte.
     (((!unlike & !LOW) >> 7).wrapping_mul(0x0102_0408_1020_4080)) >> 56
 }
