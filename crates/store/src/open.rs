@@ -305,6 +305,7 @@ impl Shared {
             && !self.log.has_failed()
             && !self.has_queue_error.load(Ordering::Acquire)
             && !self.clean.is_full()
+            && !self.log.lacks_room()
     }
 
     fn close(&self) -> io::Result<()> {

@@ -240,17 +240,6 @@ fn a_write_that_a_full_disk_cuts_short_leaves_no_trace() {
 }
 
 #[test]
-fn a_disk_without_room_for_the_next_file_refuses_and_recovers() {
-    let (disk, clock) = (MemoryDisk::default(), clock());
-    let store = open(&disk, &clock);
-    put(&store, "T", 0, &message(&[1; 2000], &[]));
-    disk.fail_next(Fault::Create);
-    assert_eq!(put(&store, "T", 0, &message(&[2; 2000], &[])).status, PutStatus::CreateMappedFileFailed);
-    assert_eq!(put(&store, "T", 0, &message(&[3; 2000], &[])).queue_offset, 1);
-    assert_eq!(bodies(&store, "T", 0), [[1; 2000], [3; 2000]]);
-}
-
-#[test]
 fn a_closed_store_accepts_nothing() {
     let (disk, clock) = (MemoryDisk::default(), clock());
     let store = open(&disk, &clock);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::*;
 use parking_lot::Mutex;
 use raptormq_store::clock::ManualClock;
-use raptormq_store::disk::memory::MemoryDisk;
+use raptormq_store::disk::memory::{Fault, MemoryDisk};
 use raptormq_store::disk::{Disk, Entry, LogFile, Space, Usage};
 use raptormq_store::{CleanOptions, GetStatus, Hours, PutStatus, Store, StoreOptions};
 
@@ -257,6 +257,59 @@ fn a_full_disk_refuses_messages_until_there_is_room() {
     store.step(clock_ms(&clock));
     assert_eq!(store.log_min_offset(), SEGMENT);
     assert_eq!(at(&store, 80), taken);
+}
+
+#[test]
+fn without_room_for_the_next_file_messages_are_refused_until_there_is() {
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let store = open_with(options(no_hour()), &disk, &clock);
+    fill(&store, "T", 1, 4);
+    // By the thresholds there is room: other limits than the disk's size end it.
+    disk.fail_next(Fault::Create);
+    let sent = |store: &Store| put(store, "T", 0, &message(&[b'x'; 900], &[])).status;
+    assert_eq!(sent(&store), PutStatus::ServiceNotAvailable);
+    assert!(!store.is_writeable());
+    // Nothing is tried until the background has made the file.
+    assert_eq!(sent(&store), PutStatus::ServiceNotAvailable);
+    clock.advance(1_000);
+    store.step(clock_ms(&clock));
+    assert_eq!(sent(&store), PutStatus::PutOk);
+    assert_eq!(bodies(&store, "T", 0).len(), 5);
+}
+
+#[test]
+fn a_store_on_a_full_disk_opens_and_serves() {
+    for is_clean in [true, false] {
+        let (disk, clock) = (MemoryDisk::default(), clock());
+        let clean = CleanOptions { is_forcible: false, ..no_hour() };
+        let store = open_with(options(clean.clone()), &disk, &clock);
+        fill(&store, "T", 1, 8);
+        if is_clean {
+            store.close().unwrap();
+        }
+        drop(store);
+        disk.set_usage(Path::new("/store"), percent(100));
+        let open = || open_with(options(clean.clone()), &disk, &clock);
+        let store = open();
+        // Killed, nothing had been written of the queue; there is no room for it now.
+        assert_eq!(bodies(&store, "T", 0).len(), 8, "{is_clean}");
+        assert_eq!(put(&store, "T", 0, &message(b"x", &[])).status, PutStatus::ServiceNotAvailable);
+        clock.advance(1_000);
+        store.step(clock_ms(&clock));
+        drop(store);
+        let store = open();
+        assert_eq!(bodies(&store, "T", 0).len(), 8, "{is_clean}");
+        disk.set_usage(Path::new("/store"), percent(50));
+        for _ in 0..2 {
+            clock.advance(1_000);
+            store.step(clock_ms(&clock));
+        }
+        assert_eq!(put(&store, "T", 0, &message(b"x", &[])).status, PutStatus::PutOk);
+        assert_eq!(bodies(&store, "T", 0).len(), 9, "{is_clean}");
+        store.close().unwrap();
+        drop(store);
+        assert_eq!(bodies(&open(), "T", 0).len(), 9, "{is_clean}");
+    }
 }
 
 #[test]

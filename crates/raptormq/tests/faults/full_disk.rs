@@ -245,6 +245,11 @@ async fn a_disk_fills_up(segment_bytes: u64) {
 }
 
 #[tokio::test]
+async fn without_room_for_the_next_file_it_is_the_same() {
+    a_disk_fills_up(60 << 20).await;
+}
+
+#[tokio::test]
 async fn above_the_threshold_messages_are_refused_and_everything_else_goes_on() {
     a_disk_fills_up(8 << 20).await;
 }

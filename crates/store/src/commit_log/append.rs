@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use raptormq_protocol::message::record::{self, Place};
 
 use super::{BLANK_BYTES_MIN, CommitLog, PREPARE_AT_PERCENT, Segment, Tail};
+use crate::disk::is_full;
 use crate::staging::{Entry, PutStatus, StagedRecord, Staging};
 
 impl CommitLog {
@@ -42,8 +43,8 @@ impl CommitLog {
                     set_status(&mut staging.entries[position..], PutStatus::ServiceNotAvailable);
                     break;
                 }
-                if !self.roll(&mut tail) {
-                    set_status(&mut staging.entries[position..], PutStatus::CreateMappedFileFailed);
+                if let Err(status) = self.roll(&mut tail) {
+                    set_status(&mut staging.entries[position..], status);
                     break;
                 }
             }
@@ -112,14 +113,14 @@ impl CommitLog {
         tail.unwiped == 0
     }
 
-    /// Fills the last file with a blank and goes on in the next one. Returns whether there is one.
-    fn roll(&self, tail: &mut Tail) -> bool {
+    /// Fills the last file with a blank and goes on in the next one; if there is none, what to answer.
+    fn roll(&self, tail: &mut Tail) -> Result<(), PutStatus> {
         let start = tail.segment.as_ref().map_or(tail.offset, |segment| segment.end);
         let next = match self.take_segment(start) {
             Ok(next) => next,
             Err(error) => {
                 tail.note_error(&error, "the next log file could not be made");
-                return false;
+                return Err(self.refusal(&error));
             }
         };
         // After recovery the log may end where its last file does.
@@ -133,14 +134,25 @@ impl CommitLog {
                 tail.unwiped = blank.len() as u64;
                 self.wipe(tail);
                 self.give_back_segment(next);
-                return false;
+                return Err(self.refusal(&error));
             }
         }
         self.segments.write().push_back(next.clone());
         tail.offset = next.start;
         tail.segment = Some(next);
         tail.asked_for_next = false;
-        true
+        Ok(())
+    }
+
+    /// What to answer when there is no next file. When that is because the disk is full, nothing is tried again before the
+    /// background has made the file: an attempt takes the disk time.
+    fn refusal(&self, error: &io::Error) -> PutStatus {
+        if !is_full(error) {
+            return PutStatus::CreateMappedFileFailed;
+        }
+        self.lacks_room.store(true, Ordering::Release);
+        self.want_segment();
+        PutStatus::ServiceNotAvailable
     }
 }
 
@@ -171,11 +183,6 @@ impl Tail {
             |segment: &Arc<Segment>| (self.offset - segment.start) / percent >= (segment.end - segment.start) / 100;
         self.segment.as_ref().is_none_or(used)
     }
-}
-
-/// Whether the disk has no room left.
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Bytes of the entries of a run.

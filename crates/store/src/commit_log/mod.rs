@@ -64,6 +64,8 @@ pub(crate) struct CommitLog {
     writing_zeros: Mutex<()>,
     /// Set when the last file is used so far that the next one should be prepared.
     wants_segment: AtomicBool,
+    /// Set while there is no room for the next file although it is needed.
+    lacks_room: AtomicBool,
 }
 
 /// Where the next record goes.
@@ -115,6 +117,7 @@ impl CommitLog {
             filler: Mutex::default(),
             writing_zeros: Mutex::new(()),
             wants_segment: AtomicBool::new(true),
+            lacks_room: AtomicBool::new(false),
         }
     }
 

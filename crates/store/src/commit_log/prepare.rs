@@ -55,7 +55,13 @@ impl CommitLog {
             let start = self.segments.read().back().map_or_else(|| self.appended.value(), |segment| segment.end);
             *prepared = Some(self.create_segment(start)?);
         }
+        self.lacks_room.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether there is no room for the next file although it is needed.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.lacks_room.load(Ordering::Acquire)
     }
 
     /// Asks for the next file once more, after it could not be made.

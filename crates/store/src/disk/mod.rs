@@ -179,6 +179,11 @@ impl Usage {
     }
 }
 
+/// Whether an error says that the disk has no room left.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// The range as positions in a slice; `InvalidInput` when it is not within `len` bytes.
 fn checked_range(at: u64, count: u64, len: u64) -> io::Result<std::ops::Range<usize>> {
     match at.checked_add(count) {

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use raptormq_protocol::message::record::RecordView;
 use raptormq_protocol::message::sys_flag;
@@ -15,9 +16,10 @@ use crate::commit_log::recover::{Step, Walked};
 use crate::consume_queue::load::Replayed as Given;
 use crate::consume_queue::unit::Unit;
 use crate::consume_queue::{NewUnit, Queue, QueueType};
+use crate::disk::{Space, is_full};
 use crate::hash;
 use crate::index::{Keys, Records};
-use crate::open::{Dispatch, Found, Shared};
+use crate::open::{DirtyQueue, Dispatch, Found, Shared};
 use crate::staging::{Facts, is_indexed};
 
 mod table;
@@ -150,7 +152,16 @@ impl Shared {
 
     /// Makes the file whose presence says that the store was not stopped. It holds the process id, as the original's.
     fn write_abort(&self) -> io::Result<()> {
-        self.disk.replace(&self.options.root.join("abort"), std::process::id().to_string().as_bytes())
+        let path = self.options.root.join("abort");
+        match self.disk.replace(&path, std::process::id().to_string().as_bytes()) {
+            Err(error) if is_full(&error) => {}
+            replaced => return replaced,
+        }
+        // What it holds is of no use to anybody, and an empty one takes no room.
+        match self.disk.create(&path, 0, Space::Sparse) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => self.disk.sync_folder(&self.options.root),
+        }
     }
 
     /// Walks the log; returns its end, and what is done there.
@@ -317,7 +328,7 @@ impl Shared {
         };
         if self.options.index_enabled && is_indexed(record.sys_flag) {
             self.index.writer().replay(&key_hashes(record), record.log_offset, record.store_timestamp_ms);
-            self.index.write_if_overdue()?;
+            unless_full(self.index.write_if_overdue())?;
         }
         if sys_flag::is_queued(record.sys_flag) {
             let tags_code =
@@ -353,7 +364,9 @@ impl Shared {
             return Ok((Step::Next, false));
         }
         match queue.replay(&self.files, new, may_start_earlier)? {
-            Given::Added if queue.is_overdue() => queue.write_behind(&self.files).map(|_| (Step::Next, true)),
+            Given::Added if queue.is_overdue() => {
+                unless_full(queue.write_behind(&self.files).map(drop)).map(|()| (Step::Next, true))
+            }
             Given::Added => Ok((Step::Next, true)),
             Given::Known => Ok((Step::Next, false)),
             Given::Gap if may_start_earlier => Ok((Step::Stop, false)),
@@ -410,9 +423,30 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes what recovery has rebuilt.
+    /// Writes what recovery has rebuilt. What a full disk does not take stays in memory, and nothing is accepted until it is
+    /// written.
     fn write_rebuilt(&self) -> io::Result<()> {
-        self.queues.all().iter().try_for_each(|queue| queue.write_behind(&self.files).map(drop))
+        for queue in self.queues.all() {
+            match queue.write_behind(&self.files) {
+                Err(error) if is_full(&error) => {
+                    self.has_queue_error.store(true, Ordering::Release);
+                    if !queue.is_dirty.swap(true, Ordering::AcqRel) {
+                        // Nobody knows how old its first unit is: the checkpoint waits for it.
+                        self.dispatch.lock().dirty.push_front(DirtyQueue { queue, since_ms: 0 });
+                    }
+                }
+                written => drop(written?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is not written because the disk is full is written later: it stays in memory.
+fn unless_full(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if is_full(&error) => Ok(()),
+        written => written,
     }
 }
 

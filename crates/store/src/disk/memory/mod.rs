@@ -90,7 +90,8 @@ impl MemoryDisk {
         self.state.lock().neglect = Some(neglect);
     }
 
-    /// Says what [`Disk::usage`] answers for a folder and those in it. While nothing is free, no file can be made there.
+    /// Says what [`Disk::usage`] answers for a folder and those in it. While nothing is free, no file can be made there but
+    /// an empty one.
     pub fn set_usage(&self, folder: &Path, usage: Usage) {
         self.state.lock().usages.insert(folder.to_owned(), usage);
     }
@@ -256,7 +257,7 @@ impl Disk for MemoryDisk {
     fn create(&self, path: &Path, len: u64, _space: Space) -> io::Result<Arc<dyn LogFile>> {
         let mut state = self.state.lock();
         let is_full = state.usage_of(path).is_some_and(|usage| usage.free_bytes == 0);
-        if is_full || state.take_fault(|fault| fault == Fault::Create).is_some() {
+        if is_full && len > 0 || state.take_fault(|fault| fault == Fault::Create).is_some() {
             return Err(io::ErrorKind::StorageFull.into());
         }
         if state.live.names.contains_key(path) {
@@ -293,6 +294,9 @@ impl Disk for MemoryDisk {
             self.create_folder(folder)?;
         }
         let state = &mut *self.state.lock();
+        if state.usage_of(path).is_some_and(|usage| usage.free_bytes == 0) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let len = content.len() as u64;
         let file = match state.live.file(&aside).map(|(file, _)| file) {
             Some(file) => {
