@@ -240,6 +240,30 @@ fn a_write_that_a_full_disk_cuts_short_leaves_no_trace() {
 }
 
 #[test]
+fn a_file_that_the_log_goes_on_in_is_never_made_anew_by_the_background() {
+    // It was, in the moment between its making and its first record: then what was acknowledged went into a removed file.
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let store = open(&disk, &clock);
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                    store.step(START_MS);
+                }
+            });
+        }
+        for number in 0..3_000 {
+            let body = format!("{number:<1800}");
+            assert_eq!(put(&store, "T", 0, &message(body.as_bytes(), &[])).status, PutStatus::PutOk);
+        }
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    drop(store);
+    assert_eq!(bodies(&open(&disk.after_kill(), &clock), "T", 0).len(), 3_000);
+}
+
+#[test]
 fn a_closed_store_accepts_nothing() {
     let (disk, clock) = (MemoryDisk::default(), clock());
     let store = open(&disk, &clock);

@@ -116,7 +116,8 @@ impl CommitLog {
     /// Fills the last file with a blank and goes on in the next one; if there is none, what to answer.
     fn roll(&self, tail: &mut Tail) -> Result<(), PutStatus> {
         let start = tail.segment.as_ref().map_or(tail.offset, |segment| segment.end);
-        let next = match self.take_segment(start) {
+        let mut prepared = self.prepared.lock();
+        let next = match self.take_segment(&mut prepared, start) {
             Ok(next) => next,
             Err(error) => {
                 tail.note_error(&error, "the next log file could not be made");
@@ -133,7 +134,7 @@ impl CommitLog {
                 tail.note_error(&error, "a log file could not be ended");
                 tail.unwiped = blank.len() as u64;
                 self.wipe(tail);
-                self.give_back_segment(next);
+                *prepared = Some(next);
                 return Err(self.refusal(&error));
             }
         }

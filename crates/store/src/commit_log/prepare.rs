@@ -70,17 +70,14 @@ impl CommitLog {
     }
 
     /// The file that begins at `start`, which is where the last one ends: the prepared one, or one that is made now.
-    pub(super) fn take_segment(&self, start: i64) -> io::Result<Arc<Segment>> {
-        let mut prepared = self.prepared.lock();
+    ///
+    /// The caller keeps the lock of `prepared` until the file is the log's last: the background would make it once more,
+    /// in its place.
+    pub(super) fn take_segment(&self, prepared: &mut Option<Arc<Segment>>, start: i64) -> io::Result<Arc<Segment>> {
         match prepared.take().filter(|segment| segment.start == start) {
             Some(segment) => Ok(segment),
             None => self.create_segment(start),
         }
-    }
-
-    /// Gives back a file that was taken and not used.
-    pub(super) fn give_back_segment(&self, segment: Arc<Segment>) {
-        *self.prepared.lock() = Some(segment);
     }
 
     /// Removes the file that was prepared and never used, as the original does at shutdown.
@@ -102,7 +99,9 @@ impl CommitLog {
         let path = folder.join(format!("{start:020}"));
         let file = match self.disk.create(&path, self.options.segment_bytes, Space::Reserved) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // It is not part of the log: an attempt that failed, and could not be cleared away then.
+                let is_of_log = self.segments.read().iter().any(|segment| segment.path == path);
+                assert!(!is_of_log, "a file that the log is in is never made anew");
+                // It is of an attempt that failed, and could not be cleared away then.
                 self.disk.remove(&path)?;
                 self.disk.create(&path, self.options.segment_bytes, Space::Reserved)?
             }
