@@ -102,7 +102,7 @@ fn check_refusal(response: &Response) {
         remark.starts_with("service not available now. It may be caused by one of the following reasons: the "),
         "{remark}"
     );
-    assert!(remark.contains("broker's disk is full [CL:  0."), "{remark}");
+    assert!(remark.contains("broker's disk is full [CL:  "), "{remark}");
 }
 
 /// How long refusals take, half of them.
@@ -131,18 +131,22 @@ async fn consume(peer: &Peer) -> Acknowledged {
         let mut next = min_offset(peer, queue_id).await;
         while next < end {
             let pulled = peer.pull(TOPIC, queue_id, next).await;
-            assert_eq!(pulled.code, ResponseCode::SUCCESS, "queue {queue_id} from {next}, which has {end}");
-            let first = pulled.messages.first().map_or(end, |message| message.queue_offset);
-            let begun = Instant::now();
-            // What is passed over was deleted a moment ago, which the queue says a moment later.
-            while first > next && min_offset(peer, queue_id).await < first {
-                assert!(begun.elapsed() < PATIENCE, "queue {queue_id}: {next} is passed over for {first}");
+            if pulled.code == ResponseCode::PULL_OFFSET_MOVED {
+                // It was deleted meanwhile.
+                let min = min_offset(peer, queue_id).await;
+                assert!(min > next, "queue {queue_id} from {next}, which begins at {min}");
+                next = min;
+                continue;
             }
-            next = first;
+            assert_eq!(pulled.code, ResponseCode::SUCCESS, "queue {queue_id} from {next}, which has {end}");
             for (message, text) in pulled.messages.iter().zip(pulled.texts()) {
-                assert_eq!(message.queue_offset, next, "queue {queue_id}");
-                found.insert((queue_id, next), text);
-                next += 1;
+                let begun = Instant::now();
+                // What is passed over was deleted a moment ago, which the queue says a moment later.
+                while message.queue_offset > next && min_offset(peer, queue_id).await < message.queue_offset {
+                    assert!(begun.elapsed() < PATIENCE, "queue {queue_id}: {next} is passed over");
+                }
+                found.insert((queue_id, message.queue_offset), text);
+                next = message.queue_offset + 1;
             }
         }
     }

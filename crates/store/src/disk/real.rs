@@ -191,10 +191,16 @@ impl Disk for RealDisk {
 
 /// Sets the space of a new file aside; where the file system cannot, the file only gets its length. In tmpfs it would take
 /// memory for what may never be written.
+///
+/// The file has no length before it has all of its space: who is killed meanwhile leaves an empty one.
 fn reserve(file: &File, len: u64) -> io::Result<()> {
     let in_memory = rustix::fs::fstatfs(file).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);
     if len > 0 && !in_memory {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+        // An attempt that fails would take all the room there is for a moment, which others need for a few bytes.
+        if rustix::fs::fstatvfs(file).is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < len) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, len) {
             Ok(()) => {}
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {}
             Err(error) => return Err(error.into()),
@@ -399,6 +405,19 @@ mod tests {
         file.sync().unwrap();
         let blocks = fs::metadata(&path).unwrap().blocks();
         assert!(blocks * STAT_BLOCK_BYTES < 1 << 20, "{blocks} blocks");
+    }
+
+    #[test]
+    fn a_file_that_the_disk_has_no_room_for_is_refused_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let free_bytes = RealDisk.usage(folder.path()).unwrap().free_bytes;
+        let in_memory = rustix::fs::statfs(folder.path()).unwrap().f_type == TMPFS_MAGIC;
+        if !in_memory && free_bytes < 1 << 42 {
+            let refused = RealDisk.create(&path, 1 << 43, Space::Reserved);
+            assert_eq!(refused.err().map(|error| error.kind()), Some(io::ErrorKind::StorageFull));
+            assert!(!path.exists());
+        }
     }
 
     #[test]
