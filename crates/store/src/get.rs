@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::commit_log::{ReadError, is_record_of};
+use crate::commit_log::{ReadError, check_record, is_record_of};
 use crate::consume_queue::unit::{BATCH_UNIT_BYTES, UNIT_BYTES, Unit};
 use crate::consume_queue::{Queue, QueueType};
 use crate::open::Store;
@@ -359,7 +359,9 @@ impl<'a> Read<'a> {
         if self.is_full(unit, messages.1) {
             return false;
         }
-        if !filter(unit.tags_code) {
+        // A tags code that cannot be looked up is left to the client's filter.
+        let tags_code = self.queue.resolve_tags_code(&self.store.shared.files, unit.tags_code);
+        if tags_code.is_some_and(|tags_code| !filter(tags_code)) {
             return true;
         }
         match self.find(unit, messages.0) {
@@ -414,7 +416,12 @@ impl<'a> Read<'a> {
         };
         self.load(&position)?;
         let record = &self.window.bytes[position.clone()];
-        if is_record_of(record, self.queue.queue_id, queue_offset, unit.log_offset) {
+        // A light queue has messages of other topics, which have other offsets there.
+        let is_right = match self.queue.is_light {
+            true => check_record(record, unit.log_offset).is_ok(),
+            false => is_record_of(record, self.queue.queue_id, queue_offset, unit.log_offset),
+        };
+        if is_right {
             return Ok(position);
         }
         Err(damaged("not the message that the queue names"))

@@ -4,6 +4,7 @@
 //! record gets its place. Only when the number of digits has changed meanwhile, the record grows or shrinks.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use raptormq_protocol::message::properties::{self, PROPERTY_SEPARATOR, name};
@@ -21,25 +22,77 @@ pub(crate) struct Late {
     len: usize,
     /// Bytes of the record behind the value.
     pub(crate) behind: usize,
+    /// The light queues that get the message as well; the value is their offsets. Without any it is the message's own.
+    pub(crate) light: Vec<Light>,
+}
+
+/// A place in the list of light queues.
+pub(crate) struct Light {
+    /// `None` for a name that is none of a light queue, or that comes again.
+    pub(crate) queue: Option<Arc<Queue>>,
+    /// `None` for a name that is none of a light queue.
+    pub(crate) offset: Option<i64>,
 }
 
 impl Late {
     /// Appends the property that says which offset the first message of the record has.
     /// Java: `store/queue/BatchConsumeQueue.java`, `assignQueueOffset`.
     pub(crate) fn base(queue: &Queue, text: &mut String) -> Late {
-        let value = queue.next_offset.load(Ordering::Relaxed).to_string();
-        properties::append(text, name::INNER_BASE, &value);
-        Late { len: value.len(), behind: PROPERTY_SEPARATOR.len_utf8() }
+        let mut late = Late { len: 0, behind: PROPERTY_SEPARATOR.len_utf8(), light: Vec::new() };
+        late.append(name::INNER_BASE, queue.next_offset.load(Ordering::Relaxed), text);
+        late
+    }
+
+    /// Appends the property that says which offsets the message has in its light queues. Java: `store/LmqDispatch.java`.
+    pub(crate) fn multi(light: Vec<Light>, text: &mut String) -> Late {
+        let mut late = Late { len: 0, behind: PROPERTY_SEPARATOR.len_utf8(), light };
+        late.append(name::INNER_MULTI_QUEUE_OFFSET, 0, text);
+        late
+    }
+
+    fn append(&mut self, name: &str, queue_offset: i64, text: &mut String) {
+        let mut value = String::new();
+        self.write(queue_offset, &mut value);
+        properties::append(text, name, &value);
+        self.len = value.len();
     }
 
     /// Bytes that the record may grow by.
     pub(crate) fn growth_max(&self) -> usize {
-        DIGITS_MAX
+        DIGITS_MAX * self.light.len().max(1)
     }
 
-    fn write(&self, queue_offset: i64, text: &mut String) {
+    /// Writes the value as it is now, and takes the offsets over.
+    fn write(&mut self, queue_offset: i64, text: &mut String) {
         // Writing to a string does not fail.
-        let _ = write!(text, "{queue_offset}");
+        if self.light.is_empty() {
+            let _ = write!(text, "{queue_offset}");
+        }
+        for number in 0..self.light.len() {
+            let light = &mut self.light[number];
+            if let Some(queue) = &light.queue {
+                light.offset = Some(queue.next_offset.load(Ordering::Relaxed));
+            }
+            let separator = if number > 0 { "," } else { "" };
+            let _ = match light.offset {
+                Some(offset) => write!(text, "{separator}{offset}"),
+                None => write!(text, "{separator}"),
+            };
+        }
+    }
+
+    /// Takes the offsets of the light queues, or gives them back.
+    pub(crate) fn take_offsets(&self, count: i64) {
+        for light in &self.light {
+            if let Some(queue) = &light.queue {
+                queue.next_offset.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The light queues with the offset that the message has there.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&Arc<Queue>, i64)> {
+        self.light.iter().filter_map(|light| light.queue.as_ref().zip(light.offset))
     }
 }
 

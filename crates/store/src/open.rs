@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) fuse: Arc<Fuse>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) log: CommitLog,
-    pub(crate) queues: QueueTable,
+    pub(crate) queues: Arc<QueueTable>,
     pub(crate) files: QueueFiles,
     pub(crate) index: Index,
     pub(crate) checkpoint: CheckpointFile,
@@ -85,6 +85,15 @@ pub(crate) struct Dispatch {
     pub(crate) store_timestamp_ms: i64,
     /// Where that record begins; -1 when there is none.
     pub(crate) last_record: i64,
+}
+
+impl Dispatch {
+    /// Notes that a queue got a unit of a record that was stored then.
+    pub(crate) fn note_dirty(&mut self, queue: &Arc<Queue>, store_timestamp_ms: i64) {
+        if !queue.is_dirty.swap(true, Ordering::AcqRel) {
+            self.dirty.push_back(DirtyQueue { queue: queue.clone(), since_ms: store_timestamp_ms });
+        }
+    }
 }
 
 /// A queue to be written.
@@ -177,7 +186,7 @@ impl Store {
 
     /// A staging for an I/O thread.
     pub fn staging(&self) -> Staging {
-        Staging::new(self.shared.options.clone())
+        Staging::new(self.shared.options.clone(), self.shared.queues.clone())
     }
 
     /// The queue of a topic, if it has ever had a message or was asked for by [`Store::queue_or_create`].
@@ -261,10 +270,11 @@ impl Shared {
         let leftovers = &mut found.leftovers;
         let log = CommitLog::load(disk.clone(), fuse.clone(), options.clone(), leftovers)?;
         let files = QueueFiles::new(disk.clone(), &options);
-        let queues = QueueTable::default();
+        let queues = QueueTable::with_ext(if options.ext_enabled { options.ext_file_bytes as i64 } else { 0 });
         options.batch_topics.iter().for_each(|topic| queues.set_type(topic, QueueType::Batch));
         let tails = TailsFile::new(disk.clone(), options.clone());
-        found.tails = if found.abort { None } else { tails.load(&log, &queues) };
+        // Of extended queues more must be known than that file says.
+        found.tails = if found.abort || options.ext_enabled { None } else { tails.load(&log, &queues) };
         let loading = Loading { disk: &*disk, files: &files, table: &queues, log_min: log.min_offset() };
         if found.tails.is_none() {
             queues.clear();
@@ -281,7 +291,7 @@ impl Shared {
             fuse,
             clock,
             log,
-            queues,
+            queues: Arc::new(queues),
             files,
             index,
             checkpoint,

@@ -20,6 +20,14 @@ pub struct StoreOptions {
     pub queue_file_bytes: u64,
     /// Bytes of a batch consume queue file (`mapperFileSizeBatchConsumeQueue`); rounded up to whole units.
     pub batch_queue_file_bytes: u64,
+    /// Whether units of simple queues are extended (`enableConsumeQueueExt`).
+    pub ext_enabled: bool,
+    /// Bytes of a file of extensions (`mappedFileSizeConsumeQueueExt`).
+    pub ext_file_bytes: u64,
+    /// Whether a message is put into light queues that it names as well (`enableLmq` and `enableMultiDispatch`).
+    pub light_enabled: bool,
+    /// Most light queues (`maxLmqConsumeQueueNum`).
+    pub light_queues_max: usize,
     /// Topics whose attribute `queue.type` is `BatchCQ`.
     pub batch_topics: BTreeSet<String>,
     /// Whether messages are found by key (`messageIndexEnable`).
@@ -110,6 +118,10 @@ impl StoreOptions {
             segment_bytes: 1 << 30,
             queue_file_bytes: 300_000 * UNIT_BYTES as u64,
             batch_queue_file_bytes: 300_000 * BATCH_UNIT_BYTES as u64,
+            ext_enabled: false,
+            light_enabled: false,
+            light_queues_max: 20_000,
+            ext_file_bytes: 48 << 20,
             batch_topics: BTreeSet::new(),
             index_enabled: true,
             index_slots: 5_000_000,
@@ -157,6 +169,7 @@ impl StoreOptions {
         at_least("mappedFileSizeCommitLog", self.segment_bytes, 4096)?;
         at_least("mappedFileSizeConsumeQueue", self.queue_file_bytes, UNIT_BYTES as u64)?;
         at_least("mapperFileSizeBatchConsumeQueue", self.batch_queue_file_bytes, BATCH_UNIT_BYTES as u64)?;
+        at_least("mappedFileSizeConsumeQueueExt", self.ext_file_bytes, 64)?;
         at_least("maxHashSlotNum", self.index_slots.into(), 1)?;
         at_least("maxIndexNum", self.index_entries.into(), 2)?;
         at_least("storePathCommitLog", self.commit_log_folders.len() as u64, 1)?;

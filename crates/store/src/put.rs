@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::consume_queue::unit::Unit;
 use crate::consume_queue::{NewUnit, QueueType};
-use crate::open::{DirtyQueue, Dispatch, Shared, Store};
+use crate::open::{Dispatch, Shared, Store};
 use crate::staging::{Entry, PutStatus, StagedRecord, Staging};
 
 impl Store {
@@ -73,8 +73,12 @@ impl Shared {
             count += records.len() as u64;
             entry.queue.puts.note(records.len(), entry.bytes.len());
             overdue |= push_units(entry, records);
-            if records.iter().any(|record| record.is_queued) && !entry.queue.is_dirty.swap(true, Ordering::AcqRel) {
-                dispatch.dirty.push_back(DirtyQueue { queue: entry.queue.clone(), since_ms: store_timestamp_ms });
+            if records.iter().any(|record| record.is_queued) {
+                dispatch.note_dirty(&entry.queue, store_timestamp_ms);
+            }
+            if staging.has_late {
+                let light = records.iter().filter_map(|record| record.late.as_ref()).flat_map(|late| late.places());
+                light.for_each(|(queue, _)| dispatch.note_dirty(queue, store_timestamp_ms));
             }
             for record in records.iter().filter(|record| !record.keys.is_empty()) {
                 let index = index.get_or_insert_with(|| self.index.writer());
@@ -125,6 +129,10 @@ fn push_units(entry: &Entry, records: &[StagedRecord]) -> bool {
         };
         let (queue_offset, count) = (record.queue_offset, record.count);
         overdue |= entry.queue.push(&NewUnit { unit, queue_offset, count, store_timestamp_ms });
+        for (queue, queue_offset) in record.late.iter().flat_map(|late| late.places()) {
+            // Light queues that grow long before the background comes are written by it all the same.
+            queue.push(&NewUnit { unit, queue_offset, count: 1, store_timestamp_ms });
+        }
     }
     overdue
 }

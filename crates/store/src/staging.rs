@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use raptormq_protocol::message::properties::{self, Properties, name};
 use raptormq_protocol::message::record::{self, EncodeError, RecordParts};
@@ -11,9 +12,10 @@ use raptormq_protocol::message::{batch, sys_flag};
 use smallvec::SmallVec;
 
 use crate::commit_log::BLANK_BYTES_MIN;
-use crate::consume_queue::{Queue, QueueType};
+use crate::consume_queue::table::QueueTable;
+use crate::consume_queue::{Queue, QueueType, light};
 use crate::hash;
-use crate::late::Late;
+use crate::late::{Late, Light};
 use crate::options::StoreOptions;
 
 /// What a record may have beyond its body.
@@ -69,6 +71,9 @@ pub enum PutError {
     /// The properties are longer than 32,767 bytes.
     #[error("properties of {0} bytes are too long")]
     PropertiesSizeExceeded(usize),
+    /// A light queue would have to be made, and there are `maxLmqConsumeQueueNum` of them.
+    #[error("there are too many light queues")]
+    LightQueuesExceeded,
     /// A batch whose lengths contradict each other, or that is empty.
     #[error("the batch is not made of whole messages")]
     MessageIllegal,
@@ -111,6 +116,7 @@ pub struct Slot(usize);
 /// The messages of a turn. One per I/O thread, reused from turn to turn.
 pub struct Staging {
     options: Arc<StoreOptions>,
+    queues: Arc<QueueTable>,
     /// All records, one after another.
     pub(crate) buffer: Vec<u8>,
     pub(crate) entries: Vec<Entry>,
@@ -177,9 +183,10 @@ pub struct Arrival<'a> {
 }
 
 impl Staging {
-    pub(crate) fn new(options: Arc<StoreOptions>) -> Staging {
+    pub(crate) fn new(options: Arc<StoreOptions>, queues: Arc<QueueTable>) -> Staging {
         Staging {
             options,
+            queues,
             buffer: Vec::new(),
             entries: Vec::new(),
             records: Vec::new(),
@@ -258,15 +265,19 @@ impl Staging {
 
     /// What was appended and can be read now, in the order of the log.
     pub fn arrivals(&self) -> impl Iterator<Item = Arrival<'_>> {
-        self.entries.iter().filter(|entry| entry.placed.status == PutStatus::PutOk).flat_map(|entry| {
+        self.entries.iter().filter(|entry| entry.placed.status == PutStatus::PutOk).flat_map(move |entry| {
             let queued = self.records[entry.records.clone()].iter().filter(|record| record.is_queued);
-            queued.map(|record| Arrival {
-                queue: &entry.queue,
-                queue_offset: record.queue_offset,
-                tags_code: record.tags.code(entry.placed.store_timestamp_ms),
-                log_offset: record.log_offset,
-                store_timestamp_ms: entry.placed.store_timestamp_ms,
-                record: &self.buffer[record.bytes.clone()],
+            queued.flat_map(move |record| {
+                let light = record.late.iter().flat_map(|late| late.places());
+                let places = std::iter::once((&entry.queue, record.queue_offset)).chain(light);
+                places.map(move |(queue, queue_offset)| Arrival {
+                    queue,
+                    queue_offset,
+                    tags_code: record.tags.code(entry.placed.store_timestamp_ms),
+                    log_offset: record.log_offset,
+                    store_timestamp_ms: entry.placed.store_timestamp_ms,
+                    record: &self.buffer[record.bytes.clone()],
+                })
             })
         })
     }
@@ -310,7 +321,7 @@ impl Staging {
         let start = self.buffer.len();
         let facts = Facts::read(message.properties);
         let count = inner_count(queue, message.sys_flag, &facts)?;
-        let mut extra = Extra::new(options, queue, message, count, &facts);
+        let mut extra = self.extra(queue, message, count, &facts)?;
         let late = extra.as_mut().and_then(|extra| extra.late.take());
         let pieces = extra.as_ref().map(|extra| extra.pieces(message.properties));
         let properties = pieces.as_deref().unwrap_or(message.properties);
@@ -339,6 +350,67 @@ impl Staging {
             log_offset: 0,
         });
         Ok(())
+    }
+
+    /// What a record gets besides; `None` for most messages.
+    fn extra(
+        &self,
+        queue: &Queue,
+        message: &NewMessage<'_>,
+        count: i16,
+        facts: &Facts<'_>,
+    ) -> Result<Option<Extra>, PutError> {
+        let options = &self.options;
+        let is_queued = sys_flag::is_queued(message.sys_flag);
+        let is_based = queue.queue_type == QueueType::Batch && is_queued;
+        let light = facts.multi_dispatch.filter(|_| options.light_enabled && is_queued && !is_based);
+        let light = light.filter(|_| light::may_have_light(&queue.topic));
+        if !is_based && !options.append_property_crc && light.is_none() {
+            return Ok(None);
+        }
+        let mut extra = Extra { text: String::new(), late: None, replaced: None };
+        if is_based {
+            // The original acknowledges a message to such a queue that is no batch, and never delivers it. With these
+            // properties it is a batch of one, for the original as well.
+            if facts.inner_count.is_none() {
+                properties::append(&mut extra.text, name::INNER_NUM, &count.to_string());
+            }
+            extra.late = Some(Box::new(Late::base(queue, &mut extra.text)));
+        } else if let Some(names) = light {
+            extra.late = Some(Box::new(Late::multi(self.light_queues(names)?, &mut extra.text)));
+        }
+        if options.append_property_crc {
+            if facts.has_crc {
+                let joined: Vec<_> = message.properties.iter().flat_map(|piece| Properties(piece).iter()).collect();
+                let kept = joined.into_iter().filter(|(found, _)| *found != name::CRC32);
+                extra.replaced = Some(properties::encode(kept));
+            }
+            extra.text.push_str(record::CRC_PROPERTY_UNSET);
+            if let Some(late) = &mut extra.late {
+                late.behind += record::CRC_PROPERTY_UNSET.len();
+            }
+        }
+        Ok(Some(extra))
+    }
+
+    /// The light queues of a list of names, made where there are none.
+    fn light_queues(&self, names: &str) -> Result<Vec<Light>, PutError> {
+        let mut light: Vec<Light> = Vec::new();
+        for name in names.split(',') {
+            if light.len() == light::NAMES_MAX {
+                return Err(PutError::MessageIllegal);
+            }
+            if !light::is_light(name) {
+                light.push(Light { queue: None, offset: None });
+                continue;
+            }
+            let queue = self.queues.light(name, self.options.light_queues_max).ok_or(PutError::LightQueuesExceeded)?;
+            let offset = Some(queue.next_offset.load(Ordering::Relaxed));
+            let is_known =
+                light.iter().any(|other| other.queue.as_ref().is_some_and(|other| Arc::ptr_eq(other, &queue)));
+            light.push(Light { queue: (!is_known).then_some(queue), offset });
+        }
+        Ok(light)
     }
 
     /// Makes the records since `mark` one entry.
@@ -412,41 +484,6 @@ struct Extra {
 }
 
 impl Extra {
-    /// `None` for most messages.
-    fn new(
-        options: &StoreOptions,
-        queue: &Queue,
-        message: &NewMessage<'_>,
-        count: i16,
-        facts: &Facts<'_>,
-    ) -> Option<Extra> {
-        let is_based = queue.queue_type == QueueType::Batch && sys_flag::is_queued(message.sys_flag);
-        if !is_based && !options.append_property_crc {
-            return None;
-        }
-        let mut extra = Extra { text: String::new(), late: None, replaced: None };
-        if is_based {
-            // The original acknowledges a message to such a queue that is no batch, and never delivers it. With these
-            // properties it is a batch of one, for the original as well.
-            if facts.inner_count.is_none() {
-                properties::append(&mut extra.text, name::INNER_NUM, &count.to_string());
-            }
-            extra.late = Some(Box::new(Late::base(queue, &mut extra.text)));
-        }
-        if options.append_property_crc {
-            if facts.has_crc {
-                let joined: Vec<_> = message.properties.iter().flat_map(|piece| Properties(piece).iter()).collect();
-                let kept = joined.into_iter().filter(|(found, _)| *found != name::CRC32);
-                extra.replaced = Some(properties::encode(kept));
-            }
-            extra.text.push_str(record::CRC_PROPERTY_UNSET);
-            if let Some(late) = &mut extra.late {
-                late.behind += record::CRC_PROPERTY_UNSET.len();
-            }
-        }
-        Some(extra)
-    }
-
     fn pieces<'a>(&'a self, given: &[&'a str]) -> SmallVec<[&'a str; 8]> {
         let mut pieces: SmallVec<[&str; 8]> = match &self.replaced {
             Some(replaced) => SmallVec::from_slice(&[replaced.as_str()]),
@@ -492,6 +529,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) inner_count: Option<&'a str>,
     /// Queue offset of its first message.
     pub(crate) inner_base: Option<&'a str>,
+    /// Light queues that get the message as well.
+    pub(crate) multi_dispatch: Option<&'a str>,
+    /// Its offsets there.
+    pub(crate) multi_offsets: Option<&'a str>,
     /// There is a CRC of the record among the properties.
     has_crc: bool,
 }
@@ -508,6 +549,8 @@ impl<'a> Facts<'a> {
                 name::DELAY => facts.delay = Some(value),
                 name::INNER_NUM => facts.inner_count = Some(value),
                 name::INNER_BASE => facts.inner_base = Some(value),
+                name::INNER_MULTI_DISPATCH => facts.multi_dispatch = Some(value),
+                name::INNER_MULTI_QUEUE_OFFSET => facts.multi_offsets = Some(value),
                 name::CRC32 => facts.has_crc = true,
                 _ => {}
             }

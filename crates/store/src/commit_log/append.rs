@@ -49,6 +49,10 @@ impl CommitLog {
                 }
             }
             let pending = pending_bytes(staging, &run);
+            if staging.has_late {
+                // A run that could not be written has given its offsets back.
+                staging.settle(position);
+            }
             assign(&tail, staging, position, pending);
             if self.options.append_property_crc {
                 seal(staging, position);
@@ -202,6 +206,9 @@ fn assign(tail: &Tail, staging: &mut Staging, position: usize, pending: i64) {
     for (number, record) in staging.records[entry.records.clone()].iter_mut().enumerate() {
         let queue_offset = if record.is_queued { next } else { 0 };
         next += record.taken();
+        if let Some(late) = &record.late {
+            late.take_offsets(1);
+        }
         if number == 0 {
             entry.placed.queue_offset = queue_offset;
             entry.placed.log_offset = log_offset;
@@ -226,6 +233,8 @@ fn seal(staging: &mut Staging, position: usize) {
 
 fn give_back_queue_offsets(staging: &mut Staging, position: usize) {
     let entry = &staging.entries[position];
+    let late = staging.records[entry.records.clone()].iter().filter_map(|record| record.late.as_ref());
+    late.for_each(|late| late.take_offsets(-1));
     let taken = staging.records[entry.records.clone()].iter().map(StagedRecord::taken).sum();
     entry.queue.next_offset.fetch_sub(taken, Ordering::Relaxed);
 }

@@ -25,7 +25,7 @@ mod read;
 pub(crate) mod recover;
 
 pub use read::ReadError;
-pub(crate) use read::is_record_of;
+pub(crate) use read::{check_record, is_record_of};
 
 /// Bytes of the blank record's two fields: so many are left in a file behind its last record, at least.
 pub(crate) const BLANK_BYTES_MIN: i64 = 8;

@@ -17,6 +17,7 @@ impl Queue {
             return Ok(0);
         }
         self.correct_min_offset(files, log_min)?;
+        self.ext_follow_log(files)?;
         let last_written = self.tail.lock().written - 1;
         let units = files.units_per_file(self.queue_type);
         let end = self.first().min(last_written) / units;

@@ -31,6 +31,8 @@ pub(crate) struct QueueFiles {
     disk: Arc<dyn Disk>,
     simple: Place,
     batch: Place,
+    /// Extensions of simple queues. Their files have the queue's serial number with [`EXT`].
+    ext: Place,
     /// Whether a file of a batch queue was written.
     has_batch_files: AtomicBool,
     open: Mutex<OpenFiles>,
@@ -49,6 +51,9 @@ fn open_files_max() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     (limit / 8).clamp(OPEN_FILES_MIN, OPEN_FILES_MAX) as usize
 }
+
+/// Tells the files of a queue's extension from those of its units.
+const EXT: u64 = 1 << 63;
 
 /// A queue's serial number and the start of the file in bytes.
 type FileKey = (u64, i64);
@@ -79,6 +84,7 @@ impl QueueFiles {
             disk,
             simple: place(QueueType::Simple, options.queue_file_bytes),
             batch: place(QueueType::Batch, options.batch_queue_file_bytes),
+            ext: Place { folder: options.root.join("consumequeue_ext"), file_bytes: options.ext_file_bytes as i64 },
             has_batch_files: AtomicBool::new(false),
             open: Mutex::new(OpenFiles { max: open_files_max(), files: HashMap::new(), tick: 0 }),
             unsynced: Mutex::default(),
@@ -202,10 +208,64 @@ impl QueueFiles {
         }
     }
 
+    /// Bytes of a file of extensions.
+    pub(crate) fn ext_file_bytes(&self) -> i64 {
+        self.ext.file_bytes
+    }
+
+    fn ext_path(&self, queue: &Queue, file_start: i64) -> PathBuf {
+        let folder = self.ext.folder.join(&*queue.topic).join(queue.queue_id.to_string());
+        folder.join(format!("{file_start:020}"))
+    }
+
+    /// Fills `into` from a queue's extension; all of it lies in one file.
+    pub(crate) fn read_ext(&self, queue: &Queue, at: i64, into: &mut [u8]) -> io::Result<()> {
+        let within = at.rem_euclid(self.ext.file_bytes);
+        let file_start = at - within;
+        let file = self.open_at((queue.serial | EXT, file_start), || self.ext_path(queue, file_start))?;
+        file.read_at(within as u64, into)
+    }
+
+    /// Writes a run of bytes of a queue's extension.
+    pub(crate) fn write_ext(&self, queue: &Queue, mut at: i64, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let within = at % self.ext.file_bytes;
+            let file_start = at - within;
+            let (run, rest) = bytes.split_at(bytes.len().min((self.ext.file_bytes - within) as usize));
+            let key = (queue.serial | EXT, file_start);
+            let file = match self.open_at(key, || self.ext_path(queue, file_start)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let path = self.ext_path(queue, file_start);
+                    let file = self.disk.create(&path, self.ext.file_bytes as u64, Space::Sparse)?;
+                    self.keep_new(key, &file);
+                    file
+                }
+                result => result?,
+            };
+            file.write_at(within as u64, run)?;
+            self.note_written_at(key, file, run.len());
+            at += run.len() as i64;
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// Removes the file of that number of a queue's extension.
+    pub(crate) fn delete_ext(&self, queue: &Queue, number: i64) -> io::Result<()> {
+        let file_start = number * self.ext.file_bytes;
+        let key = (queue.serial | EXT, file_start);
+        self.open.lock().files.remove(&key);
+        self.unsynced.lock().files.remove(&key);
+        match self.disk.remove(&self.ext_path(queue, file_start)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes everything of a queue. Its handles are let go.
     pub(crate) fn remove(&self, queue: &Queue) -> io::Result<()> {
-        self.open.lock().files.retain(|(serial, _), _| *serial != queue.serial);
-        self.unsynced.lock().files.retain(|(serial, _), _| *serial != queue.serial);
+        self.open.lock().files.retain(|(serial, _), _| *serial & !EXT != queue.serial);
+        self.unsynced.lock().files.retain(|(serial, _), _| *serial & !EXT != queue.serial);
         self.disk.remove_folder(&self.queue_folder(queue))
     }
 
@@ -215,6 +275,7 @@ impl QueueFiles {
             return Ok(());
         }
         self.disk.remove_folder(&self.simple.folder.join(topic))?;
+        self.disk.remove_folder(&self.ext.folder.join(topic))?;
         self.disk.remove_folder(&self.batch.folder.join(topic))
     }
 
@@ -256,12 +317,16 @@ impl QueueFiles {
         if queue.queue_type == QueueType::Batch {
             self.has_batch_files.store(true, Ordering::Release);
         }
+        self.note_written_at((queue.serial, file_start), file, bytes);
+    }
+
+    fn note_written_at(&self, key: FileKey, file: Arc<dyn LogFile>, bytes: usize) {
         let mut unsynced = self.unsynced.lock();
         unsynced.bytes += bytes as u64;
         if unsynced.everything {
             return;
         }
-        unsynced.files.insert((queue.serial, file_start), file);
+        unsynced.files.insert(key, file);
         if unsynced.files.len() > SYNC_SINGLY_MAX {
             unsynced.everything = true;
             unsynced.files.clear();
@@ -269,13 +334,25 @@ impl QueueFiles {
     }
 
     fn open(&self, queue: &Queue, file_start: i64) -> io::Result<Arc<dyn LogFile>> {
-        let key = (queue.serial, file_start);
+        self.open_at((queue.serial, file_start), || self.path(queue, file_start))
+    }
+
+    fn open_at(&self, key: FileKey, path: impl FnOnce() -> PathBuf) -> io::Result<Arc<dyn LogFile>> {
         if let Some(file) = self.open.lock().get(key) {
             return Ok(file);
         }
-        let file = self.disk.open(&self.path(queue, file_start))?;
+        let file = self.disk.open(&path())?;
         self.open.lock().keep(key, file.clone());
         Ok(file)
+    }
+
+    fn keep_new(&self, key: FileKey, file: &Arc<dyn LogFile>) {
+        // A new file is durable only together with its folders.
+        let mut unsynced = self.unsynced.lock();
+        unsynced.everything = true;
+        unsynced.files.clear();
+        drop(unsynced);
+        self.open.lock().keep(key, file.clone());
     }
 
     /// The file of a unit that is to be written. A new file whose first unit is not this one is filled with blanks up to
@@ -294,12 +371,7 @@ impl QueueFiles {
         if at > 0 {
             file.write_at(0, &Unit::BLANK.encode().repeat(at as usize / queue.queue_type.unit_bytes()))?;
         }
-        // A new file is durable only together with its folders.
-        let mut unsynced = self.unsynced.lock();
-        unsynced.everything = true;
-        unsynced.files.clear();
-        drop(unsynced);
-        self.open.lock().keep((queue.serial, file_start), file.clone());
+        self.keep_new((queue.serial, file_start), &file);
         Ok(file)
     }
 }

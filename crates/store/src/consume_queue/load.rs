@@ -162,6 +162,7 @@ impl Queue {
             }
         }
         self.first_file.store(begin, Ordering::Release);
+        self.settle_ext(files, walked.end).map_err(Unfit::io(&folder))?;
         let first = self.unit(files, begin).map_err(Unfit::io(&folder))?;
         match first {
             Some(first) if !first.is_blank() && first.log_offset >= loading.log_min => {
@@ -280,6 +281,7 @@ impl Queue {
             }
             QueueType::Batch => self.set_batch_range(files, self.first().min(from), from)?,
         }
+        self.settle_ext(files, from)?;
         // Another message may come there.
         self.first_log_offset.store(-1, Ordering::Release);
         Ok(())

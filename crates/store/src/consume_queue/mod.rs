@@ -15,7 +15,9 @@ use parking_lot::Mutex;
 
 mod batch;
 mod clean;
+mod ext;
 pub(crate) mod files;
+pub(crate) mod light;
 pub(crate) mod load;
 pub(crate) mod table;
 pub(crate) mod tails;
@@ -79,6 +81,14 @@ pub struct Queue {
     pub(crate) serial: u64,
     /// Java's hash of the topic and `#`, from which the hashes of this topic's keys go on.
     pub(crate) key_hash: i32,
+    /// Whether units are extended: see [`ext`].
+    has_ext: bool,
+    /// Bytes of a file of the extension.
+    ext_file_bytes: i64,
+    /// Number of the first file of the extension that may be there.
+    ext_first_file: AtomicI64,
+    /// Whether it has messages of other topics: see [`light`].
+    pub(crate) is_light: bool,
     /// Whether tags codes are times of delivery.
     pub(crate) is_schedule: bool,
     /// Offset of the next message; changes only under the log's lock.
@@ -131,6 +141,7 @@ struct Tail {
     written: i64,
     /// The unit before that, if it is known without reading it.
     last: Option<Unit>,
+    ext: ext::ExtTail,
     /// Encoded units; bounded by what is appended between two steps of the background, which the append itself takes
     /// over at [`UNWRITTEN_MAX`].
     units: Vec<u8>,
@@ -194,7 +205,13 @@ impl Queue {
             self.first_log_offset.store(new.unit.log_offset, Ordering::Release);
         }
         match self.queue_type {
-            QueueType::Simple => tail.units.extend_from_slice(&new.unit.encode()),
+            QueueType::Simple => {
+                let mut unit = new.unit;
+                if self.has_ext && !unit.is_blank() {
+                    unit.tags_code = tail.ext.push(unit.tags_code, new.store_timestamp_ms, self.ext_file_bytes);
+                }
+                tail.units.extend_from_slice(&unit.encode());
+            }
             QueueType::Batch => tail.units.extend_from_slice(&BatchUnit::from(new).encode()),
         }
         let unwritten = tail.units.len() / self.queue_type.unit_bytes();
@@ -216,6 +233,9 @@ impl Queue {
         let mut tail = self.tail.lock();
         if tail.units.is_empty() || self.is_deleted() {
             return Ok(0);
+        }
+        if self.has_ext {
+            tail.ext.write_behind(self, files)?;
         }
         files.write(self, tail.written, &tail.units)?;
         let count = tail.units.len() / self.queue_type.unit_bytes();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use parking_lot::{Mutex, RwLock};
 
 use super::unit::Unit;
-use super::{Puts, Queue, QueueType, Tail};
+use super::{Puts, Queue, QueueType, Tail, light};
 use crate::hash;
 
 /// Topic whose messages wait for their delay level.
@@ -34,6 +34,10 @@ pub(crate) struct OtherType(pub(crate) QueueType);
 pub(crate) struct QueueTable {
     topics: papaya::HashMap<Arc<str>, Arc<Topic>>,
     next_serial: AtomicU64,
+    /// Number of light queues.
+    light_count: AtomicUsize,
+    /// Bytes of the files of extensions; 0 without.
+    ext_file_bytes: i64,
     /// Topics whose queues are batch queues; looked at when a topic gets its first queue.
     batch_topics: Mutex<BTreeSet<String>>,
     /// Held while a topic is added or removed.
@@ -47,6 +51,30 @@ struct Topic {
 }
 
 impl QueueTable {
+    /// A table whose simple queues have extensions in files of so many bytes; of 0 they have none.
+    pub(crate) fn with_ext(ext_file_bytes: i64) -> QueueTable {
+        QueueTable { ext_file_bytes, ..QueueTable::default() }
+    }
+
+    /// The queue 0 of a light topic; `None` when it would be one more than `max`, or has no possible name.
+    pub(crate) fn light(&self, name: &str, max: usize) -> Option<Arc<Queue>> {
+        let known = self.get(name, 0);
+        if known.is_none() && self.light_count.load(Ordering::Relaxed) >= max {
+            return None;
+        }
+        known.or_else(|| self.get_or_create(name, 0).ok())
+    }
+
+    fn new_queue(&self, topic: &Arc<str>, queue_type: QueueType, queue_id: i32) -> Queue {
+        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+        let is_extended = queue_type == QueueType::Simple && !light::is_light(topic);
+        if light::is_light(topic) {
+            self.light_count.fetch_add(1, Ordering::Relaxed);
+        }
+        let ext_file_bytes = if is_extended { self.ext_file_bytes } else { 0 };
+        Queue { ext_file_bytes, has_ext: ext_file_bytes > 0, ..new_queue(topic, queue_type, queue_id, serial) }
+    }
+
     /// Says how the queues of a topic are kept that has none yet.
     pub(crate) fn set_type(&self, topic: &str, queue_type: QueueType) {
         let mut batch_topics = self.batch_topics.lock();
@@ -89,10 +117,8 @@ impl QueueTable {
             Arc::new(Topic { name: topic.into(), queue_type: self.type_of(topic), queues: RwLock::default() })
         });
         let mut queues = topic.queues.write();
-        let queue = queues.entry(queue_id).or_insert_with(|| {
-            let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-            Arc::new(new_queue(&topic.name, topic.queue_type, queue_id, serial))
-        });
+        let queue =
+            queues.entry(queue_id).or_insert_with(|| Arc::new(self.new_queue(&topic.name, topic.queue_type, queue_id)));
         Ok(queue.clone())
     }
 
@@ -108,8 +134,7 @@ impl QueueTable {
             if !is_folder_name(&name) || queue_id < 0 || min < 0 || max < min {
                 return Err(QueueNameError { topic: name.to_string(), queue_id });
             }
-            let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-            let queue = new_queue(&name, QueueType::Simple, queue_id, serial);
+            let queue = self.new_queue(&name, QueueType::Simple, queue_id);
             queue.set_tail(min, max, Some(last).filter(|last| !last.is_blank()));
             of_topic.insert(queue_id, Arc::new(queue));
         }
@@ -123,6 +148,7 @@ impl QueueTable {
     pub(crate) fn clear(&self) {
         let _changing = self.changing.lock();
         self.topics.pin().clear();
+        self.light_count.store(0, Ordering::Relaxed);
     }
 
     /// Takes a topic out and returns its queues, marked deleted.
@@ -131,6 +157,8 @@ impl QueueTable {
         let Some(topic) = self.topics.pin().remove(topic).cloned() else { return Vec::new() };
         let queues: Vec<_> = topic.queues.write().values().cloned().collect();
         queues.iter().for_each(|queue| queue.mark_deleted());
+        let light = queues.iter().filter(|queue| queue.is_light).count();
+        self.light_count.fetch_sub(light, Ordering::Relaxed);
         queues
     }
 
@@ -185,6 +213,10 @@ fn new_queue(topic: &Arc<str>, queue_type: QueueType, queue_id: i32, serial: u64
         batch_first: AtomicI64::new(0),
         first_log_offset: AtomicI64::new(-1),
         first_file: AtomicI64::new(0),
+        is_light: light::is_light(topic),
+        has_ext: false,
+        ext_file_bytes: 0,
+        ext_first_file: AtomicI64::new(0),
         tail: Mutex::new(Tail::default()),
     }
 }

@@ -15,7 +15,7 @@ use raptormq_protocol::message::sys_flag;
 use crate::commit_log::recover::{Step, Walked};
 use crate::consume_queue::load::Replayed as Given;
 use crate::consume_queue::unit::Unit;
-use crate::consume_queue::{NewUnit, Queue, QueueType};
+use crate::consume_queue::{NewUnit, Queue, QueueType, light};
 use crate::disk::{Space, is_full};
 use crate::hash;
 use crate::index::{Keys, Records};
@@ -342,7 +342,30 @@ impl Shared {
             let new = NewUnit { unit, queue_offset, count, store_timestamp_ms: record.store_timestamp_ms };
             let (step, added) = self.replay_unit(&queue, &new, may_start_earlier)?;
             progress.rebuilt.set(progress.rebuilt.get() + u64::from(added));
-            return Ok(step);
+            if let Step::Stop = step {
+                return Ok(step);
+            }
+            return self.replay_light(record, &facts, unit, may_start_earlier);
+        }
+        Ok(Step::Next)
+    }
+
+    /// Gives a unit to the light queues that its message names.
+    fn replay_light(
+        &self,
+        record: &RecordView<'_>,
+        facts: &Facts<'_>,
+        unit: Unit,
+        may_start_earlier: bool,
+    ) -> io::Result<Step> {
+        let named = facts.multi_dispatch.zip(facts.multi_offsets);
+        let named = named.filter(|_| self.options.light_enabled && light::may_have_light(record.topic));
+        for (name, queue_offset) in named.into_iter().flat_map(|(names, offsets)| light::places(names, offsets)) {
+            let Ok(queue) = self.queues.get_or_create(name, 0) else { continue };
+            let new = NewUnit { unit, queue_offset, count: 1, store_timestamp_ms: record.store_timestamp_ms };
+            if let (Step::Stop, _) = self.replay_unit(&queue, &new, may_start_earlier)? {
+                return Ok(Step::Stop);
+            }
         }
         Ok(Step::Next)
     }
@@ -406,7 +429,8 @@ impl Shared {
     fn cut_unreal_units(&self) -> io::Result<()> {
         for queue in self.queues.all() {
             let is_message = |record: &RecordView<'_>, queue_offset, unit: &Unit| {
-                (record.topic, record.queue_id, record.queue_offset) == (&*queue.topic, queue.queue_id, queue_offset)
+                let place = (record.topic, record.queue_id, record.queue_offset);
+                (queue.is_light || place == (&*queue.topic, queue.queue_id, queue_offset))
                     && record.size as i64 == i64::from(unit.size)
             };
             let is_real = |queue_offset, unit: &Unit| {

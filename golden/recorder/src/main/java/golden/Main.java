@@ -10,6 +10,7 @@ public final class Main {
         Bodies.record().write(folder.resolve("bodies.json"));
         Texts.record().write(folder.resolve("texts.json"));
         Messages.record().write(folder.resolve("messages.json"));
+        Stores.record().write(folder.resolve("stores.json"));
         // Some of Java's threads are no daemons.
         System.exit(0);
     }
