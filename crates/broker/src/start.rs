@@ -250,13 +250,16 @@ pub(crate) fn store_options(config: &StoreConfig) -> Result<StoreOptions, Option
     let limits = |bytes: u32, count: u32| TransferLimits { bytes: bytes as usize, count: count as usize };
     let defaults = StoreOptions::new(&config.store_path_root_dir);
     // The original separates several folders by commas.
-    let folders: Vec<_> =
-        config.store_path_commit_log.split(',').map(str::trim).filter(|folder| !folder.is_empty()).collect();
+    let folders = |text: &str| -> Vec<std::path::PathBuf> {
+        text.split(',').map(str::trim).filter(|folder| !folder.is_empty()).map(Into::into).collect()
+    };
+    let commit_log_folders = folders(&config.store_path_commit_log);
     Ok(StoreOptions {
-        commit_log_folders: match folders.is_empty() {
+        commit_log_folders: match commit_log_folders.is_empty() {
             true => defaults.commit_log_folders.clone(),
-            false => folders.into_iter().map(Into::into).collect(),
+            false => commit_log_folders,
         },
+        read_only_log_folders: folders(&config.read_only_commit_log_store_paths),
         segment_bytes: config.mapped_file_size_commit_log,
         queue_file_bytes: config.mapped_file_size_consume_queue,
         batch_queue_file_bytes: config.mapper_file_size_batch_consume_queue,
@@ -270,6 +273,10 @@ pub(crate) fn store_options(config: &StoreConfig) -> Result<StoreOptions, Option
         flush_queues_interval_ms: ms(config.flush_interval_consume_queue),
         flush_queues_pages_min: config.flush_consume_queue_least_pages.into(),
         flush_queues_thorough_interval_ms: ms(config.flush_consume_queue_thorough_interval),
+        ext_enabled: config.enable_consume_queue_ext,
+        ext_file_bytes: config.mapped_file_size_consume_queue_ext,
+        light_enabled: config.enable_lmq && config.enable_multi_dispatch,
+        light_queues_max: config.max_lmq_consume_queue_num as usize,
         append_property_crc: config.enabled_append_prop_crc,
         verify_property_crc: config.force_verify_prop_crc,
         check_crc_on_recover: config.check_crc_on_recover,

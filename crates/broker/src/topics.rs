@@ -18,6 +18,8 @@ use crate::names::{self, SystemTopics};
 
 /// The attribute of a topic that says how its queues are kept.
 const QUEUE_TYPE: &str = "queue.type";
+/// Topics of light queues begin so.
+const LIGHT_PREFIX: &str = "%LMQ%";
 /// Queues of the topic for benchmarks.
 const BENCHMARK_QUEUES: i32 = 1024;
 /// Queues of the topic that is named after the cluster.
@@ -76,6 +78,17 @@ pub(crate) fn is_batch(config: &TopicConfig) -> bool {
     config.attributes.get(QUEUE_TYPE).is_some_and(|queue_type| queue_type == "BatchCQ")
 }
 
+/// The topic of a light queue. Java: `topic/LmqTopicConfigManager.java`.
+fn light_topic(name: &str) -> Topic {
+    Topic::new(TopicConfig {
+        topic_name: name.to_owned(),
+        read_queue_nums: 1,
+        write_queue_nums: 1,
+        perm: PERM_READ | PERM_WRITE,
+        ..TopicConfig::default()
+    })
+}
+
 /// What a send says about the topic that it needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
@@ -95,6 +108,8 @@ pub(crate) struct Topics {
     /// Those that the broker keeps for itself.
     pub(crate) system: SystemTopics,
     auto_create: bool,
+    /// Light queues are topics without being in the table.
+    has_light: bool,
 }
 
 impl Topics {
@@ -105,6 +120,7 @@ impl Topics {
             version: Mutex::new(kept.data_version),
             system: SystemTopics::default(),
             auto_create: settings.broker.auto_create_topic_enable,
+            has_light: settings.store.enable_lmq && settings.store.enable_multi_dispatch,
         };
         let mut configs: BTreeMap<String, TopicConfig> = BTreeMap::new();
         for config in own_topics(settings) {
@@ -129,7 +145,8 @@ impl Topics {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
-        self.table.pin().get(name).cloned()
+        let known = self.table.pin().get(name).cloned();
+        known.or_else(|| (self.has_light && name.starts_with(LIGHT_PREFIX)).then(|| Arc::new(light_topic(name))))
     }
 
     pub(crate) fn version(&self) -> DataVersion {

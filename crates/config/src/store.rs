@@ -39,8 +39,8 @@ config! {
         pub store_path_epoch_file: String = "storePathEpochFile" => "", important, fixed, no_effect;
         /// File of the broker's identity in controller mode.
         pub store_path_broker_identity: String = "storePathBrokerIdentity" => "", important, fixed, no_effect;
-        /// Folders whose commit log files are only read.
-        pub read_only_commit_log_store_paths: String = "readOnlyCommitLogStorePaths" => "", fixed, no_effect;
+        /// Folders whose commit log files are read, and deleted in time, but where no new ones are made; separated by commas.
+        pub read_only_commit_log_store_paths: String = "readOnlyCommitLogStorePaths" => "", fixed;
         /// Bytes of a commit log file.
         pub mapped_file_size_commit_log: u64 = "mappedFileSizeCommitLog" [4096..=2147483647] => 1_073_741_824;
         /// Bytes of a file of a compacted topic.
@@ -102,9 +102,9 @@ config! {
         /// Bytes of a consume queue file, rounded up to whole units of 20 bytes.
         pub mapped_file_size_consume_queue: u64 = "mappedFileSizeConsumeQueue" [20..=2147483647] => 6_000_000;
         /// Write extension files beside consume queues.
-        pub enable_consume_queue_ext: bool = "enableConsumeQueueExt" => false, no_effect;
+        pub enable_consume_queue_ext: bool = "enableConsumeQueueExt" => false;
         /// Bytes of an extension file.
-        pub mapped_file_size_consume_queue_ext: u64 = "mappedFileSizeConsumeQueueExt" => 50_331_648, no_effect;
+        pub mapped_file_size_consume_queue_ext: u64 = "mappedFileSizeConsumeQueueExt" [64..=2147483647] => 50_331_648;
         /// Bytes of a batch consume queue file, rounded up to whole units of 46 bytes.
         pub mapper_file_size_batch_consume_queue: u64 = "mapperFileSizeBatchConsumeQueue" [46..=2147483647] => 13_800_000;
         /// Bits of a filter bit map.
@@ -247,12 +247,12 @@ config! {
         pub enable_batch_push: bool = "enableBatchPush" => false, no_effect;
         /// Keep statistics of delayed messages.
         pub enable_schedule_message_stats: bool = "enableScheduleMessageStats" => true, no_effect;
-        /// Serve light message queues.
-        pub enable_lmq: bool = "enableLmq" => false, no_effect;
-        /// Put one message into several queues.
-        pub enable_multi_dispatch: bool = "enableMultiDispatch" => false, no_effect;
-        /// Light message queues.
-        pub max_lmq_consume_queue_num: u32 = "maxLmqConsumeQueueNum" => 20_000, no_effect;
+        /// Serve light message queues; together with enableMultiDispatch.
+        pub enable_lmq: bool = "enableLmq" => false;
+        /// Put one message into several queues; together with enableLmq.
+        pub enable_multi_dispatch: bool = "enableMultiDispatch" => false;
+        /// Most light message queues; messages that need another one are refused.
+        pub max_lmq_consume_queue_num: u32 = "maxLmqConsumeQueueNum" => 20_000;
         /// Deliver delayed messages without waiting for each.
         pub enable_schedule_async_deliver: bool = "enableScheduleAsyncDeliver" => false, no_effect;
         /// Delayed messages on their way at once.

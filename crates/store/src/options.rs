@@ -14,6 +14,9 @@ pub struct StoreOptions {
     pub root: PathBuf,
     /// Folders of the log; file number n goes to folder n modulo their count (`storePathCommitLog`).
     pub commit_log_folders: Vec<PathBuf>,
+    /// Folders whose log files are read, and deleted in time, but where no new ones are made
+    /// (`readOnlyCommitLogStorePaths`).
+    pub read_only_log_folders: Vec<PathBuf>,
     /// Bytes of a log file (`mappedFileSizeCommitLog`).
     pub segment_bytes: u64,
     /// Bytes of a consume queue file (`mappedFileSizeConsumeQueue`); rounded up to whole units.
@@ -114,6 +117,7 @@ impl StoreOptions {
         let root = root.into();
         StoreOptions {
             commit_log_folders: vec![root.join("commitlog")],
+            read_only_log_folders: Vec::new(),
             root,
             segment_bytes: 1 << 30,
             queue_file_bytes: 300_000 * UNIT_BYTES as u64,
@@ -154,10 +158,17 @@ impl StoreOptions {
         })
     }
 
-    /// The folder of the log file that starts at `start`.
+    /// Folders in which log files are made.
+    fn writable_log_folders(&self) -> impl Iterator<Item = &PathBuf> {
+        self.commit_log_folders.iter().filter(|folder| !self.read_only_log_folders.contains(folder))
+    }
+
+    /// The folder in which the log file that starts at `start` is made.
     pub(crate) fn segment_folder(&self, start: i64) -> &Path {
         let number = start as u64 / self.segment_bytes;
-        &self.commit_log_folders[(number % self.commit_log_folders.len() as u64) as usize]
+        // `checked` sees to it that there is one.
+        let count = self.writable_log_folders().count().max(1) as u64;
+        self.writable_log_folders().nth((number % count) as usize).map_or(&self.root, |folder| folder)
     }
 
     /// Checks sizes and rounds the queue files to whole units.
@@ -172,10 +183,12 @@ impl StoreOptions {
         at_least("mappedFileSizeConsumeQueueExt", self.ext_file_bytes, 64)?;
         at_least("maxHashSlotNum", self.index_slots.into(), 1)?;
         at_least("maxIndexNum", self.index_entries.into(), 2)?;
-        at_least("storePathCommitLog", self.commit_log_folders.len() as u64, 1)?;
+        at_least("storePathCommitLog", self.writable_log_folders().count() as u64, 1)?;
         self.queue_file_bytes = self.queue_file_bytes.next_multiple_of(UNIT_BYTES as u64);
         self.batch_queue_file_bytes = self.batch_queue_file_bytes.next_multiple_of(BATCH_UNIT_BYTES as u64);
+        self.commit_log_folders.extend_from_slice(&self.read_only_log_folders);
         self.commit_log_folders.sort();
+        self.commit_log_folders.dedup();
         Ok(self)
     }
 }
@@ -217,6 +230,23 @@ mod tests {
         for wrong in ["1", "s", "1x", "1s 2ä"] {
             assert!(matches!(parse_delay_levels(wrong), Err(OptionsError::DelayLevel(_))), "{wrong}");
         }
+    }
+
+    #[test]
+    fn log_files_are_made_in_folders_that_are_not_read_only() {
+        let folders = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let options = StoreOptions {
+            commit_log_folders: folders(&["/c", "/a", "/b"]),
+            read_only_log_folders: folders(&["/b", "/old"]),
+            ..StoreOptions::new("/s")
+        };
+        let options = options.checked().unwrap();
+        assert_eq!(options.commit_log_folders, folders(&["/a", "/b", "/c", "/old"]));
+        let at = |number: i64| options.segment_folder(number << 30).to_owned();
+        assert_eq!([at(0), at(1), at(2)].to_vec(), folders(&["/a", "/c", "/a"]));
+        let all = folders(&["/s/commitlog"]);
+        let options = StoreOptions { read_only_log_folders: all, ..StoreOptions::new("/s") };
+        assert!(matches!(options.checked(), Err(OptionsError::TooSmall { key: "storePathCommitLog", .. })));
     }
 
     #[test]

@@ -336,6 +336,10 @@ fn put_failure(broker: &Broker, error: PutError) -> Failure {
         | PutError::MessageSizeExceeded(_)
         | PutError::PropertiesSizeExceeded(_)
         | PutError::MessageIllegal => illegal(broker),
+        PutError::LightQueuesExceeded => Failure::system(
+            "[LMQ_CONSUME_QUEUE_NUM_EXCEEDED]broker config enableLmq and enableMultiDispatch, lmq consumeQueue num \
+             exceed maxLmqConsumeQueueNum config num, default limit 2w.",
+        ),
     }
 }
 

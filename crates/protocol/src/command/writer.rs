@@ -240,7 +240,7 @@ mod tests {
             out.extend_from_slice(b"body");
             let frame = frame::split(&out, frame::FRAME_BYTES_MAX).unwrap().unwrap();
             let mut scratch = Vec::new();
-            let command = Command::decode(&mut out, &frame, &mut scratch).unwrap();
+            let command = Command::decode(&out, &frame, &mut scratch).unwrap();
             assert_eq!((command.code, command.opaque, command.body), (310, -1, &b"body"[..]));
             assert_eq!((command.remark, command.fields.get("i")), (Some(&text[..]), Some(&text[..])));
         }

@@ -108,6 +108,9 @@ impl CommitLog {
 
     /// The file of a log offset, and the position in it: for messages.
     pub(crate) fn file_of(&self, log_offset: i64) -> (String, i64) {
+        if let Some(segment) = self.segment(log_offset) {
+            return (segment.path.display().to_string(), log_offset - segment.start);
+        }
         let start = log_offset - log_offset.rem_euclid(self.options.segment_bytes as i64);
         (self.options.segment_folder(start).join(format!("{start:020}")).display().to_string(), log_offset - start)
     }
