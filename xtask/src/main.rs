@@ -11,7 +11,7 @@ const USAGE: &str = "usage: cargo xtask CHORE
 
   docs           print the generated pages (docs/config.md) anew
   docs --check   fail when a generated page is not what would be printed
-  faults         let each call to the disk fail in turn: nothing acknowledged may be missing (minutes; strace for the second half)";
+  faults         let each call to the disk fail in turn: nothing acknowledged may be missing; takes minutes";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
