@@ -7,30 +7,35 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use raptormq_config::{BrokerSettings, FlushDiskType};
 use raptormq_protocol::body::{
-    ConsumerOffsetSerializeWrapper, SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
+    ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, SubscriptionGroupConfig, SubscriptionGroupWrapper,
+    TopicConfig, TopicConfigSerializeWrapper,
 };
 use raptormq_protocol::code::RequestCode;
+use raptormq_protocol::hash;
 use raptormq_protocol::header::NotifyConsumerIdsChangedRequestHeader;
-use raptormq_protocol::message::id::{Month, UniqueIdGenerator};
+use raptormq_protocol::message::id::{Month, OffsetMessageId, UniqueIdGenerator};
 use raptormq_protocol::message::properties::{self, name};
-use raptormq_protocol::{hash, message};
 use raptormq_remoting::Request;
 use raptormq_store::disk::Disk;
-use raptormq_store::{Clock, Store};
+use raptormq_store::{Clock, Queue, Store};
 
 use crate::StartError;
+use crate::alarm::Alarm;
 use crate::budget::Budget;
 use crate::clients::Clients;
+use crate::failure::Failure;
 use crate::groups::Groups;
 use crate::hold::Holds;
 use crate::locks::Locks;
 use crate::offsets::Offsets;
 use crate::outer::Outer;
-use crate::persist::{Keeper, Table};
+use crate::persist::{Intervals, Keeper, Table};
 use crate::readers::Readers;
+use crate::schedule::Schedule;
 use crate::start;
 use crate::stats::{Counters, History, Stats, Totals};
-use crate::topics::{Topics, is_batch};
+use crate::topics::{Topic, Topics, is_batch};
+use crate::transaction::Transactions;
 
 /// One broker. Handlers borrow it; nothing in it is wired later.
 pub struct Broker {
@@ -44,6 +49,10 @@ pub struct Broker {
     pub(crate) locks: Locks,
     pub(crate) holds: Holds,
     pub(crate) readers: Readers,
+    pub(crate) schedule: Schedule,
+    pub(crate) transactions: Transactions,
+    /// Wakes the thread that stores messages again: the delayed ones, and halves whose producer is asked.
+    pub(crate) alarm: Alarm,
     pub(crate) keeper: Keeper,
     pub(crate) outer: Outer,
     pub(crate) counters: Counters,
@@ -75,8 +84,11 @@ impl Broker {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Broker>, StartError> {
         let identity = Identity::new(&settings)?;
-        let interval = Duration::from_millis(settings.broker.flush_consumer_offset_interval);
-        let keeper = Keeper::new(Arc::clone(&disk), settings.store.store_path_root_dir.as_ref(), interval);
+        let intervals = Intervals {
+            offsets: Duration::from_millis(settings.broker.flush_consumer_offset_interval),
+            delay_offsets: Duration::from_millis(settings.store.flush_delay_offset_interval),
+        };
+        let keeper = Keeper::new(Arc::clone(&disk), settings.store.store_path_root_dir.as_ref(), intervals);
         let topics: TopicConfigSerializeWrapper = keeper.load(Table::Topics)?;
         let mut options = start::store_options(&settings.store)?;
         let batch_topics = topics.topic_config_table.iter().filter(|(_, config)| is_batch(config));
@@ -85,11 +97,15 @@ impl Broker {
         let now_ms = clock.now_ms();
         let groups: SubscriptionGroupWrapper = keeper.load(Table::Groups)?;
         let offsets: ConsumerOffsetSerializeWrapper = keeper.load(Table::Offsets)?;
+        let delays: DelayOffsetSerializeWrapper = keeper.load(Table::DelayOffsets)?;
+        let schedule = Schedule::new(&settings, &store, delays, now_ms)?;
         let budget = Budget::new(settings.broker.client_bytes_max);
+        let kept_offsets = Offsets::new(offsets, settings.broker.consumer_offset_update_version_step, now_ms);
+        let transactions = Transactions::new(&store, &kept_offsets)?;
         Ok(Arc::new_cyclic(|broker| Broker {
             topics: Topics::new(&settings, topics, now_ms),
             groups: Groups::new(&settings, groups, now_ms),
-            offsets: Offsets::new(offsets, settings.broker.consumer_offset_update_version_step, now_ms),
+            offsets: kept_offsets,
             clients: Clients::new(budget.clone()),
             locks: Locks::new(budget.clone()),
             holds: Holds::new(budget),
@@ -98,6 +114,9 @@ impl Broker {
             counters: Counters::default(),
             history: History::default(),
             stats: Stats::default(),
+            schedule,
+            transactions,
+            alarm: Alarm::default(),
             store,
             keeper,
             identity,
@@ -119,6 +138,54 @@ impl Broker {
     pub(crate) fn topics_changed(&self) {
         self.keeper.changed(Table::Topics);
         self.outer.topics_changed();
+    }
+
+    /// Whether a table that changes all the time did since the last call.
+    pub(crate) fn take_dirty(&self, table: Table) -> bool {
+        match table {
+            Table::Offsets => self.offsets.take_dirty(),
+            Table::DelayOffsets => self.schedule.take_dirty(),
+            Table::Topics | Table::Groups => false,
+        }
+    }
+
+    /// How far the delay levels are. Once the store is closed everything is on disk.
+    pub(crate) fn delay_offsets(&self) -> DelayOffsetSerializeWrapper {
+        self.schedule.snapshot(self.store.watermarks().flushed.value())
+    }
+
+    /// The group, made if this broker makes groups (or it is a system's).
+    pub(crate) fn group_or_create(&self, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+        let (group, is_new) = self.groups.get_or_create(name, self.now_ms())?;
+        if is_new {
+            tracing::info!(group = name, "a subscription group was made");
+            self.keeper.changed(Table::Groups);
+        }
+        Some(group)
+    }
+
+    /// A topic that the broker itself sends to, made if there is none: retries and dead letters of groups and the like.
+    /// Also says whether it is new.
+    pub(crate) fn group_topic(&self, name: &str, queues: i32, sys_flag: i32) -> Result<(Arc<Topic>, bool), Failure> {
+        if let Some(topic) = self.topics.get(name) {
+            return Ok((topic, false));
+        }
+        let topic = self.topics.create_for_group(name, queues, sys_flag, self.now_ms());
+        let topic = topic.ok_or_else(|| Failure::system(format!("topic[{name}] not exist")))?;
+        self.topics_changed();
+        Ok((topic, true))
+    }
+
+    /// The queue of a message that is stored again. The topic may be gone meanwhile: the original stores it all the same.
+    pub(crate) fn queue_again(&self, topic: &str, queue_id: i32) -> Option<Arc<Queue>> {
+        let known = self.topics.get(topic);
+        let queue = known.and_then(|topic| topic.queue(&self.store, queue_id).cloned());
+        queue.or_else(|| self.store.queue_or_create(topic, queue_id).ok())
+    }
+
+    /// The offset message id of a log offset.
+    pub(crate) fn message_id(&self, log_offset: i64) -> String {
+        OffsetMessageId { store_host: self.identity.store_host, log_offset }.to_string()
     }
 
     /// Name servers know which topics are ordered over all brokers.
@@ -193,7 +260,7 @@ impl Identity {
             Ok(None) => return Err(StartError::BrokerIp { ip: ip.clone(), reason: "it has no address".to_owned() }),
             Err(error) => return Err(StartError::BrokerIp { ip: ip.clone(), reason: error.to_string() }),
         };
-        let mut id = message::id::OffsetMessageId { store_host, log_offset: 0 }.to_string();
+        let mut id = OffsetMessageId { store_host, log_offset: 0 }.to_string();
         // The last sixteen digits are the log offset's.
         id.truncate(id.len() - 16);
         let mut broker_properties = String::new();

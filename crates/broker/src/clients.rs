@@ -91,8 +91,8 @@ impl Members {
         Ok(true)
     }
 
-    fn remove(&self, connection_id: u64) -> bool {
-        self.0.write().remove(&connection_id).is_some()
+    fn remove(&self, connection_id: u64) -> Option<Arc<Member>> {
+        self.0.write().remove(&connection_id)
     }
 
     fn all(&self) -> Vec<Arc<Member>> {
@@ -236,6 +236,8 @@ pub(crate) struct Clients {
     budget: Budget,
     consumers: papaya::HashMap<Arc<str>, Arc<ConsumerGroup>>,
     producers: papaya::HashMap<Arc<str>, Arc<Members>>,
+    /// Connections of producers by client id: replies go there.
+    producer_ids: papaya::HashMap<Box<str>, Connection>,
     /// By connection number. Also held while members come and go, so that no group is dropped as somebody joins it.
     joined: Mutex<HashMap<u64, Joined>>,
 }
@@ -247,6 +249,7 @@ impl Clients {
             budget,
             consumers: papaya::HashMap::default(),
             producers: papaya::HashMap::default(),
+            producer_ids: papaya::HashMap::default(),
             joined: Mutex::default(),
         }
     }
@@ -273,6 +276,11 @@ impl Clients {
         self.producers.pin().get(group).map(|members| members.all()).unwrap_or_default()
     }
 
+    /// The connection of a producer by its client id.
+    pub(crate) fn producer(&self, client_id: &str) -> Option<Connection> {
+        self.producer_ids.pin().get(client_id).filter(|connection| !connection.is_closed()).cloned()
+    }
+
     /// A heartbeat of a producer. It is no member of more groups than a connection may be in.
     pub(crate) fn produce(&self, group: &str, caller: &Caller<'_>) -> Result<(), Exhausted> {
         let mut joined = self.joined.lock();
@@ -283,7 +291,10 @@ impl Clients {
         let pin = self.producers.pin();
         let known = pin.get(group);
         let members = known.cloned().unwrap_or_default();
-        members.touch(caller, GROUP_BYTES + 2 * group.len(), &self.budget)?;
+        let own_bytes = GROUP_BYTES + 2 * group.len() + caller.client_id.len();
+        if members.touch(caller, own_bytes, &self.budget)? {
+            self.producer_ids.pin().insert(caller.client_id.into(), caller.connection.clone());
+        }
         if known.is_none() {
             pin.insert(group.into(), members);
         }
@@ -327,10 +338,12 @@ impl Clients {
     /// A client says that it is no producer of the group any more.
     pub(crate) fn leave_producers(&self, group: &str, connection_id: u64) {
         let mut joined = self.joined.lock();
+        let mut is_last = true;
         if let Some(joined) = joined.get_mut(&connection_id) {
             joined.producers.remove(group);
+            is_last = joined.producers.is_empty();
         }
-        self.drop_producer(group, connection_id);
+        self.drop_producer(group, connection_id, is_last);
     }
 
     /// A client says that it is no consumer of the group any more; `true` when it was one.
@@ -347,7 +360,7 @@ impl Clients {
         let mut joined = self.joined.lock();
         let Some(groups) = joined.remove(&connection_id) else { return Vec::new() };
         for group in groups.producers {
-            self.drop_producer(&group, connection_id);
+            self.drop_producer(&group, connection_id, true);
         }
         let left = groups.consumers.into_iter();
         left.filter(|group| self.drop_consumer(group, connection_id)).collect()
@@ -361,10 +374,12 @@ impl Clients {
             self.producers.pin().iter().map(|(group, members)| (group.clone(), members.silent(before_ms))).collect();
         for (group, silent) in producers {
             for id in silent {
+                let mut is_last = true;
                 if let Some(joined) = joined.get_mut(&id) {
                     joined.producers.remove(&group);
+                    is_last = joined.producers.is_empty();
                 }
-                self.drop_producer(&group, id);
+                self.drop_producer(&group, id, is_last);
             }
         }
         let consumers: Vec<(Arc<str>, Vec<u64>)> = self
@@ -387,14 +402,18 @@ impl Clients {
         changed
     }
 
-    /// Takes a producer out; the caller holds `joined`.
-    fn drop_producer(&self, group: &str, connection_id: u64) {
+    /// Takes a producer out, and its client id if it is in no other group; the caller holds `joined`.
+    fn drop_producer(&self, group: &str, connection_id: u64, is_last: bool) {
         let pin = self.producers.pin();
-        if let Some(members) = pin.get(group)
-            && members.remove(connection_id)
-            && members.is_empty()
-        {
+        let Some(members) = pin.get(group) else { return };
+        let Some(member) = members.remove(connection_id) else { return };
+        if members.is_empty() {
             pin.remove(group);
+        }
+        let ids = self.producer_ids.pin();
+        // The client may have come back by another connection.
+        if is_last && ids.get(&member.client_id).is_some_and(|connection| connection.id() == connection_id) {
+            ids.remove(&member.client_id);
         }
     }
 
@@ -402,7 +421,7 @@ impl Clients {
     fn drop_consumer(&self, group: &str, connection_id: u64) -> bool {
         let pin = self.consumers.pin();
         let Some(members) = pin.get(group) else { return false };
-        let removed = members.members.remove(connection_id);
+        let removed = members.members.remove(connection_id).is_some();
         if removed && members.members.is_empty() {
             pin.remove(group);
         }

@@ -74,6 +74,10 @@ requests! {
     SEND_MESSAGE(SendMessageRequestHeader) => send::send, Send;
     SEND_MESSAGE_V2(SendMessageRequestHeaderV2) => send::send_v2, Send;
     SEND_BATCH_MESSAGE(SendMessageRequestHeaderV2) => send::send_batch, Send;
+    CONSUMER_SEND_MSG_BACK(ConsumerSendMsgBackRequestHeader) => send_back::send_back, Send;
+    SEND_REPLY_MESSAGE(SendMessageRequestHeader) => reply::reply, Send;
+    SEND_REPLY_MESSAGE_V2(SendMessageRequestHeaderV2) => reply::reply_v2, Send;
+    END_TRANSACTION(EndTransactionRequestHeader) => end_transaction::end_transaction, Send;
     PULL_MESSAGE(PullMessageRequestHeader) => pull::pull, Pull;
     LITE_PULL_MESSAGE(PullMessageRequestHeader) => pull::lite_pull, Pull;
     VIEW_MESSAGE_BY_ID(ViewMessageRequestHeader) => query::view_message, Admin;
@@ -96,6 +100,7 @@ requests! {
     QUERY_CONSUME_TIME_SPAN(QueryConsumeTimeSpanRequestHeader) => progress::time_span, Admin;
     QUERY_CORRECTION_OFFSET(QueryCorrectionOffsetHeader) => progress::correction, Admin;
     CLONE_GROUP_OFFSET(CloneGroupOffsetRequestHeader) => progress::clone_offsets, Admin;
+    GET_ALL_DELAY_OFFSET => offset::all_delay_offsets, Admin;
     HEART_BEAT => client::heartbeat, Client;
     UNREGISTER_CLIENT(UnregisterClientRequestHeader) => client::unregister, Client;
     GET_CONSUMER_LIST_BY_GROUP(GetConsumerListByGroupRequestHeader) => client::consumer_list, Client;

@@ -10,9 +10,11 @@
 //! are allowed, [`outer`] tells the name servers, [`stats`] counts. [`start`] puts it all together and takes it apart again.
 #![forbid(unsafe_code)]
 
+mod alarm;
 mod broker;
 mod budget;
 mod clients;
+mod deliver;
 mod dispatch;
 mod failure;
 mod filter;
@@ -25,10 +27,13 @@ mod offsets;
 mod outer;
 mod persist;
 mod readers;
+mod reput;
+mod schedule;
 mod service;
 mod start;
 mod stats;
 mod topics;
+mod transaction;
 
 pub use broker::Broker;
 pub use persist::KeptError;

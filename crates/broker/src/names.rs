@@ -81,6 +81,11 @@ pub(crate) fn retry_topic(group: &str) -> String {
     format!("{RETRY_PREFIX}{group}")
 }
 
+/// The topic of a group's dead letters.
+pub(crate) fn dead_letter_topic(group: &str) -> String {
+    format!("{DLQ_PREFIX}{group}")
+}
+
 /// The group that a retry topic belongs to.
 pub(crate) fn group_of_retry_topic(topic: &str) -> Option<&str> {
     topic.strip_prefix(RETRY_PREFIX)

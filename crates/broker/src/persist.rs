@@ -26,23 +26,39 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 const BACKUP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A file that the broker keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Table {
     Topics,
     Groups,
     Offsets,
+    DelayOffsets,
 }
 
 impl Table {
-    const ALL: [Table; 3] = [Table::Topics, Table::Groups, Table::Offsets];
+    const ALL: [Table; 4] = [Table::Topics, Table::Groups, Table::Offsets, Table::DelayOffsets];
 
     fn file_name(self) -> &'static str {
         match self {
             Table::Topics => "topics.json",
             Table::Groups => "subscriptionGroup.json",
             Table::Offsets => "consumerOffset.json",
+            Table::DelayOffsets => "delayOffset.json",
         }
     }
+}
+
+/// How often tables that change all the time are written, while they do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intervals {
+    pub(crate) offsets: Duration,
+    pub(crate) delay_offsets: Duration,
+}
+
+/// When such a table is written next.
+struct Pace {
+    table: Table,
+    interval: Duration,
+    due: Instant,
 }
 
 /// Why a kept file cannot be read.
@@ -70,7 +86,7 @@ pub enum KeptError {
 pub(crate) struct Keeper {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
-    offsets_interval: Duration,
+    intervals: Intervals,
     pending: Mutex<Pending>,
     wake: Condvar,
     /// When each table's backup was last written.
@@ -109,17 +125,10 @@ struct Work {
 }
 
 impl Keeper {
-    /// `store_root` is the store's folder; offsets are written so often while they change.
-    pub(crate) fn new(disk: Arc<dyn Disk>, store_root: &Path, offsets_interval: Duration) -> Keeper {
+    /// `store_root` is the store's folder.
+    pub(crate) fn new(disk: Arc<dyn Disk>, store_root: &Path, intervals: Intervals) -> Keeper {
         let folder = store_root.join("config");
-        Keeper {
-            disk,
-            folder,
-            offsets_interval,
-            pending: Mutex::default(),
-            wake: Condvar::new(),
-            backed_up: Mutex::default(),
-        }
+        Keeper { disk, folder, intervals, pending: Mutex::default(), wake: Condvar::new(), backed_up: Mutex::default() }
     }
 
     /// What was kept of a table; the default when nothing was.
@@ -218,6 +227,7 @@ impl Keeper {
             Table::Topics => self.replace(table, &broker.topics.snapshot()),
             Table::Groups => self.replace(table, &broker.groups.snapshot()),
             Table::Offsets => self.replace(table, &broker.offsets.snapshot()),
+            Table::DelayOffsets => self.replace(table, &broker.delay_offsets()),
         }
     }
 
@@ -272,18 +282,28 @@ fn backup_of(path: &Path) -> PathBuf {
 /// written is tried again when the offsets are.
 pub(crate) fn run(broker: &Broker) {
     let keeper = &broker.keeper;
-    let mut offsets_at = Instant::now() + keeper.offsets_interval;
+    let Intervals { offsets, delay_offsets } = keeper.intervals;
+    let mut paces = [(Table::Offsets, offsets), (Table::DelayOffsets, delay_offsets)].map(|(table, interval)| Pace {
+        table,
+        interval,
+        due: Instant::now() + interval,
+    });
     let mut failures = Failures::new();
     loop {
-        let mut work = keeper.next(offsets_at);
+        let until = paces.iter().map(|pace| pace.due).min().unwrap_or_else(Instant::now);
+        let mut work = keeper.next(until);
         if work.is_stopped {
             work.dirty = Table::ALL.to_vec();
-        } else if Instant::now() >= offsets_at {
-            offsets_at = Instant::now() + keeper.offsets_interval;
-            work.dirty.extend(failures.iter().map(|(table, _)| *table));
-            if broker.offsets.take_dirty() {
-                work.dirty.push(Table::Offsets);
+        } else {
+            let now = Instant::now();
+            for pace in paces.iter_mut().filter(|pace| now >= pace.due) {
+                pace.due = now + pace.interval;
+                work.dirty.extend(failures.iter().map(|(table, _)| *table));
+                if broker.take_dirty(pace.table) {
+                    work.dirty.push(pace.table);
+                }
             }
+            work.dirty.sort_unstable();
             work.dirty.dedup();
         }
         failures.retain(|(table, _)| !work.dirty.contains(table));
@@ -307,7 +327,8 @@ mod tests {
     use raptormq_store::disk::real::RealDisk;
 
     fn keeper(folder: &Path) -> Keeper {
-        Keeper::new(Arc::new(RealDisk), folder, Duration::from_secs(5))
+        let interval = Duration::from_secs(5);
+        Keeper::new(Arc::new(RealDisk), folder, Intervals { offsets: interval, delay_offsets: interval })
     }
 
     fn table(topic: &str) -> TopicConfigSerializeWrapper {

@@ -7,13 +7,18 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use raptormq_protocol::command::Command;
-use raptormq_remoting::{Connection, Exchange, Outcome, Output, Service};
-use raptormq_store::{Slot, Staging};
+use raptormq_remoting::{Connection, Outcome, Output, Service};
+use raptormq_store::Staging;
 
 use crate::broker::Broker;
 use crate::dispatch::{self, Call, Reply};
-use crate::handle::send;
+use crate::handle::end_transaction::{self, EndTicket};
+use crate::handle::reply::{self, ReplyTicket};
+use crate::handle::send::answer::{self, SendTicket, Sent};
+use crate::handle::send_back::{self, SendBackTicket};
 use crate::hold;
+use crate::reput;
+use crate::transaction::End;
 
 /// The broker on one I/O thread.
 pub(crate) struct BrokerService {
@@ -34,28 +39,33 @@ pub(crate) struct Turn {
     waits_for_flush: Cell<bool>,
     /// Sends whose messages are staged.
     staged: Cell<usize>,
+    /// Transactions that the turn ends.
+    ends: RefCell<Vec<End>>,
+    /// What notes their ends.
+    ops: RefCell<Staging>,
     random: Cell<u32>,
+    /// When the first of the turn's delayed messages is due.
+    delayed_until_ms: Cell<i64>,
 }
 
-/// A send whose message is staged.
+/// What is answered when the turn ends.
 #[derive(Clone, Debug)]
-pub(crate) struct Ticket {
-    pub(crate) to: Exchange,
-    pub(crate) slot: Slot,
-    pub(crate) queue_id: i32,
-    pub(crate) is_batch: bool,
-    /// The batch is one record, and the answer says so.
-    pub(crate) is_inner_batch: bool,
-    /// Where in the turn's keys the message's stands; empty for none.
-    pub(crate) key: Range<usize>,
-    /// The answer waits until the message is on disk.
-    pub(crate) waits_for_flush: bool,
-    /// The answer waits until the topic, which is new, is on disk.
-    pub(crate) waits_for_topic: bool,
+pub(crate) enum Ticket {
+    Send(SendTicket),
+    SendBack(SendBackTicket),
+    End(EndTicket),
+    Reply(Box<ReplyTicket>),
+}
+
+impl Ticket {
+    /// Whether the answer waits until the message is on disk.
+    fn waits_for_flush(&self) -> bool {
+        matches!(self, Ticket::Send(ticket) if ticket.waits_for_flush)
+    }
 }
 
 impl Turn {
-    fn new(staging: Staging, seed: usize) -> Turn {
+    fn new(staging: Staging, ops: Staging, seed: usize) -> Turn {
         Turn {
             staging: RefCell::new(staging),
             keys: RefCell::default(),
@@ -63,9 +73,27 @@ impl Turn {
             is_over: Cell::new(false),
             waits_for_flush: Cell::new(false),
             staged: Cell::new(0),
+            ends: RefCell::default(),
+            ops: RefCell::new(ops),
             // Any odd number will do; threads should differ.
             random: Cell::new((seed as u32).wrapping_mul(0x9E37_79B9) | 1),
+            delayed_until_ms: Cell::new(i64::MAX),
         }
+    }
+
+    /// Forgets what the turn before staged, unless that was done. For whoever wants to answer at the end of the turn, but
+    /// may stage nothing.
+    pub(crate) fn begin(&self) {
+        if self.is_over.replace(false) {
+            self.staging.borrow_mut().clear();
+            self.keys.borrow_mut().clear();
+        }
+    }
+
+    /// Ends a transaction, if its message is stored.
+    pub(crate) fn end(&self, end: End) {
+        self.begin();
+        self.ends.borrow_mut().push(end);
     }
 
     /// Stages a message. `key` is its unique key; the place of the key comes back with what `put` returns.
@@ -74,17 +102,19 @@ impl Turn {
         key: &str,
         put: impl FnOnce(&mut Staging) -> Result<T, E>,
     ) -> Result<(T, Range<usize>), E> {
+        self.begin();
         let mut staging = self.staging.borrow_mut();
         let mut keys = self.keys.borrow_mut();
-        if self.is_over.replace(false) {
-            staging.clear();
-            keys.clear();
-        }
         let staged = put(&mut staging)?;
         self.staged.set(self.staged.get() + 1);
         let start = keys.len();
         keys.push_str(key);
         Ok((staged, start..keys.len()))
+    }
+
+    /// A message that is staged is due at that time.
+    pub(crate) fn note_delayed(&self, due_ms: i64) {
+        self.delayed_until_ms.set(self.delayed_until_ms.get().min(due_ms));
     }
 
     /// A number below `below` that is as good as any other.
@@ -100,7 +130,7 @@ impl Turn {
 
 impl BrokerService {
     pub(crate) fn new(broker: Arc<Broker>, thread_index: usize) -> BrokerService {
-        let turn = Turn::new(broker.store.staging(), thread_index + 1);
+        let turn = Turn::new(broker.store.staging(), broker.store.staging(), thread_index + 1);
         BrokerService { broker, turn }
     }
 }
@@ -119,6 +149,23 @@ impl BrokerService {
             }
         }
     }
+
+    /// Notes the transactions that the turn has ended. The messages come first: an end without its message would lose it.
+    fn note_ends(&self, staging: &Staging) {
+        let mut ends = std::mem::take(&mut *self.turn.ends.borrow_mut());
+        if ends.is_empty() {
+            return;
+        }
+        let transactions = &self.broker.transactions;
+        ends.retain(|end| {
+            let is_stored = end.slot.is_none_or(|slot| reput::is_stored(staging.placed(slot).status));
+            if !is_stored {
+                transactions.release(&end.half_offsets);
+            }
+            is_stored
+        });
+        transactions.write_ops(&self.broker, &mut self.turn.ops.borrow_mut(), &ends);
+    }
 }
 
 impl Service for BrokerService {
@@ -129,7 +176,7 @@ impl Service for BrokerService {
         match dispatch::handle(&self.broker, &mut call) {
             Ok(Reply::Done) => Outcome::Done,
             Ok(Reply::Turn(ticket)) => {
-                if ticket.waits_for_flush {
+                if ticket.waits_for_flush() {
                     self.turn.waits_for_flush.set(true);
                 }
                 Outcome::Turn(ticket)
@@ -153,17 +200,29 @@ impl Service for BrokerService {
         self.note_append(&staging, begin.elapsed());
         self.turn.is_over.set(true);
         hold::wake(&self.broker, &staging);
+        self.note_ends(&staging);
         if waits_for_flush {
             store.flush_soon();
+        }
+        let due_ms = self.turn.delayed_until_ms.replace(i64::MAX);
+        if due_ms < i64::MAX {
+            self.broker.alarm.ring(due_ms);
         }
     }
 
     fn finish(&self, peer: &Connection, ticket: Ticket, out: &mut Output) {
         let staging = self.turn.staging.borrow();
-        let keys = self.turn.keys.borrow();
-        let mut text = self.turn.text.borrow_mut();
-        let key = keys.get(ticket.key.clone()).unwrap_or_default();
-        send::finish(&self.broker, peer, send::Sent { ticket, key, staging: &staging, text: &mut text }, out);
+        match ticket {
+            Ticket::Send(ticket) => {
+                let keys = self.turn.keys.borrow();
+                let mut text = self.turn.text.borrow_mut();
+                let key = keys.get(ticket.key.clone()).unwrap_or_default();
+                answer::finish(&self.broker, peer, Sent { ticket, key, staging: &staging, text: &mut text }, out);
+            }
+            Ticket::End(ticket) => end_transaction::finish(&self.broker, ticket, &staging, out),
+            Ticket::Reply(ticket) => reply::finish(&self.broker, peer, *ticket, &staging),
+            Ticket::SendBack(ticket) => send_back::finish(&self.broker, ticket, &staging, out),
+        }
     }
 
     fn closed(&self, peer: &Connection) {

@@ -10,8 +10,8 @@ use raptormq_remoting::{Listen, Server, ServerOptions};
 use raptormq_store::disk::Disk;
 use raptormq_store::disk::real::RealDisk;
 use raptormq_store::{
-    CleanOptions, Clock, Hours, OpenError, OptionsError, StoreOptions, SystemClock, TransferLimits, in_memory_bytes,
-    parse_delay_levels,
+    CleanOptions, Clock, Hours, OpenError, OptionsError, QueueNameError, StoreOptions, SystemClock, TransferLimits,
+    in_memory_bytes, parse_delay_levels,
 };
 use tokio::sync::oneshot;
 
@@ -20,7 +20,7 @@ use crate::dispatch::VIP_LISTENER;
 use crate::persist::KeptError;
 use crate::service::BrokerService;
 use crate::stats::SAMPLE_INTERVAL;
-use crate::{hold, outer, persist};
+use crate::{deliver, hold, outer, persist};
 
 /// How far below the broker's port its VIP port is.
 const VIP_PORT_BELOW: u16 = 2;
@@ -38,6 +38,9 @@ pub enum StartError {
     /// A setting of the store is none.
     #[error(transparent)]
     StoreOptions(#[from] OptionsError),
+    /// The store cannot have a queue that the broker needs.
+    #[error(transparent)]
+    Queue(#[from] QueueNameError),
     /// What an earlier run kept cannot be read.
     #[error(transparent)]
     Kept(#[from] KeptError),
@@ -79,6 +82,7 @@ pub struct RunningBroker {
     broker: Arc<Broker>,
     server: Server,
     housekeeping: Thread,
+    deliverer: Thread,
     keeper: Thread,
 }
 
@@ -110,11 +114,15 @@ pub fn start_with(
         let broker = Arc::clone(&broker);
         Thread::spawn("broker-keeper", move |_| persist::run(&broker))?
     };
+    let deliverer = {
+        let broker = Arc::clone(&broker);
+        Thread::spawn("broker-deliver", move |_| deliver::run(&broker))?
+    };
     let housekeeping = {
         let broker = Arc::clone(&broker);
         Thread::spawn("broker-housekeeping", move |stop| keep_house(broker, stop))?
     };
-    Ok(RunningBroker { broker, server, housekeeping, keeper })
+    Ok(RunningBroker { broker, server, housekeeping, deliverer, keeper })
 }
 
 impl RunningBroker {
@@ -142,10 +150,13 @@ impl RunningBroker {
     pub async fn shutdown(self) {
         self.housekeeping.end().await;
         self.server.shutdown().await;
+        self.broker.alarm.stop();
+        self.deliverer.end().await;
+        self.broker.readers.stop();
+        // Then all that the delay offsets speak of is on disk.
+        close_store(&self.broker);
         self.broker.keeper.stop();
         self.keeper.end().await;
-        self.broker.readers.stop();
-        close_store(&self.broker);
     }
 }
 
@@ -157,6 +168,7 @@ fn close_store(broker: &Broker) {
 
 impl Drop for RunningBroker {
     fn drop(&mut self) {
+        self.broker.alarm.stop();
         self.broker.keeper.stop();
     }
 }

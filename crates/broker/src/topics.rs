@@ -29,6 +29,11 @@ pub(crate) const QUEUES_MAX: i32 = 65_535;
 /// Most topics of a broker. Clients can make topics, so there is an end; 20 times what brokers are known to have.
 const TOPICS_MAX: usize = 1 << 20;
 
+/// Bit of a topic's system flag: it belongs to a unit. Java: `common/sysflag/TopicSysFlag.java`.
+pub(crate) const UNIT: i32 = 1;
+/// Bit of a topic's system flag: its consumers belong to a unit.
+pub(crate) const UNIT_SUB: i32 = 2;
+
 /// A topic as it was when it was looked up.
 #[derive(Debug)]
 pub(crate) struct Topic {
@@ -66,6 +71,10 @@ impl Topic {
     /// Whether its queues are batch queues.
     pub(crate) fn is_batch(&self) -> bool {
         is_batch(&self.config)
+    }
+
+    pub(crate) fn is_writeable(&self) -> bool {
+        self.config.perm & PERM_WRITE != 0
     }
 
     pub(crate) fn is_readable(&self) -> bool {
@@ -186,12 +195,13 @@ impl Topics {
     }
 
     /// Makes a topic that belongs to a group (retry, dead letters): readable and writable.
-    pub(crate) fn create_for_group(&self, name: &str, queues: i32, now_ms: i64) -> Option<Arc<Topic>> {
+    pub(crate) fn create_for_group(&self, name: &str, queues: i32, sys_flag: i32, now_ms: i64) -> Option<Arc<Topic>> {
         let config = TopicConfig {
             topic_name: name.to_owned(),
             read_queue_nums: queues,
             write_queue_nums: queues,
             perm: PERM_READ | PERM_WRITE,
+            topic_sys_flag: sys_flag,
             ..TopicConfig::default()
         };
         self.create(config, now_ms)

@@ -264,21 +264,21 @@ config! {
         /// Queues that pop consumers share; -1 for all.
         pub default_pop_share_queue_num: i32 = "defaultPopShareQueueNum" => -1, dynamic, no_effect;
         /// Milliseconds after which the producer of an open transaction is asked for the first time.
-        pub transaction_time_out: u64 = "transactionTimeOut" => 6000, important, dynamic, no_effect;
+        pub transaction_time_out: u64 = "transactionTimeOut" => 6000, important, dynamic;
         /// Times that the producer of an open transaction is asked.
-        pub transaction_check_max: u32 = "transactionCheckMax" => 15, important, dynamic, no_effect;
+        pub transaction_check_max: u32 = "transactionCheckMax" => 15, important, dynamic;
         /// Milliseconds between two rounds of asking.
-        pub transaction_check_interval: u64 = "transactionCheckInterval" => 30_000, important, dynamic, no_effect;
+        pub transaction_check_interval: u64 = "transactionCheckInterval" => 30_000, important, dynamic;
         /// Milliseconds between two writes of the transaction statistics.
         pub transaction_metric_flush_interval: u64 = "transactionMetricFlushInterval" => 3000, no_effect;
         /// Bytes of one record about finished transactions.
-        pub transaction_op_msg_max_size: u32 = "transactionOpMsgMaxSize" => 4096, dynamic, no_effect;
-        /// Milliseconds for which finished transactions are gathered.
+        pub transaction_op_msg_max_size: u32 = "transactionOpMsgMaxSize" => 4096, dynamic;
+        /// Milliseconds for which finished transactions are gathered; RaptorMQ notes them at the end of each turn.
         pub transaction_op_batch_interval: u64 = "transactionOpBatchInterval" => 3000, dynamic, no_effect;
         /// The access control of 4.x.
         pub acl_enable: bool = "aclEnable" => false, important, no_effect;
         /// Keep reply messages in the store.
-        pub store_reply_message_enable: bool = "storeReplyMessageEnable" => true, dynamic, no_effect;
+        pub store_reply_message_enable: bool = "storeReplyMessageEnable" => true, dynamic;
         /// Keep statistics by topic and group.
         pub enable_detail_stat: bool = "enableDetailStat" => true, dynamic;
         /// Drop the statistics of deleted topics and groups.
@@ -300,7 +300,7 @@ config! {
         /// Changes of offsets after which their data version grows.
         pub consumer_offset_update_version_step: u64 = "consumerOffsetUpdateVersionStep" => 500, dynamic;
         /// Changes of delay offsets after which their data version grows.
-        pub delay_offset_update_version_step: u64 = "delayOffsetUpdateVersionStep" => 200, dynamic, no_effect;
+        pub delay_offset_update_version_step: u64 = "delayOffsetUpdateVersionStep" => 200;
         /// Lock a queue only when enough replicas agree.
         pub lock_in_strict_mode: bool = "lockInStrictMode" => false, dynamic, no_effect;
         /// Send what name servers before 5.0 understand.

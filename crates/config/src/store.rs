@@ -210,7 +210,7 @@ config! {
         /// Delays of the levels from 1 on, as numbers with s, m, h or d.
         pub message_delay_level: String = "messageDelayLevel" => "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
         /// Milliseconds between two writes of the delay offsets.
-        pub flush_delay_offset_interval: u64 = "flushDelayOffsetInterval" => 10_000, no_effect;
+        pub flush_delay_offset_interval: u64 = "flushDelayOffsetInterval" => 10_000;
         /// Delete old files at any hour when the disk is too full.
         pub clean_file_forcibly_enable: bool = "cleanFileForciblyEnable" => true, important, dynamic;
         /// Touch every page of a new file.

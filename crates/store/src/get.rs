@@ -205,6 +205,11 @@ impl Store {
         self.shared.log.record(log_offset).ok()
     }
 
+    /// The record at a log offset, or why there is none.
+    pub fn record(&self, log_offset: i64) -> Result<Bytes, ReadError> {
+        self.shared.log.record(log_offset)
+    }
+
     /// Bytes of the log, for those who move it elsewhere: they must lie before `appended` and in one file.
     pub fn log_slice(&self, log_offset: i64, len: usize) -> Result<Bytes, ReadError> {
         self.shared.log.slice(log_offset, len)

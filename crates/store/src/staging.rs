@@ -94,6 +94,18 @@ pub enum PutStatus {
     UnknownError,
 }
 
+impl PutStatus {
+    /// Java's name (`store/PutMessageStatus.java`), which is the remark of some answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            PutStatus::PutOk => "PUT_OK",
+            PutStatus::CreateMappedFileFailed => "CREATE_MAPPED_FILE_FAILED",
+            PutStatus::ServiceNotAvailable => "SERVICE_NOT_AVAILABLE",
+            PutStatus::UnknownError | PutStatus::Staged => "UNKNOWN_ERROR",
+        }
+    }
+}
+
 /// Where a message, or the first of a batch, went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {

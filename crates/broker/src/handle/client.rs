@@ -22,7 +22,7 @@ use crate::dispatch::{Call, Reply};
 use crate::failure::Failure;
 use crate::handle::pull;
 use crate::names;
-use crate::persist::Table;
+use crate::topics::UNIT_SUB;
 
 /// HEART_BEAT (34).
 ///
@@ -65,12 +65,8 @@ fn consume(
     caller: &Caller<'_>,
 ) -> Result<Change, Failure> {
     let group = data.group_name.clone();
-    if let Some((config, is_new)) = broker.groups.get_or_create(&group, caller.now_ms) {
-        if is_new {
-            tracing::info!(group, "a subscription group was made for a consumer");
-            broker.keeper.changed(Table::Groups);
-        }
-        make_retry_topic(broker, &config, caller.now_ms);
+    if let Some(config) = broker.group_or_create(&group) {
+        make_retry_topic(broker, &config, data.unit_mode);
     }
     let change = broker.clients.consume(data, with_subscriptions, caller)?;
     if change.is_any() {
@@ -80,13 +76,14 @@ fn consume(
 }
 
 /// Messages that the group gives back need a topic; clients subscribe to it from the start.
-fn make_retry_topic(broker: &Broker, group: &SubscriptionGroupConfig, now_ms: i64) {
+fn make_retry_topic(broker: &Broker, group: &SubscriptionGroupConfig, is_unit: bool) {
     let name = names::retry_topic(&group.group_name);
-    if group.retry_queue_nums <= 0 || broker.topics.get(&name).is_some() || names::check_topic(&name).is_err() {
+    if group.retry_queue_nums <= 0 || names::check_topic(&name).is_err() {
         return;
     }
-    if broker.topics.create_for_group(&name, group.retry_queue_nums, now_ms).is_some() {
-        broker.topics_changed();
+    let sys_flag = if is_unit { UNIT_SUB } else { 0 };
+    if let Err(failure) = broker.group_topic(&name, group.retry_queue_nums, sys_flag) {
+        tracing::warn!(topic = name, reason = %failure.remark, "a group has no topic for retries");
     }
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod admin;
 pub(crate) mod clean;
 pub(crate) mod client;
+pub(crate) mod end_transaction;
 pub(crate) mod group;
 pub(crate) mod lock;
 pub(crate) mod offset;
@@ -11,6 +12,8 @@ pub(crate) mod progress;
 pub(crate) mod pull;
 pub(crate) mod query;
 pub(crate) mod relay;
+pub(crate) mod reply;
 pub(crate) mod reset;
 pub(crate) mod send;
+pub(crate) mod send_back;
 pub(crate) mod topic;

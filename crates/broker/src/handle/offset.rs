@@ -141,6 +141,11 @@ pub(crate) fn all_consumer_offsets(broker: &Broker, call: &mut Call<'_, '_>) -> 
     call.success_json(&broker.offsets.snapshot())
 }
 
+/// GET_ALL_DELAY_OFFSET (45).
+pub(crate) fn all_delay_offsets(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
+    call.success_json(&broker.delay_offsets())
+}
+
 /// The queue, if something was ever written to it or asked of it. Questions make no queues.
 pub(crate) fn find_queue(broker: &Broker, topic: &str, queue_id: i32) -> Option<Arc<Queue>> {
     broker.store.queue(topic, queue_id)

@@ -20,6 +20,9 @@ use raptormq_protocol::json;
 use raptormq_protocol::message::MessageExt;
 use raptormq_protocol::message::properties;
 use raptormq_remoting::{Client, ClientOptions, Connection, Inbound, Output, Request, Response};
+use raptormq_store::SystemClock;
+use raptormq_store::disk::Disk;
+use raptormq_store::disk::real::RealDisk;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -33,6 +36,7 @@ pub struct Rig {
     broker: Option<RunningBroker>,
     pub settings: BrokerSettings,
     pub folder: TempDir,
+    disk: Arc<dyn Disk>,
 }
 
 impl Rig {
@@ -44,7 +48,14 @@ impl Rig {
         let folder = TempDir::new().unwrap();
         let mut settings = settings(&folder);
         change(&mut settings);
-        let mut rig = Rig { broker: None, settings, folder };
+        let mut rig = Rig { broker: None, settings, folder, disk: Arc::new(RealDisk) };
+        rig.start();
+        rig
+    }
+
+    /// A broker on a disk of the test's.
+    pub fn on(settings: BrokerSettings, disk: Arc<dyn Disk>) -> Rig {
+        let mut rig = Rig { broker: None, settings, folder: TempDir::new().unwrap(), disk };
         rig.start();
         rig
     }
@@ -53,7 +64,7 @@ impl Rig {
         self.settings.settle().unwrap();
         // Somebody else may take a port between its choice and its use.
         for _ in 0..20 {
-            match raptormq_broker::start(self.settings.clone()) {
+            match raptormq_broker::start_with(self.settings.clone(), self.disk.clone(), Arc::new(SystemClock)) {
                 Ok(broker) => return self.broker = Some(broker),
                 Err(raptormq_broker::StartError::Server(_)) => self.settings.server.listen_port = free_port(),
                 Err(error) => panic!("{error}"),
@@ -118,23 +129,43 @@ pub struct Peer {
     address: String,
     /// Groups that the broker said have changed.
     notices: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
+    /// What the broker asked or handed over.
+    asked: tokio::sync::Mutex<mpsc::UnboundedReceiver<Response>>,
 }
 
-struct Notices(mpsc::UnboundedSender<String>);
+struct Notices(mpsc::UnboundedSender<String>, mpsc::UnboundedSender<Response>);
 
 impl Inbound for Notices {
-    fn handle(&self, _server: &Connection, request: &Command<'_>, _out: &mut Output) {
-        assert_eq!(RequestCode(request.code), RequestCode::NOTIFY_CONSUMER_IDS_CHANGED);
+    fn handle(&self, _server: &Connection, request: &Command<'_>, out: &mut Output) {
+        match RequestCode(request.code) {
+            RequestCode::CHECK_TRANSACTION_STATE => {
+                assert!(request.is_oneway());
+                return drop(self.1.send(copied(request)));
+            }
+            RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT => {
+                out.respond(request, ResponseCode::SUCCESS, None);
+                return drop(self.1.send(copied(request)));
+            }
+            code => assert_eq!(code, RequestCode::NOTIFY_CONSUMER_IDS_CHANGED),
+        }
         assert!(request.is_oneway());
         let _ = self.0.send(request.fields.get("consumerGroup").unwrap().to_owned());
     }
 }
 
+/// A request as a response: what a test looks at is the same.
+fn copied(request: &Command<'_>) -> Response {
+    let copy = Response::new(ResponseCode(request.code)).body(request.body.to_vec());
+    request.fields.iter().fold(copy, |copy, (key, value)| copy.field(key, value))
+}
+
 impl Peer {
     pub fn new(port: u16) -> Peer {
-        let (sender, notices) = mpsc::unbounded_channel();
-        let client = Client::new(ClientOptions::default(), Arc::new(Notices(sender)));
-        Peer { client, address: format!("127.0.0.1:{port}"), notices: tokio::sync::Mutex::new(notices) }
+        let (notice, notices) = mpsc::unbounded_channel();
+        let (ask, asked) = mpsc::unbounded_channel();
+        let client = Client::new(ClientOptions::default(), Arc::new(Notices(notice, ask)));
+        let address = format!("127.0.0.1:{port}");
+        Peer { client, address, notices: tokio::sync::Mutex::new(notices), asked: tokio::sync::Mutex::new(asked) }
     }
 
     pub async fn ask(&self, request: Request) -> Response {
@@ -161,6 +192,11 @@ impl Peer {
     /// The next group that the broker says has changed.
     pub async fn notice(&self) -> String {
         tokio::time::timeout(LONG, self.notices.lock().await.recv()).await.unwrap().unwrap()
+    }
+
+    /// The next thing that the broker asks or hands over, in the form of a response.
+    pub async fn asked(&self) -> Response {
+        tokio::time::timeout(LONG, self.asked.lock().await.recv()).await.unwrap().unwrap()
     }
 
     pub async fn send(&self, topic: &str, body: &str) -> Response {
@@ -231,6 +267,7 @@ pub struct Message {
     pub default_topic: &'static str,
     pub queues: i32,
     pub sys_flag: i32,
+    pub born_timestamp_ms: i64,
     pub reconsume_times: Option<i32>,
     pub max_reconsume_times: Option<i32>,
 }
@@ -244,6 +281,7 @@ impl Message {
             default_topic: "TBW102",
             queues: 4,
             sys_flag: 0,
+            born_timestamp_ms: 1_700_000_000_000,
             reconsume_times: None,
             max_reconsume_times: None,
         }
@@ -272,7 +310,7 @@ impl Message {
             default_topic_queue_nums: self.queues,
             queue_id: self.queue_id,
             sys_flag: self.sys_flag,
-            born_timestamp: 1_700_000_000_000,
+            born_timestamp: self.born_timestamp_ms,
             properties: Some(properties),
             reconsume_times: self.reconsume_times,
             max_reconsume_times: self.max_reconsume_times,

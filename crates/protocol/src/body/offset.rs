@@ -17,6 +17,17 @@ pub struct ConsumerOffsetSerializeWrapper {
     pub offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
 }
 
+/// How far each delay level is delivered: `delayOffset.json`, and the answer to GET_ALL_DELAY_OFFSET (45).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DelayOffsetSerializeWrapper {
+    /// Version of the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_version: Option<DataVersion>,
+    /// Level, from 1 on, to queue offset.
+    pub offset_table: BTreeMap<i32, i64>,
+}
+
 /// Offsets that groups should have by their own filter: answer to QUERY_CORRECTION_OFFSET (308).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -195,4 +195,74 @@ headers! {
         /// After how many deliveries the message is dead.
         max_reconsume_times: Option<i32> = "maxReconsumeTimes",
     }
+
+    /// END_TRANSACTION (37).
+    struct EndTransactionRequestHeader<'a> {
+        /// Topic of the message.
+        topic: Option<&'a str> = "topic",
+        /// Group of the producer.
+        producer_group: &'a str = "producerGroup",
+        /// Queue offset of the half message.
+        tran_state_table_offset: i64 = "tranStateTableOffset",
+        /// Log offset of the half message.
+        commit_log_offset: i64 = "commitLogOffset",
+        /// One of the `TRANSACTION_*` values of `MessageSysFlag`: 0 for not known yet.
+        commit_or_rollback: i32 = "commitOrRollback",
+        /// Whether the producer was asked.
+        from_transaction_check: bool = "fromTransactionCheck",
+        /// Unique key of the message.
+        msg_id: &'a str = "msgId",
+        /// Id of the transaction.
+        transaction_id: Option<&'a str> = "transactionId",
+    }
+
+    /// CHECK_TRANSACTION_STATE (39), from the broker to a producer.
+    struct CheckTransactionStateRequestHeader<'a> {
+        /// Topic of the half message.
+        topic: &'a str = "topic",
+        /// Queue offset of the half message.
+        tran_state_table_offset: i64 = "tranStateTableOffset",
+        /// Log offset of the half message.
+        commit_log_offset: i64 = "commitLogOffset",
+        /// Unique key of the message.
+        msg_id: Option<&'a str> = "msgId",
+        /// Id of the transaction: the unique key.
+        transaction_id: Option<&'a str> = "transactionId",
+        /// Offset message id of the half message.
+        offset_msg_id: Option<&'a str> = "offsetMsgId",
+        /// Name of the broker that asks.
+        broker_name: Option<&'a str> = "bname",
+    }
+
+    /// PUSH_REPLY_MESSAGE_TO_CLIENT (326), from the broker to whoever sent a request message.
+    struct ReplyMessageRequestHeader<'a> {
+        /// Group of the producer of the reply.
+        producer_group: &'a str = "producerGroup",
+        /// Topic of the reply.
+        topic: &'a str = "topic",
+        /// Topic whose settings an unknown topic is created with.
+        default_topic: &'a str = "defaultTopic",
+        /// Queues wanted for a topic that is created.
+        default_topic_queue_nums: i32 = "defaultTopicQueueNums",
+        /// Queue of the reply.
+        queue_id: i32 = "queueId",
+        /// Bits of `MessageSysFlag`.
+        sys_flag: i32 = "sysFlag",
+        /// When the client made the reply, ms since 1970.
+        born_timestamp: i64 = "bornTimestamp",
+        /// The user's own flag.
+        flag: i32 = "flag",
+        /// Property string.
+        properties: Option<&'a str> = "properties",
+        /// How often the reply has been consumed in vain.
+        reconsume_times: Option<i32> = "reconsumeTimes",
+        /// Whether the topic belongs to a unit.
+        unit_mode: bool = "unitMode",
+        /// Address of the reply's producer.
+        born_host: &'a str = "bornHost",
+        /// Address of the broker.
+        store_host: &'a str = "storeHost",
+        /// When the broker had the reply, ms since 1970.
+        store_timestamp: i64 = "storeTimestamp",
+    }
 }

@@ -137,6 +137,22 @@ pub fn without(text: &str, name: &str) -> String {
     text.split_inclusive(PROPERTY_SEPARATOR).filter(|piece| !named(piece)).collect()
 }
 
+/// The text with other values: each name of `changes` is taken out, and put at the end where it has a value. Neither may
+/// hold 0x01 or 0x02.
+pub fn changed(text: &str, changes: &[(&str, Option<&str>)]) -> String {
+    let named = |piece: &str| {
+        let name = piece.split_once(NAME_VALUE_SEPARATOR).map(|(name, _)| name);
+        name.is_some_and(|name| changes.iter().any(|(changed, _)| *changed == name))
+    };
+    let mut kept: String = text.split_inclusive(PROPERTY_SEPARATOR).filter(|piece| !named(piece)).collect();
+    for (name, value) in changes {
+        if let Some(value) = value {
+            append(&mut kept, name, value);
+        }
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +187,12 @@ mod tests {
     #[test]
     fn without_takes_out_every_occurrence() {
         assert_eq!(without("a\u{1}1\u{2}b\u{1}2\u{2}a\u{1}3", "a"), "b\u{1}2\u{2}");
+    }
+
+    #[test]
+    fn changed_sets_and_takes_out() {
+        let text = "a\u{1}1\u{2}b\u{1}2\u{2}c\u{1}3";
+        assert_eq!(changed(text, &[("a", Some("9")), ("b", None)]), "c\u{1}3\u{2}a\u{1}9\u{2}");
     }
 
     proptest! {

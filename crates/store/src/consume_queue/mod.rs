@@ -166,7 +166,8 @@ impl Queue {
         self.max_offset.load(Ordering::Acquire)
     }
 
-    pub(crate) fn is_deleted(&self) -> bool {
+    /// Whether its topic was deleted: what is put into it now nobody finds.
+    pub fn is_deleted(&self) -> bool {
         self.is_deleted.load(Ordering::Acquire)
     }
 

@@ -1,0 +1,143 @@
+//! END_TRANSACTION (37): a producer says what becomes of a half message. What it says is carried out in the turn: a commit
+//! stores the message in the queue that it is for, and an op message notes that the half is done.
+//! Java: `processor/EndTransactionProcessor.java`.
+
+use std::sync::Arc;
+
+use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::header::EndTransactionRequestHeader;
+use raptormq_protocol::message::properties::{Properties, name};
+use raptormq_protocol::message::record::RecordView;
+use raptormq_protocol::message::sys_flag;
+use raptormq_remoting::{Exchange, Output};
+use raptormq_store::{NewMessage, PutStatus, Queue, Slot, Staging};
+
+use crate::broker::Broker;
+use crate::dispatch::{self, Call, Reply};
+use crate::failure::Failure;
+use crate::names;
+use crate::reput;
+use crate::service::Ticket;
+use crate::stats::Counters;
+use crate::transaction::End;
+use crate::transaction::check::immunity_ms;
+
+/// An end of a transaction that is staged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndTicket {
+    to: Exchange,
+    /// The message of a commit.
+    slot: Option<Slot>,
+}
+
+/// END_TRANSACTION (37).
+pub(crate) fn end_transaction(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: EndTransactionRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let is_commit = match header.commit_or_rollback {
+        sys_flag::TRANSACTION_COMMIT => true,
+        sys_flag::TRANSACTION_ROLLBACK => false,
+        // Not known yet: the producer will be asked. Nobody gets an answer to that.
+        sys_flag::TRANSACTION_NONE => return Ok(Reply::Done),
+        _ => return Err(Failure::system("commitOrRollback field wrong")),
+    };
+    let missing = || Failure::system("Find prepared transaction message failed");
+    let record = broker.store.record_at(header.commit_log_offset).ok_or_else(missing)?;
+    let half = RecordView::parse(&record).map_err(|_| missing())?;
+    if half.topic != names::TRANS_HALF_TOPIC {
+        return Err(missing());
+    }
+    let text = half.properties();
+    check(broker, &half, Properties(&text), &header)?;
+    let Some(half_offsets) = broker.transactions.claim(half.queue_offset) else {
+        return Ok(call.success());
+    };
+    let staged = match is_commit {
+        true => stage(broker, call, &half, &text).map(Some),
+        false => Ok(None),
+    };
+    match staged {
+        Ok(slot) => {
+            call.turn.end(End { half_offsets, slot });
+            Ok(Reply::Turn(Ticket::End(EndTicket { to: call.exchange(), slot })))
+        }
+        Err(failure) => {
+            broker.transactions.release(&half_offsets);
+            Err(failure)
+        }
+    }
+}
+
+fn check(
+    broker: &Broker,
+    half: &RecordView<'_>,
+    given: Properties<'_>,
+    header: &EndTransactionRequestHeader<'_>,
+) -> Result<(), Failure> {
+    if !header.from_transaction_check
+        && let Some(immunity) = given.get(name::CHECK_IMMUNITY_TIME_IN_SECONDS)
+    {
+        let timeout_ms = i64::try_from(broker.settings().broker.transaction_time_out).unwrap_or(i64::MAX);
+        if broker.now_ms().saturating_sub(half.born_timestamp_ms) > immunity_ms(immunity, timeout_ms) {
+            return Err(Failure::new(ResponseCode::ILLEGAL_OPERATION, ""));
+        }
+    }
+    if given.get(name::PGROUP) != Some(header.producer_group) {
+        return Err(Failure::system("The producer group wrong"));
+    }
+    if half.queue_offset != header.tran_state_table_offset {
+        return Err(Failure::system("The transaction state table offset wrong"));
+    }
+    Ok(())
+}
+
+/// Stages the message that a half becomes.
+fn stage(broker: &Broker, call: &Call<'_, '_>, half: &RecordView<'_>, text: &str) -> Result<Slot, Failure> {
+    let given = Properties(text);
+    let lost = || Failure::system("the half message does not say where it goes");
+    let topic = given.get(name::REAL_TOPIC).ok_or_else(lost)?;
+    let queue_id: i32 = given.get(name::REAL_QID).and_then(|text| text.parse().ok()).ok_or_else(lost)?;
+    let level = given.get(name::DELAY).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let (queue, way): (Arc<Queue>, String) = match broker.schedule.delay(level) {
+        Some(delay) => {
+            call.turn.note_delayed(broker.now_ms().saturating_add(delay.delay_ms));
+            (Arc::clone(delay.queue), delay.way(topic, queue_id))
+        }
+        None => (broker.queue_again(topic, queue_id).ok_or_else(lost)?, String::new()),
+    };
+    let pieces = [text, way.as_str()];
+    let message = NewMessage {
+        sys_flag: (half.sys_flag & !sys_flag::TRANSACTION_MASK) | sys_flag::TRANSACTION_COMMIT,
+        prepared_transaction_offset: half.log_offset,
+        ..reput::again(half, &pieces)
+    };
+    let put = |staging: &mut Staging| staging.put(&queue, &message);
+    let (slot, _) = call.turn.stage("", put).map_err(|_| illegal(broker))?;
+    Ok(slot)
+}
+
+fn illegal(broker: &Broker) -> Failure {
+    let max = broker.settings().store.max_message_size;
+    let remark = format!(
+        "The message is illegal, maybe msg body or properties length not matched. \
+         msg body length limit {max}B, msg properties length limit 32KB."
+    );
+    Failure::new(ResponseCode::MESSAGE_ILLEGAL, remark)
+}
+
+/// Answers when the turn has ended.
+pub(crate) fn finish(broker: &Broker, ticket: EndTicket, staging: &Staging, out: &mut Output) {
+    let status = ticket.slot.map_or(PutStatus::PutOk, |slot| staging.placed(slot).status);
+    let failure = match status {
+        PutStatus::PutOk => return out.respond(ticket.to, ResponseCode::SUCCESS, None),
+        PutStatus::CreateMappedFileFailed => Failure::system("Create mapped file failed."),
+        PutStatus::ServiceNotAvailable => {
+            Failure::new(ResponseCode::SERVICE_NOT_AVAILABLE, "Service not available now.")
+        }
+        PutStatus::UnknownError | PutStatus::Staged => Failure::system("UNKNOWN_ERROR"),
+    };
+    Counters::add(&broker.counters.sends_failed, 1);
+    dispatch::refuse(out, ticket.to, &failure);
+}

@@ -1,0 +1,188 @@
+//! Answers to sends whose turn has ended.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::command::CommandWriter;
+use raptormq_protocol::header::{FieldSink, FieldValue, SendMessageResponseHeader};
+use raptormq_protocol::message::properties::name;
+use raptormq_remoting::{Connection, Exchange, Output, Responder};
+use raptormq_store::{PutStatus, Slot, Staging};
+
+use crate::broker::Broker;
+use crate::dispatch;
+use crate::failure::Failure;
+use crate::persist::Table;
+use crate::stats::Counters;
+
+/// A send whose message is staged.
+#[derive(Clone, Debug)]
+pub(crate) struct SendTicket {
+    pub(crate) to: Exchange,
+    pub(crate) slot: Slot,
+    pub(crate) queue_id: i32,
+    pub(crate) is_batch: bool,
+    /// The batch is one record, and the answer says so.
+    pub(crate) is_inner_batch: bool,
+    /// Where in the turn's keys the message's stands; empty for none.
+    pub(crate) key: Range<usize>,
+    /// The answer waits until the message is on disk.
+    pub(crate) waits_for_flush: bool,
+    /// The answer waits until the topic, which is new, is on disk.
+    pub(crate) waits_for_topic: bool,
+}
+
+/// A send whose turn has ended.
+pub(crate) struct Sent<'a> {
+    pub(crate) ticket: SendTicket,
+    pub(crate) key: &'a str,
+    pub(crate) staging: &'a Staging,
+    /// Room to put the message ids together in.
+    pub(crate) text: &'a mut String,
+}
+
+/// Answers a send whose message is appended: now, or when what it waits for has happened.
+pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, out: &mut Output) {
+    let Sent { ticket, key, staging, text } = sent;
+    let placed = *staging.placed(ticket.slot);
+    if let Err(failure) = put_outcome(broker, placed.status) {
+        Counters::add(&broker.counters.sends_failed, 1);
+        return dispatch::refuse(out, ticket.to, &failure);
+    }
+    if ticket.to.oneway {
+        return;
+    }
+    text.clear();
+    if ticket.is_batch {
+        for (number, log_offset) in staging.log_offsets(ticket.slot).enumerate() {
+            if number > 0 {
+                text.push(',');
+            }
+            push_message_id(broker, log_offset, text);
+        }
+    } else {
+        push_message_id(broker, placed.log_offset, text);
+    }
+    let header = SendMessageResponseHeader {
+        msg_id: text,
+        queue_id: ticket.queue_id,
+        queue_offset: placed.queue_offset,
+        transaction_id: (!key.is_empty()).then_some(key),
+        batch_uniq_id: ticket.is_inner_batch.then_some(key),
+        ..SendMessageResponseHeader::default()
+    };
+    let waits_for_flush = ticket.waits_for_flush && broker.store.watermarks().flushed.value() < placed.log_end;
+    if waits_for_flush || ticket.waits_for_topic {
+        let later = Later {
+            broker: Arc::clone(broker),
+            responder: peer.responder(ticket.to),
+            message_id: text.clone(),
+            key: key.to_owned(),
+            is_inner_batch: ticket.is_inner_batch,
+            queue_id: ticket.queue_id,
+            queue_offset: placed.queue_offset,
+            flushed_to: waits_for_flush.then_some(placed.log_end),
+            waits_for_topic: ticket.waits_for_topic,
+        };
+        tokio::task::spawn_local(later.answer());
+    } else if let Some(writer) = out.answer(ticket.to, ResponseCode::SUCCESS, None) {
+        write_sent(broker, writer, &header);
+    }
+}
+
+fn write_sent(broker: &Broker, writer: CommandWriter<'_, '_>, header: &SendMessageResponseHeader<'_>) {
+    write_fields(broker, writer.header(header));
+}
+
+/// Ends the answer to a send with what all of them say.
+pub(crate) fn write_fields(broker: &Broker, mut writer: CommandWriter<'_, '_>) {
+    let config = &broker.settings().broker;
+    writer.field(name::MSG_REGION, FieldValue::Text(&config.region_id));
+    writer.field(name::TRACE_ON, FieldValue::Boolean(config.trace_on));
+    writer.finish(&[]);
+}
+
+/// A send that is answered after its turn.
+struct Later {
+    broker: Arc<Broker>,
+    responder: Responder,
+    message_id: String,
+    key: String,
+    is_inner_batch: bool,
+    queue_id: i32,
+    queue_offset: i64,
+    /// The log must be on disk up to here.
+    flushed_to: Option<i64>,
+    waits_for_topic: bool,
+}
+
+impl Later {
+    async fn answer(self) {
+        let broker = &self.broker;
+        let mut code = ResponseCode::SUCCESS;
+        if self.waits_for_topic {
+            if let Ok(Err(reason)) = broker.keeper.kept(Table::Topics).await {
+                return self.responder.respond(ResponseCode::SYSTEM_ERROR, Some(&reason));
+            }
+            broker.outer.told().await;
+        }
+        if let Some(log_end) = self.flushed_to {
+            let flushed = broker.store.watermarks().flushed.reached(log_end);
+            match tokio::time::timeout(broker.identity.sync_flush_timeout, flushed).await {
+                Ok(Ok(())) => {}
+                // The message is stored, but nobody can say whether it survives: what the original says then.
+                Ok(Err(_)) | Err(_) => code = ResponseCode::FLUSH_DISK_TIMEOUT,
+            }
+        }
+        let header = SendMessageResponseHeader {
+            msg_id: &self.message_id,
+            queue_id: self.queue_id,
+            queue_offset: self.queue_offset,
+            transaction_id: (!self.key.is_empty()).then_some(self.key.as_str()),
+            batch_uniq_id: self.is_inner_batch.then_some(self.key.as_str()),
+            ..SendMessageResponseHeader::default()
+        };
+        self.responder.answer(|to, out| {
+            if let Some(writer) = out.answer(to, code, None) {
+                write_sent(broker, writer, &header);
+            }
+        });
+    }
+}
+
+/// What the original answers for how an append ended.
+pub(crate) fn put_outcome(broker: &Broker, status: PutStatus) -> Result<(), Failure> {
+    match status {
+        PutStatus::PutOk => Ok(()),
+        PutStatus::CreateMappedFileFailed => {
+            Err(Failure::system("create mapped file failed, server is busy or broken."))
+        }
+        PutStatus::ServiceNotAvailable => Err(not_available(broker)),
+        PutStatus::UnknownError | PutStatus::Staged => Err(Failure::system("UNKNOWN_ERROR")),
+    }
+}
+
+fn not_available(broker: &Broker) -> Failure {
+    let [log, root] = broker.store.disk_usage().map_or([-1.0, -1.0], |usage| usage.map(|usage| usage.used_ratio()));
+    let mut remark = format!(
+        "service not available now. It may be caused by one of the following reasons: the broker's disk is full \
+         [CL: {log:5.2} CQ: {root:5.2} INDEX: {root:5.2}], messages are put to the slave, message store has been shut \
+         down, etc."
+    );
+    if let Some(failure) = broker.store.failure() {
+        remark.push_str(" Here the disk failed, and the broker must be restarted: ");
+        remark.push_str(failure);
+    }
+    Failure::new(ResponseCode::SERVICE_NOT_AVAILABLE, remark)
+}
+
+/// Appends the offset message id of a log offset.
+pub(crate) fn push_message_id(broker: &Broker, log_offset: i64, text: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    text.push_str(&broker.identity.message_id_prefix);
+    for shift in (0..16).rev() {
+        let nibble = (log_offset as u64 >> (shift * 4)) & 0xF;
+        text.push(DIGITS[nibble as usize].into());
+    }
+}
