@@ -195,3 +195,39 @@ impl CommitLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::disk::fuse::Fuse;
+    use crate::disk::memory::MemoryDisk;
+    use crate::options::StoreOptions;
+
+    #[test]
+    fn an_append_waits_only_for_zeros_that_are_written_where_it_goes() {
+        let options = Arc::new(StoreOptions::new("/s"));
+        let log = CommitLog::new(Arc::new(MemoryDisk::default()), Arc::new(Fuse::default()), options, VecDeque::new());
+        let writing = log.writing_zeros.lock();
+        log.tail.lock().filling = 100..200;
+        // Would never return if it waited.
+        log.keep_clear(&mut log.tail.lock(), 100);
+        let is_written = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let append = scope.spawn(|| {
+                let mut tail = log.tail.lock();
+                log.keep_clear(&mut tail, 101);
+                assert!(is_written.load(Ordering::Acquire), "the append did not wait");
+                assert!(tail.filling.is_empty());
+            });
+            // Whoever does not wait ends, or lets the lock go.
+            while log.tail.try_lock().is_some() && !append.is_finished() {
+                std::thread::yield_now();
+            }
+            is_written.store(true, Ordering::Release);
+            drop(writing);
+        });
+    }
+}
