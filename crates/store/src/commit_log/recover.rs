@@ -56,6 +56,37 @@ enum Window {
     End,
 }
 
+/// Whether a part of the record that lies at `at` in its file never reached the disk, as far as neither its lengths nor its
+/// CRC tell: a loss of power may leave zeros where a sector of the topic or of the properties should be. No topic has a
+/// zero, and properties fill no sector with them.
+fn misses_sector(record: &RecordView<'_>, at: u64) -> bool {
+    let end = at + record.size as u64;
+    let start = end - record.properties_bytes.len() as u64;
+    let boundaries = (start / SECTOR_BYTES + 1..).map(|number| number * SECTOR_BYTES).take_while(|at| *at < end);
+    let mut rest = record.properties_bytes;
+    let mut from = start;
+    for boundary in boundaries.chain([end]) {
+        let (part, behind) = rest.split_at((boundary - from) as usize);
+        if !part.is_empty() && part.iter().all(|byte| *byte == 0) {
+            return true;
+        }
+        (rest, from) = (behind, boundary);
+    }
+    record.topic.contains('\0')
+}
+
+/// Whether nothing was written to a file of the log yet. A file has its length for good before its first record comes, and
+/// a crash while it is made may leave it with a part of that.
+fn is_unwritten(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
+    let file = disk.open(path)?;
+    let mut head = [0; BLANK_BYTES_MIN as usize];
+    let head = &mut head[..file.len().min(BLANK_BYTES_MIN as u64) as usize];
+    file.read_at(0, head)?;
+    Ok(head.iter().all(|byte| *byte == 0))
+}
+
+/// Bytes that a disk writes at once, whatever happens.
+const SECTOR_BYTES: u64 = 512;
 /// Bytes of the log that are walked at once, so that the memory of the process does not become as large as the log.
 const WALK_BYTES: i64 = 8 << 20;
 /// The first three bytes of every record's magic so far.
@@ -85,7 +116,8 @@ impl CommitLog {
         let last = found.last().map(|(start, ..)| *start);
         let mut segments: VecDeque<Arc<Segment>> = VecDeque::with_capacity(found.len());
         for (start, path, entry) in found {
-            if entry.len == 0 && !entry.is_folder && Some(start) == last {
+            let is_short = entry.len < options.segment_bytes && !entry.is_folder && Some(start) == last;
+            if is_short && is_unwritten(&*disk, &path).map_err(Unfit::io(&path))? {
                 leftovers.push(Leftover { path, why: "its making was cut short" });
                 continue;
             }
@@ -138,7 +170,7 @@ impl CommitLog {
         }
         let bytes = segment.file.view(at, size).ok()?;
         let view = check_record(&bytes, log_offset).ok()?;
-        view.crc_matches().then(|| look(&view))
+        (view.crc_matches() && !misses_sector(&view, at)).then(|| look(&view))
     }
 
     /// Why no good record lies at an offset, `left` bytes before the end of its file.
@@ -224,7 +256,7 @@ impl CommitLog {
                 }
             }
             let checked = check_record(rest, walked.end).ok();
-            let good = checked.filter(|view| !part.checks_crc || self.crc_is_right(view, rest));
+            let good = checked.filter(|view| !part.checks_crc || self.is_whole(view, rest));
             let Some(view) = good else {
                 walked.is_torn = true;
                 return Ok(Window::End);
@@ -241,10 +273,11 @@ impl CommitLog {
         Ok(Window::Used)
     }
 
-    /// Whether the CRC of a record is right that begins `bytes`.
-    fn crc_is_right(&self, view: &RecordView<'_>, bytes: &[u8]) -> bool {
+    /// Whether the CRC of a record is right that begins `bytes`, and no sector of it is missing.
+    fn is_whole(&self, view: &RecordView<'_>, bytes: &[u8]) -> bool {
         let of_all = self.options.verify_property_crc.then(|| record::sealed(&bytes[..view.size])).flatten();
-        of_all.unwrap_or_else(|| view.crc_matches())
+        let at_in_file = view.log_offset.rem_euclid(self.options.segment_bytes as i64) as u64;
+        of_all.unwrap_or_else(|| view.crc_matches()) && !misses_sector(view, at_in_file)
     }
 
     /// Makes `end` the end of the log: files behind it are removed, and the rest of its file is zero, so that nothing

@@ -203,7 +203,7 @@ impl IndexFile {
     pub(super) fn verify(&mut self, log_end: i64, log: &dyn Records) -> io::Result<()> {
         let Some(file) = self.file.clone() else { return Ok(()) };
         let mut slots = vec![0_u32; self.layout.slots as usize];
-        let mut next = self.count_linked(&*file, log_end, &mut slots)?;
+        let mut next = self.count_linked(&*file, log_end, log, &mut slots)?;
         let last = loop {
             if next == 1 {
                 break None;
@@ -240,7 +240,7 @@ impl IndexFile {
 
     /// Number of the first entry that does not hang together with those before it. `slots` become those of the entries
     /// before.
-    fn count_linked(&self, file: &dyn LogFile, log_end: i64, slots: &mut [u32]) -> io::Result<u32> {
+    fn count_linked(&self, file: &dyn LogFile, log_end: i64, log: &dyn Records, slots: &mut [u32]) -> io::Result<u32> {
         const UNWRITTEN: Entry = Entry { key_hash: 0, log_offset: 0, seconds: 0, previous: 0 };
         let mut next = 1;
         let mut log_offset = 0;
@@ -257,12 +257,30 @@ impl IndexFile {
                 if entry.previous != *slot {
                     return Ok(next);
                 }
+                if may_miss_a_part(&entry, self.layout.entry_at(next)) && !self.is_of_its_record(file, &entry, log)? {
+                    return Ok(next);
+                }
                 *slot = next;
                 log_offset = entry.log_offset;
                 next += 1;
             }
         }
         Ok(next)
+    }
+
+    /// Whether the log says the same as an entry. It cannot say anything of what was deleted.
+    fn is_of_its_record(&self, file: &dyn LogFile, entry: &Entry, log: &dyn Records) -> io::Result<bool> {
+        let begin_offset = read_entry(file, self.layout, 1)?.log_offset;
+        let begin_ms = log.keys_at(begin_offset).timestamp_ms().unwrap_or(self.header.begin_ms);
+        Ok(match log.keys_at(entry.log_offset) {
+            Keys::Known { store_timestamp_ms, java_hashes } => {
+                let seconds = ((store_timestamp_ms - begin_ms) / 1000).clamp(0, i32::MAX.into());
+                seconds == i64::from(entry.seconds)
+                    && java_hashes.iter().any(|java_hash| index_hash(*java_hash) == entry.key_hash)
+            }
+            Keys::Deleted => true,
+            Keys::Nothing => false,
+        })
     }
 
     /// Makes a header and slots that were computed the file's.
@@ -282,6 +300,19 @@ impl IndexFile {
         self.write_slots()
     }
 }
+
+/// Whether a part of an entry at `at` may never have reached the disk, so that it reads as zeros: it lies in two sectors,
+/// and one of its parts is zero. That the slot's number alone is missing would show in the chain.
+fn may_miss_a_part(entry: &Entry, at: u64) -> bool {
+    let split = (SECTOR_BYTES - at % SECTOR_BYTES) as usize;
+    let encoded = entry.encode();
+    let is_zero = |part: &[u8]| part.iter().all(|byte| *byte == 0);
+    split < ENTRY_BYTES
+        && (is_zero(&encoded[..split]) || split < ENTRY_BYTES - SLOT_BYTES as usize && is_zero(&encoded[split..]))
+}
+
+/// Bytes that a disk writes at once, whatever happens.
+const SECTOR_BYTES: u64 = 512;
 
 /// An entry that is on disk.
 pub(super) fn read_entry(file: &dyn LogFile, layout: Layout, number: u32) -> io::Result<Entry> {

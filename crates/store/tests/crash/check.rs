@@ -1,0 +1,160 @@
+//! Opens an image and compares what is there with what was promised.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use raptormq_store::clock::ManualClock;
+use raptormq_store::disk::Disk;
+use raptormq_store::disk::memory::{Fate, MemoryDisk};
+use raptormq_store::{PutStatus, Store};
+
+use crate::common::{ALL, START_MS, message, put};
+use crate::run::{Promise, Sent, Setup};
+use crate::workload::{QUEUES, Workload};
+
+/// Stands for the broker's settings, which are saved in the same way.
+pub(crate) const METADATA: &str = "/store/config/topics.json";
+
+/// What the settings hold when they are saved for the n-th time, in about so many bytes.
+pub(crate) fn metadata(number: u32, len: u16) -> Vec<u8> {
+    let mut content = format!("{number} {len} ").into_bytes();
+    content.resize(content.len() + usize::from(len), b'm');
+    content
+}
+
+/// Keys that are looked for in each image: those of the last messages, which an index loses first, and the first one.
+const KEYS_CHECKED: usize = 3;
+
+/// When the images are opened: behind all that the workloads do.
+const LATER_MS: i64 = START_MS + 100_000_000;
+
+/// What an image is compared with.
+pub(crate) struct Check<'a> {
+    pub(crate) promise: &'a Promise,
+    pub(crate) sent: &'a [Sent],
+    pub(crate) setup: &'a Setup,
+    pub(crate) workload: &'a Workload,
+}
+
+impl Check<'_> {
+    /// Checks an image; `goes_on` says whether the store is also used and crashes again.
+    pub(crate) fn image(&self, disk: &MemoryDisk, is_whole: bool, goes_on: bool) -> Result<(), String> {
+        let checked = catch_unwind(AssertUnwindSafe(|| {
+            self.metadata(disk)?;
+            let store = self.open(disk)?;
+            let kept = self.kept(&store, is_whole)?;
+            self.queues(&store, kept)?;
+            keys(&store, kept)?;
+            if goes_on { self.go_on(disk, store, kept) } else { Ok(()) }
+        }));
+        let panicked = |panic: Box<dyn std::any::Any + Send>| match panic.downcast_ref::<String>() {
+            Some(text) => format!("panicked: {text}"),
+            None => format!("panicked: {:?}", panic.downcast_ref::<&str>()),
+        };
+        checked.unwrap_or_else(|panic| Err(panicked(panic)))
+    }
+
+    fn open(&self, disk: &MemoryDisk) -> Result<Store, String> {
+        let clock = Arc::new(ManualClock::new(LATER_MS));
+        self.setup.open(disk, &clock, self.workload.sync_flush).map_err(|error| format!("does not start: {error}"))
+    }
+
+    /// The settings are those saved last, or those that were being saved.
+    fn metadata(&self, disk: &MemoryDisk) -> Result<(), String> {
+        let content = disk.read(Path::new(METADATA), 1 << 20).unwrap_or_default();
+        let text = String::from_utf8_lossy(&content);
+        let mut words = text.split(' ');
+        let number: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        let len: u16 = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        let is_torn = number > 0 && content != metadata(number, len) || number == 0 && !content.is_empty();
+        if is_torn || !(self.promise.saved..=self.promise.saving).contains(&number) {
+            let start: String = text.chars().take(40).collect();
+            return Err(format!("the settings are {} bytes that begin with {start:?}", content.len()));
+        }
+        Ok(())
+    }
+
+    /// The messages that are there: the first so many that were sent, and all that had to be.
+    fn kept(&self, store: &Store, is_whole: bool) -> Result<&[Sent], String> {
+        let end = store.log_max_offset();
+        let count = self.sent.iter().take_while(|sent| sent.log_end <= end).count();
+        let (kept, lost) = self.sent.split_at(count);
+        if let Some(lost) = lost.first() {
+            let needed = if is_whole { self.promise.appended } else { self.promise.flushed };
+            if lost.log_end <= needed {
+                return Err(format!("the log ends at {end}: a message that ends at {} is lost", lost.log_end));
+            }
+            if lost.log_offset < end {
+                return Err(format!("the log ends at {end}, within a message"));
+            }
+        }
+        if kept.last().map_or(0, |last| last.log_end) < end && lost.is_empty() && !self.ends_with_a_file(end) {
+            return Err(format!("the log ends at {end}, behind all that was sent"));
+        }
+        Ok(kept)
+    }
+
+    /// A file that is full ends with a blank, behind which nothing may have come yet.
+    fn ends_with_a_file(&self, end: i64) -> bool {
+        end % (16 << 10) == 0
+    }
+
+    /// Each queue has exactly these messages, byte for byte, without a gap.
+    fn queues(&self, store: &Store, kept: &[Sent]) -> Result<(), String> {
+        for (number, (topic, queue_id)) in QUEUES.iter().enumerate() {
+            let expected: Vec<&Sent> = kept.iter().filter(|sent| sent.queue == number).collect();
+            let Some(queue) = store.queue(topic, *queue_id) else {
+                if expected.is_empty() {
+                    continue;
+                }
+                return Err(format!("{topic} {queue_id} is gone"));
+            };
+            let range = (queue.min_offset(), queue.max_offset());
+            if range.1 - range.0 != expected.len() as i64 || range.0 != 0 && !expected.is_empty() {
+                return Err(format!("{topic} {queue_id} has {range:?} instead of {} messages", expected.len()));
+            }
+            let found = store.get(&queue, range.0, &ALL, &mut |_| true);
+            let found = found.slices.concat();
+            let expected: Vec<&[u8]> = expected.iter().map(|sent| &sent.record[..]).collect();
+            if found != expected.concat() {
+                return Err(format!("{topic} {queue_id} has other messages than were sent"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The store takes another message, and keeps it over the next crash.
+    fn go_on(&self, disk: &MemoryDisk, store: Store, kept: &[Sent]) -> Result<(), String> {
+        let (topic, queue_id) = QUEUES[0];
+        let offset = kept.iter().filter(|sent| sent.queue == 0).count() as i64;
+        let placed = put(&store, topic, queue_id, &message(b"after", &[]));
+        if placed.status != PutStatus::PutOk || placed.queue_offset != offset {
+            return Err(format!("the next message is {placed:?} instead of {offset}"));
+        }
+        store.step(LATER_MS + 100_000);
+        if store.watermarks().flushed.value() != placed.log_end {
+            return Err("what came after the crash is not flushed".to_owned());
+        }
+        drop(store);
+        let store = self.open(&disk.after_crash(|_, _| Fate::Lost))?;
+        let queue = store.queue(topic, queue_id).ok_or("the queue is gone after the next crash")?;
+        let end = (store.log_max_offset(), queue.max_offset());
+        if end != (placed.log_end, offset + 1) {
+            return Err(format!("after the next crash log and queue end at {end:?}, not behind {placed:?}"));
+        }
+        Ok(())
+    }
+}
+
+/// Messages are found by their keys.
+fn keys(store: &Store, kept: &[Sent]) -> Result<(), String> {
+    for sent in kept.iter().take(1).chain(kept.iter().rev().take(KEYS_CHECKED - 1)) {
+        let (topic, _) = QUEUES[sent.queue];
+        let found = store.query(topic, &sent.key, 64, 0..=i64::MAX).map_err(|error| error.to_string())?;
+        if !found.records.contains(&sent.record) {
+            return Err(format!("key {} of {topic} does not lead to its message", sent.key));
+        }
+    }
+    Ok(())
+}
