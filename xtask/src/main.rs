@@ -1,24 +1,44 @@
 //! The project's own chores: `cargo xtask CHORE`.
 #![forbid(unsafe_code)]
 
+mod crash;
 mod docs;
 mod faults;
+mod kill;
+mod load;
+mod power;
+mod process;
+mod random;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
 
 const USAGE: &str = "usage: cargo xtask CHORE
 
   docs           print the generated pages (docs/config.md) anew
   docs --check   fail when a generated page is not what would be printed
-  faults         let each call to the disk fail in turn: nothing acknowledged may be missing; takes minutes";
+  faults         let each call to the disk fail in turn: nothing acknowledged may be missing; takes minutes
+  crash [--images N] [--seed N]
+                 open the store on N crash images (1,000,000), drawn from the seed on
+  kill [--cycles N] [--seed N]
+                 kill the release broker under load, N times for each flush mode (100)
+  power [--cycles N] [--seed N]
+                 take the power from the release broker under load, N times for each flush mode (10), dying and going on";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let done = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
         ["docs"] => docs::write(root()),
         ["docs", "--check"] => docs::check(root()),
         ["faults"] => faults::run(root()),
+        ["crash", options @ ..] => number(options, "--images")
+            .and_then(|images| crash::run(root(), images.unwrap_or(1_000_000), number(options, "--seed")?)),
+        ["kill", options @ ..] => cycles(options, 100).and_then(|(cycles, seed)| kill::run(root(), cycles, seed)),
+        ["power", options @ ..] => cycles(options, 10).and_then(|(cycles, seed)| power::run(root(), cycles, seed)),
         _ => Err(anyhow::anyhow!(USAGE)),
     };
     match done {
@@ -28,6 +48,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// How many cycles, and their seed, which is another one each time unless it is given.
+fn cycles(options: &[&str], unless_given: u32) -> anyhow::Result<(u32, u64)> {
+    let cycles = number(options, "--cycles")?.map_or(Ok(unless_given), u32::try_from)?;
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Ok((cycles, number(options, "--seed")?.unwrap_or(now_s)))
+}
+
+/// The number behind an option, if it is there.
+fn number(options: &[&str], name: &str) -> anyhow::Result<Option<u64>> {
+    let pairs = options.chunks_exact(2);
+    let is_known = |pair: &[&str]| ["--images", "--cycles", "--seed"].contains(&pair[0]);
+    anyhow::ensure!(pairs.remainder().is_empty() && pairs.clone().all(is_known), USAGE);
+    let found = pairs.clone().find(|pair| pair[0] == name);
+    found.map(|pair| pair[1].parse().with_context(|| format!("{name} {}", pair[1]))).transpose()
 }
 
 /// The folder of the workspace.
