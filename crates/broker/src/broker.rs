@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
 use raptormq_config::{BrokerSettings, FlushDiskType};
 use raptormq_protocol::body::{
-    ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, SubscriptionGroupConfig, SubscriptionGroupWrapper,
-    TopicConfig, TopicConfigSerializeWrapper,
+    ConsumerOffsetSerializeWrapper, DataVersion, DelayOffsetSerializeWrapper, SubscriptionGroupConfig,
+    SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
 };
 use raptormq_protocol::code::RequestCode;
 use raptormq_protocol::hash;
@@ -17,7 +18,7 @@ use raptormq_protocol::message::id::{Month, OffsetMessageId, UniqueIdGenerator};
 use raptormq_protocol::message::properties::{self, name};
 use raptormq_remoting::Request;
 use raptormq_store::disk::Disk;
-use raptormq_store::{Clock, Queue, Store};
+use raptormq_store::{CleanOptions, Clock, Queue, Store};
 
 use crate::StartError;
 use crate::alarm::Alarm;
@@ -40,6 +41,8 @@ use crate::transaction::Transactions;
 /// One broker. Handlers borrow it; nothing in it is wired later.
 pub struct Broker {
     settings: ArcSwap<BrokerSettings>,
+    /// Changes of the settings since the start; held while they change.
+    settings_version: Mutex<DataVersion>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
     pub(crate) topics: Topics,
@@ -68,12 +71,11 @@ pub(crate) struct Identity {
     /// What the offset message ids of this broker begin with.
     pub(crate) message_id_prefix: String,
     /// What every stored message says of the way it came: cluster, region, and whether it may be traced.
-    pub(crate) broker_properties: String,
+    pub(crate) broker_properties: ArcSwap<String>,
     /// Makes the ids of messages that come without.
     pub(crate) unique_ids: UniqueIdGenerator,
     /// Sends are acknowledged when they are on disk.
     pub(crate) is_sync_flush: bool,
-    pub(crate) sync_flush_timeout: Duration,
 }
 
 impl Broker {
@@ -84,11 +86,7 @@ impl Broker {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Broker>, StartError> {
         let identity = Identity::new(&settings)?;
-        let intervals = Intervals {
-            offsets: Duration::from_millis(settings.broker.flush_consumer_offset_interval),
-            delay_offsets: Duration::from_millis(settings.store.flush_delay_offset_interval),
-        };
-        let keeper = Keeper::new(Arc::clone(&disk), settings.store.store_path_root_dir.as_ref(), intervals);
+        let keeper = Keeper::new(Arc::clone(&disk), settings.store.store_path_root_dir.as_ref(), intervals(&settings));
         let topics: TopicConfigSerializeWrapper = keeper.load(Table::Topics)?;
         let mut options = start::store_options(&settings.store)?;
         let batch_topics = topics.topic_config_table.iter().filter(|(_, config)| is_batch(config));
@@ -122,12 +120,40 @@ impl Broker {
             identity,
             clock,
             settings: ArcSwap::from_pointee(settings),
+            settings_version: Mutex::default(),
         }))
     }
 
     /// The settings as they are now; a request that changes them replaces them as a whole. Costs a few ns.
     pub(crate) fn settings(&self) -> Guard<Arc<BrokerSettings>> {
         self.settings.load()
+    }
+
+    /// Which version the settings are.
+    pub(crate) fn settings_version(&self) -> DataVersion {
+        *self.settings_version.lock()
+    }
+
+    /// Puts new settings in the place of the old ones, and what follows from dynamic keys into effect; `deletion` is
+    /// what they say of that.
+    pub(crate) fn follow(&self, new: BrokerSettings, deletion: CleanOptions) {
+        let now_ms = self.now_ms();
+        let mut version = self.settings_version.lock();
+        let old = self.settings.swap(Arc::new(new));
+        version.next(now_ms);
+        drop(version);
+        let new = self.settings.load_full();
+        self.identity.broker_properties.store(Arc::new(broker_properties(&new)));
+        self.offsets.set_version_step(new.broker.consumer_offset_update_version_step);
+        self.groups.set_auto_create(new.broker.auto_create_subscription_group);
+        self.keeper.set_intervals(intervals(&new));
+        self.store.set_clean_options(deletion);
+        self.outer.follow(&new);
+        let is_permission_new = old.broker.broker_permission != new.broker.broker_permission;
+        if self.topics.follow(&old, &new, now_ms) || is_permission_new {
+            self.topics.touch(now_ms);
+            self.topics_changed();
+        }
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
@@ -263,21 +289,33 @@ impl Identity {
         let mut id = OffsetMessageId { store_host, log_offset: 0 }.to_string();
         // The last sixteen digits are the log offset's.
         id.truncate(id.len() - 16);
-        let mut broker_properties = String::new();
-        properties::append(&mut broker_properties, name::MSG_REGION, &settings.broker.region_id);
-        properties::append(&mut broker_properties, name::TRACE_ON, &settings.broker.trace_on.to_string());
-        properties::append(&mut broker_properties, name::CLUSTER, &settings.broker.broker_cluster_name);
         // Java puts the hash of its class loader there: a number of this process's own.
         let process_number = hash::java_hash(&format!("{store_host} {:p}", &raw const *settings)) as u32;
         Ok(Identity {
             store_host,
             message_id_prefix: id,
-            broker_properties,
+            broker_properties: ArcSwap::from_pointee(broker_properties(settings)),
             unique_ids: UniqueIdGenerator::new(store_host.ip(), std::process::id(), process_number, month_of),
             is_sync_flush: settings.store.flush_disk_type == FlushDiskType::SyncFlush,
-            sync_flush_timeout: Duration::from_millis(settings.store.sync_flush_timeout),
         })
     }
+}
+
+/// How often tables are written that change all the time.
+fn intervals(settings: &BrokerSettings) -> Intervals {
+    Intervals {
+        offsets: Duration::from_millis(settings.broker.flush_consumer_offset_interval),
+        delay_offsets: Duration::from_millis(settings.store.flush_delay_offset_interval),
+    }
+}
+
+/// What every stored message says of the way it came.
+fn broker_properties(settings: &BrokerSettings) -> String {
+    let mut text = String::new();
+    properties::append(&mut text, name::MSG_REGION, &settings.broker.region_id);
+    properties::append(&mut text, name::TRACE_ON, &settings.broker.trace_on.to_string());
+    properties::append(&mut text, name::CLUSTER, &settings.broker.broker_cluster_name);
+    text
 }
 
 /// The month of the local time zone that a moment lies in.

@@ -128,7 +128,8 @@ requests! {
     CLEAN_EXPIRED_CONSUMEQUEUE => clean::expired_queues, Admin;
     CLEAN_UNUSED_TOPIC => clean::unused_topics, Admin;
     DELETE_EXPIRED_COMMITLOG => clean::expired_files, Admin;
-    GET_BROKER_CONFIG => admin::config, Admin;
+    UPDATE_BROKER_CONFIG => config::update, Admin;
+    GET_BROKER_CONFIG => config::get, Admin;
     GET_BROKER_RUNTIME_INFO => admin::runtime_info, Admin;
     VIEW_BROKER_STATS_DATA(ViewBrokerStatsDataRequestHeader) => admin::stats, Admin;
     NOTIFY_MIN_BROKER_ID_CHANGE => admin::nothing_to_do, Admin;
@@ -208,7 +209,6 @@ const ABSENT: &[(RequestCode, Absent)] = &[
     (RequestCode::GET_BROKER_LIVE_INFO_REQUEST, Absent::Original),
     (RequestCode::GET_SYNC_STATE_DATA_REQUEST, Absent::Original),
     (RequestCode::RAFT_BROKER_HEART_BEAT_EVENT_REQUEST, Absent::Original),
-    (RequestCode::UPDATE_BROKER_CONFIG, Absent::Later("changes of settings while the broker runs")),
     (RequestCode::RESUME_CHECK_HALF_MESSAGE, Absent::Later("transactions")),
     (RequestCode::QUERY_ASSIGNMENT, Absent::Later("rebalancing by the broker")),
     (RequestCode::SET_MESSAGE_REQUEST_MODE, Absent::Later("rebalancing by the broker")),

@@ -27,7 +27,7 @@ pub(crate) struct Groups {
     forbidden: RwLock<BTreeMap<String, BTreeMap<String, i32>>>,
     /// Whether anything is forbidden at all: pulls ask this first.
     is_any_forbidden: AtomicBool,
-    auto_create: bool,
+    auto_create: AtomicBool,
 }
 
 impl Groups {
@@ -47,7 +47,7 @@ impl Groups {
             pin.insert(key, Arc::new(SubscriptionGroupConfig { group_name: name, ..config }));
         }
         drop(pin);
-        let auto_create = settings.broker.auto_create_subscription_group;
+        let auto_create = AtomicBool::new(settings.broker.auto_create_subscription_group);
         let forbidden = kept.forbidden_table.unwrap_or_default();
         Groups {
             table,
@@ -56,6 +56,11 @@ impl Groups {
             forbidden: RwLock::new(forbidden),
             auto_create,
         }
+    }
+
+    /// Follows a changed `autoCreateSubscriptionGroup`.
+    pub(crate) fn set_auto_create(&self, auto_create: bool) {
+        self.auto_create.store(auto_create, Ordering::Relaxed);
     }
 
     /// The group, if it is known.
@@ -68,7 +73,9 @@ impl Groups {
         if let Some(group) = self.get(name) {
             return Some((group, false));
         }
-        if !(self.auto_create || names::is_system_group(name)) || names::check_group(name).is_err() {
+        if !(self.auto_create.load(Ordering::Relaxed) || names::is_system_group(name))
+            || names::check_group(name).is_err()
+        {
             return None;
         }
         let mut version = self.version.lock();

@@ -7,13 +7,15 @@
 //!
 //! What the broker knows: [`topics`], [`groups`] and [`offsets`], which [`persist`] keeps on disk; [`clients`] and
 //! [`locks`], which live as long as their connections. [`filter`] says which messages a group wants, [`names`] which names
-//! are allowed, [`outer`] tells the name servers, [`stats`] counts. [`start`] puts it all together and takes it apart again.
+//! are allowed, [`outer`] tells the name servers, [`stats`] counts, [`configure`] changes
+//! settings while the broker runs. [`start`] puts it all together and takes it apart again.
 #![forbid(unsafe_code)]
 
 mod alarm;
 mod broker;
 mod budget;
 mod clients;
+mod configure;
 mod deliver;
 mod dispatch;
 mod failure;

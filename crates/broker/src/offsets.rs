@@ -170,7 +170,6 @@ impl Offsets {
     }
 
     /// Follows a changed `consumerOffsetUpdateVersionStep`.
-    #[allow(dead_code)]
     pub(crate) fn set_version_step(&self, version_step: u64) {
         self.version_step.store(version_step, Ordering::Relaxed);
     }

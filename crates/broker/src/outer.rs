@@ -40,12 +40,12 @@ const HEARTBEAT_TIMEOUT_MS: i64 = 120_000;
 
 /// The name servers, and what they are told.
 pub(crate) struct Outer {
-    name_servers: Vec<String>,
+    /// In the order of `namesrvAddr`, which may change.
+    name_servers: watch::Sender<Vec<String>>,
     /// Where clients and slaves reach this broker.
     broker_addr: String,
     ha_server_addr: String,
     period: Duration,
-    timeout: Duration,
     /// Counts changes of topics; the tasks wait for it.
     changes: watch::Sender<u64>,
     /// For each name server how many changes there were when its last attempt began, plus one; 0 before the first ended.
@@ -57,20 +57,18 @@ pub(crate) struct Outer {
 impl Outer {
     pub(crate) fn new(settings: &BrokerSettings) -> Outer {
         let broker = &settings.broker;
-        let names = broker.namesrv_addr.split(';').map(str::trim).filter(|name| !name.is_empty());
         let join = |ip: &str, port: u16| match ip.contains(':') && !ip.starts_with('[') {
             true => format!("[{ip}]:{port}"),
             false => format!("{ip}:{port}"),
         };
-        let name_servers: Vec<String> = names.map(str::to_owned).collect();
+        let name_servers = names_of(settings);
         Outer {
             broker_addr: join(&broker.broker_ip1, settings.server.listen_port),
             ha_server_addr: join(&broker.broker_ip2, settings.store.ha_listen_port),
             period: Duration::from_millis(broker.register_name_server_period).clamp(PERIOD_MIN, PERIOD_MAX),
-            timeout: Duration::from_millis(broker.register_broker_timeout_mills),
             changes: watch::Sender::new(0),
             attempts: watch::Sender::new(vec![0; name_servers.len()]),
-            name_servers,
+            name_servers: watch::Sender::new(name_servers),
             body: Mutex::new(None),
         }
     }
@@ -78,6 +76,17 @@ impl Outer {
     /// Where clients reach this broker, as it is registered.
     pub(crate) fn broker_addr(&self) -> &str {
         &self.broker_addr
+    }
+
+    /// Follows changed settings: other name servers, another form of the register body.
+    pub(crate) fn follow(&self, settings: &BrokerSettings) {
+        *self.body.lock() = None;
+        let names = names_of(settings);
+        self.name_servers.send_if_modified(|known| {
+            let is_other = *known != names;
+            *known = names;
+            is_other
+        });
     }
 
     /// Lets every name server be told soon.
@@ -107,17 +116,31 @@ impl Outer {
 
 /// Keeps the broker registered for as long as this is polled.
 pub(crate) async fn run(broker: Arc<Broker>, client: Client) {
-    let tasks: Vec<_> = broker
-        .outer
-        .name_servers
-        .iter()
-        .enumerate()
-        .map(|(index, name)| tokio::spawn(keep_registered(Arc::clone(&broker), client.clone(), index, name.clone())))
-        .collect();
-    // They end only with the runtime; a panic in one of them is logged by the panic hook and ends that one alone.
-    for task in tasks {
-        let _ = task.await;
+    let mut names = broker.outer.name_servers.subscribe();
+    loop {
+        let known = names.borrow_and_update().clone();
+        broker.outer.attempts.send_replace(vec![0; known.len()]);
+        // A panic in one of them is logged by the panic hook and ends that one alone.
+        let mut tasks = tokio::task::JoinSet::new();
+        for (index, name) in known.into_iter().enumerate() {
+            tasks.spawn(keep_registered(Arc::clone(&broker), client.clone(), index, name));
+        }
+        // Other name servers, or never: the broker owns the sender. The tasks end with their set.
+        if names.changed().await.is_err() {
+            return;
+        }
     }
+}
+
+/// The name servers that are set.
+fn names_of(settings: &BrokerSettings) -> Vec<String> {
+    let names = settings.broker.namesrv_addr.split(';').map(str::trim);
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// How long a name server has to answer.
+fn timeout(broker: &Broker) -> Duration {
+    Duration::from_millis(broker.settings().broker.register_broker_timeout_mills)
 }
 
 /// A client for the name servers.
@@ -149,7 +172,12 @@ async fn keep_registered(broker: Arc<Broker>, client: Client, index: usize, name
             _ => {}
         }
         is_failing = outcome.is_err();
-        outer.attempts.send_modify(|attempts| attempts[index] = changes_seen + 1);
+        outer.attempts.send_modify(|attempts| {
+            // The list may have been made anew.
+            if let Some(attempt) = attempts.get_mut(index) {
+                *attempt = changes_seen + 1;
+            }
+        });
         is_force = broker.settings().broker.force_register;
         // While thousands of topics are being made, a large table must not be on its way all the time.
         tokio::time::sleep(begin.elapsed().min(REST_MAX)).await;
@@ -183,7 +211,7 @@ async fn register(broker: &Broker, client: &Client, name_server: &str, is_force:
         body_crc32: raptormq_protocol::message::record::body_crc(&body),
     };
     let request = Request::new(RequestCode::REGISTER_BROKER).header(&header).body(body);
-    let response = client.call(name_server, request, outer.timeout).await.map_err(|error| error.to_string())?;
+    let response = client.call(name_server, request, timeout(broker)).await.map_err(|error| error.to_string())?;
     if !response.is_success() {
         return Err(format!("{}: {}", response.code, response.remark.unwrap_or_default()));
     }
@@ -206,7 +234,7 @@ async fn needs_register(broker: &Broker, client: &Client, name_server: &str, ver
     };
     let Ok(body) = json::to_vec(&version) else { return true };
     let request = Request::new(RequestCode::QUERY_DATA_VERSION).header(&header).body(body);
-    match client.call(name_server, request, broker.outer.timeout).await {
+    match client.call(name_server, request, timeout(broker)).await {
         Ok(response) if response.is_success() => {
             let changed = response.header::<QueryDataVersionResponseHeader>().is_ok_and(|header| header.changed);
             let theirs = json::from_slice::<DataVersion>(&response.body).ok();
@@ -257,12 +285,11 @@ pub(crate) async fn unregister(broker: &Broker, client: &Client) {
         broker_id: identity.broker_id,
     };
     let request = Request::new(RequestCode::UNREGISTER_BROKER).header(&header);
-    let calls: Vec<_> = broker
-        .outer
-        .name_servers
-        .iter()
+    let names = broker.outer.name_servers.borrow().clone();
+    let calls: Vec<_> = names
+        .into_iter()
         .map(|name| {
-            let (client, name, request) = (client.clone(), name.clone(), request.clone());
+            let (client, request) = (client.clone(), request.clone());
             tokio::spawn(async move { (client.call(&name, request, UNREGISTER_TIMEOUT).await, name) })
         })
         .collect();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::json;
 use raptormq_store::disk::Disk;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
+use crate::configure::Change;
 
 /// Longest file that is read: some million topics.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -24,6 +26,12 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 /// How old a backup is before it is written anew. The file itself is replaced at once or not at all; the backup is for
 /// what others do to it.
 const BACKUP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Longest time between two writes of such a table, whatever is set: an end that can be added to any moment.
+const INTERVAL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Changes of settings that may wait. Each takes a few ms of disk.
+const CHANGES_MAX: usize = 1024;
 
 /// A file that the broker keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +65,6 @@ pub(crate) struct Intervals {
 /// When such a table is written next.
 struct Pace {
     table: Table,
-    interval: Duration,
     due: Instant,
 }
 
@@ -86,7 +93,7 @@ pub enum KeptError {
 pub(crate) struct Keeper {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
-    intervals: Intervals,
+    intervals: Mutex<Intervals>,
     pending: Mutex<Pending>,
     wake: Condvar,
     /// When each table's backup was last written.
@@ -111,6 +118,8 @@ struct Pending {
     joined: Vec<Waiter>,
     /// Why the last write of a table failed, if it did.
     failures: Failures,
+    /// Settings to change.
+    changes: Vec<Change>,
     is_stopped: bool,
 }
 
@@ -121,6 +130,7 @@ type Failures = Vec<(Table, String)>;
 struct Work {
     dirty: Vec<Table>,
     waiting: Vec<Waiter>,
+    changes: Vec<Change>,
     is_stopped: bool,
 }
 
@@ -128,7 +138,46 @@ impl Keeper {
     /// `store_root` is the store's folder.
     pub(crate) fn new(disk: Arc<dyn Disk>, store_root: &Path, intervals: Intervals) -> Keeper {
         let folder = store_root.join("config");
-        Keeper { disk, folder, intervals, pending: Mutex::default(), wake: Condvar::new(), backed_up: Mutex::default() }
+        Keeper {
+            disk,
+            folder,
+            intervals: Mutex::new(intervals),
+            pending: Mutex::default(),
+            wake: Condvar::new(),
+            backed_up: Mutex::default(),
+        }
+    }
+
+    /// Tables are written so often from now on.
+    pub(crate) fn set_intervals(&self, intervals: Intervals) {
+        *self.intervals.lock() = intervals;
+    }
+
+    /// When a table that changes all the time is written next.
+    fn due(&self, table: Table) -> Instant {
+        let intervals = *self.intervals.lock();
+        let interval = match table {
+            Table::DelayOffsets => intervals.delay_offsets,
+            Table::Topics | Table::Groups | Table::Offsets => intervals.offsets,
+        };
+        Instant::now() + interval.min(INTERVAL_MAX)
+    }
+
+    /// Changes settings, and answers who asked for it.
+    pub(crate) fn configure(&self, change: Change) {
+        let mut pending = self.pending.lock();
+        if pending.is_stopped {
+            drop(pending);
+            return change.refuse(ResponseCode::SYSTEM_ERROR, "the broker stops");
+        }
+        if pending.changes.len() >= CHANGES_MAX {
+            drop(pending);
+            let remark = "[OVERLOAD]system busy, start flow control for a while";
+            return change.refuse(ResponseCode::SYSTEM_BUSY, remark);
+        }
+        pending.changes.push(change);
+        drop(pending);
+        self.wake.notify_one();
     }
 
     /// What was kept of a table; the default when nothing was.
@@ -197,7 +246,7 @@ impl Keeper {
     /// Waits for changes, or until it is time for the offsets.
     fn next(&self, until: Instant) -> Work {
         let mut pending = self.pending.lock();
-        while pending.dirty.is_empty() && !pending.is_stopped {
+        while pending.dirty.is_empty() && pending.changes.is_empty() && !pending.is_stopped {
             if self.wake.wait_until(&mut pending, until).timed_out() {
                 break;
             }
@@ -205,6 +254,7 @@ impl Keeper {
         let work = Work {
             dirty: std::mem::take(&mut pending.dirty),
             waiting: std::mem::take(&mut pending.waiting),
+            changes: std::mem::take(&mut pending.changes),
             is_stopped: pending.is_stopped,
         };
         pending.writing.clone_from(&work.dirty);
@@ -282,22 +332,21 @@ fn backup_of(path: &Path) -> PathBuf {
 /// written is tried again when the offsets are.
 pub(crate) fn run(broker: &Broker) {
     let keeper = &broker.keeper;
-    let Intervals { offsets, delay_offsets } = keeper.intervals;
-    let mut paces = [(Table::Offsets, offsets), (Table::DelayOffsets, delay_offsets)].map(|(table, interval)| Pace {
-        table,
-        interval,
-        due: Instant::now() + interval,
-    });
+    let mut paces = [Table::Offsets, Table::DelayOffsets].map(|table| Pace { table, due: keeper.due(table) });
     let mut failures = Failures::new();
     loop {
         let until = paces.iter().map(|pace| pace.due).min().unwrap_or_else(Instant::now);
         let mut work = keeper.next(until);
+        for change in std::mem::take(&mut work.changes) {
+            change.run(broker, &*keeper.disk);
+            paces.iter_mut().for_each(|pace| pace.due = pace.due.min(keeper.due(pace.table)));
+        }
         if work.is_stopped {
             work.dirty = Table::ALL.to_vec();
         } else {
             let now = Instant::now();
             for pace in paces.iter_mut().filter(|pace| now >= pace.due) {
-                pace.due = now + pace.interval;
+                pace.due = keeper.due(pace.table);
                 work.dirty.extend(failures.iter().map(|(table, _)| *table));
                 if broker.take_dirty(pace.table) {
                     work.dirty.push(pace.table);

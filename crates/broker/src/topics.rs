@@ -5,6 +5,7 @@
 //! Java: `topic/TopicConfigManager.java`.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -116,7 +117,7 @@ pub(crate) struct Topics {
     version: Mutex<DataVersion>,
     /// Those that the broker keeps for itself.
     pub(crate) system: SystemTopics,
-    auto_create: bool,
+    auto_create: AtomicBool,
     /// Light queues are topics without being in the table.
     has_light: bool,
 }
@@ -128,7 +129,7 @@ impl Topics {
             table: papaya::HashMap::new(),
             version: Mutex::new(kept.data_version),
             system: SystemTopics::default(),
-            auto_create: settings.broker.auto_create_topic_enable,
+            auto_create: AtomicBool::new(settings.broker.auto_create_topic_enable),
             has_light: settings.store.enable_lmq && settings.store.enable_multi_dispatch,
         };
         let mut configs: BTreeMap<String, TopicConfig> = BTreeMap::new();
@@ -153,6 +154,25 @@ impl Topics {
         topics
     }
 
+    /// Follows changed settings: the broker's own topics that are new with them, or other than before, are made or
+    /// changed. Returns whether any is.
+    pub(crate) fn follow(&self, old: &BrokerSettings, new: &BrokerSettings, now_ms: i64) -> bool {
+        self.auto_create.store(new.broker.auto_create_topic_enable, Ordering::Relaxed);
+        let before = own_topics(old);
+        let mut is_changed = false;
+        for config in own_topics(new).into_iter().filter(|config| !before.contains(config)) {
+            self.system.add(&config.topic_name);
+            self.put(config, now_ms);
+            is_changed = true;
+        }
+        is_changed
+    }
+
+    /// Marks the table as changed, because what the name servers are told of it is.
+    pub(crate) fn touch(&self, now_ms: i64) {
+        self.version.lock().next(now_ms);
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
         let known = self.table.pin().get(name).cloned();
         known.or_else(|| (self.has_light && name.starts_with(LIGHT_PREFIX)).then(|| Arc::new(light_topic(name))))
@@ -174,7 +194,7 @@ impl Topics {
     pub(crate) fn create_like(&self, wanted: Wanted<'_>, now_ms: i64) -> Option<Arc<Topic>> {
         let template = self.get(wanted.template)?;
         if template.config.perm & PERM_INHERIT == 0
-            || (wanted.template == names::AUTO_CREATE_TOPIC && !self.auto_create)
+            || (wanted.template == names::AUTO_CREATE_TOPIC && !self.auto_create.load(Ordering::Relaxed))
         {
             return None;
         }

@@ -426,3 +426,57 @@ async fn who_produces_is_told() {
     let words = " request type 200050 not supported: this version of RaptorMQ has no pop consumers";
     assert_refused(&later, ResponseCode::REQUEST_CODE_NOT_SUPPORTED, words);
 }
+
+#[tokio::test]
+async fn settings_change_all_or_none_in_the_file_and_in_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broker.conf");
+    std::fs::write(&file, "# mine\nautoCreateTopicEnable=true\n").unwrap();
+    let rig = Rig::with(|settings| settings.broker.broker_config_path = file.to_str().unwrap().into());
+    let peer = rig.peer();
+    let update = |text: &'static str| {
+        let peer = &peer;
+        async move { peer.ask(Request::new(RequestCode::UPDATE_BROKER_CONFIG).body(text)).await }
+    };
+    let shown = || async {
+        let answer = peer.ask(Request::new(RequestCode::GET_BROKER_CONFIG)).await;
+        let version: DataVersion = json::from_slice(answer.fields.get("version").unwrap().as_bytes()).unwrap();
+        (String::from_utf8(answer.body.to_vec()).unwrap(), version.counter)
+    };
+    for (text, code) in [
+        ("autoCreateTopicEnable=false\nbrokerConfigPath=/x", ResponseCode::NO_PERMISSION),
+        ("autoCreateTopicEnable=false\nnoSuchKey=1", ResponseCode::INVALID_PARAMETER),
+        ("autoCreateTopicEnable=false\nbrokerPermission=99", ResponseCode::INVALID_PARAMETER),
+        ("autoCreateTopicEnable=false\nbrokerRole=SLAVE", ResponseCode::INVALID_PARAMETER),
+        ("autoCreateTopicEnable=false\nstorePathRootDir=/x", ResponseCode::INVALID_PARAMETER),
+    ] {
+        assert_eq!(update(text).await.code, code, "{text}");
+    }
+    assert!(shown().await.0.contains("autoCreateTopicEnable=true\n"));
+    assert_eq!(peer.send("Made", "x").await.code, ResponseCode::SUCCESS);
+
+    let text =
+        "autoCreateTopicEnable=false\nregionId=moon\nautoCreateSubscriptionGroup=false\nflushConsumerOffsetInterval=10";
+    assert_eq!(update(text).await.code, ResponseCode::SUCCESS);
+    let (config, version) = shown().await;
+    assert!(config.contains("autoCreateTopicEnable=false\n") && config.contains("regionId=moon\n") && version == 1);
+    let saved = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        saved.starts_with("# mine\nautoCreateTopicEnable=false\n") && saved.contains("\nregionId=moon\n"),
+        "{saved}"
+    );
+    assert_eq!(peer.send("Other", "x").await.code, ResponseCode::TOPIC_NOT_EXIST);
+    assert_eq!(
+        peer.pull(Pull { group: "h", ..Pull::new("Made", 0) }).await.code,
+        ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST
+    );
+    peer.send("Made", "y").await;
+    let found = messages(&peer.pull(Pull { group: "TOOLS_CONSUMER", ..Pull::new("Made", 1) }).await);
+    assert!(found[0].properties.iter().any(|(name, value)| name == "MSG_REGION" && value == "moon"));
+
+    assert_eq!(update("brokerPermission=4").await.code, ResponseCode::SUCCESS);
+    assert_eq!(update("traceTopicEnable=true").await.code, ResponseCode::SUCCESS);
+    let header = GetTopicConfigRequestHeader { topic: "RMQ_SYS_TRACE_TOPIC" };
+    assert_eq!(peer.get(RequestCode::GET_TOPIC_CONFIG, &header).await.code, ResponseCode::SUCCESS);
+    assert_eq!(update("").await.code, ResponseCode::SUCCESS);
+}

@@ -61,6 +61,21 @@ impl Properties {
         Ok(properties)
     }
 
+    /// The same text in ASCII: files are read as ISO-8859-1, requests are UTF-8.
+    pub fn escape(text: &str) -> String {
+        let mut ascii = String::with_capacity(text.len());
+        for character in text.chars() {
+            if character.is_ascii() {
+                ascii.push(character);
+            } else {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    ascii.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+        ascii
+    }
+
     /// Properties that come from elsewhere than a file, such as `-D` or a request; `source` is named in messages.
     pub fn from_pairs<K: Into<String>, V: Into<String>>(
         source: &str,

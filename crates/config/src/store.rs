@@ -146,7 +146,7 @@ config! {
         /// Index entries that may wait.
         pub put_msg_index_hight_water: u32 = "putMsgIndexHightWater" => 600_000, no_effect;
         /// Bytes of the largest message body.
-        pub max_message_size: u32 = "maxMessageSize" [1..=1073741824] => 4_194_304, dynamic;
+        pub max_message_size: u32 = "maxMessageSize" [1..=1073741824] => 4_194_304;
         /// Bytes of the largest filter message.
         pub max_filter_message_size: u32 = "maxFilterMessageSize" => 16_000;
         /// Check the CRC of message bodies when the store recovers.
@@ -166,15 +166,15 @@ config! {
         /// Milliseconds after which everything in consume queues is flushed, however little.
         pub flush_consume_queue_thorough_interval: u64 = "flushConsumeQueueThoroughInterval" => 60_000;
         /// Bytes that one pull returns of messages that are in memory.
-        pub max_transfer_bytes_on_message_in_memory: u32 = "maxTransferBytesOnMessageInMemory" => 262_144, important, dynamic;
+        pub max_transfer_bytes_on_message_in_memory: u32 = "maxTransferBytesOnMessageInMemory" => 262_144, important;
         /// Messages that one pull returns when they are in memory.
-        pub max_transfer_count_on_message_in_memory: u32 = "maxTransferCountOnMessageInMemory" => 32, important, dynamic;
+        pub max_transfer_count_on_message_in_memory: u32 = "maxTransferCountOnMessageInMemory" => 32, important;
         /// Bytes that one pull returns of messages that are on disk.
-        pub max_transfer_bytes_on_message_in_disk: u32 = "maxTransferBytesOnMessageInDisk" => 65_536, important, dynamic;
+        pub max_transfer_bytes_on_message_in_disk: u32 = "maxTransferBytesOnMessageInDisk" => 65_536, important;
         /// Messages that one pull returns when they are on disk.
-        pub max_transfer_count_on_message_in_disk: u32 = "maxTransferCountOnMessageInDisk" => 8, important, dynamic;
+        pub max_transfer_count_on_message_in_disk: u32 = "maxTransferCountOnMessageInDisk" => 8, important;
         /// Memory of the machine, in percent, within which the newest messages count as in memory; slaves use 10 less.
-        pub access_message_in_memory_max_ratio: u32 = "accessMessageInMemoryMaxRatio" [0..=100] => 40, important, dynamic;
+        pub access_message_in_memory_max_ratio: u32 = "accessMessageInMemoryMaxRatio" [0..=100] => 40, important;
         /// Write index files, so that messages are found by key.
         pub message_index_enable: bool = "messageIndexEnable" => true, important;
         /// Hash slots of an index file.
@@ -182,7 +182,7 @@ config! {
         /// Entries of an index file.
         pub max_index_num: u32 = "maxIndexNum" [1..=2147483647] => 20_000_000;
         /// Messages that a query by key returns at most.
-        pub max_msgs_num_batch: u32 = "maxMsgsNumBatch" => 64, dynamic;
+        pub max_msgs_num_batch: u32 = "maxMsgsNumBatch" => 64;
         /// Check the log before the index is trusted after a crash; RaptorMQ always does.
         pub message_index_safe: bool = "messageIndexSafe" => false, important, no_effect;
         /// Port that slaves replicate from; 0 for listenPort plus 1.
@@ -210,7 +210,7 @@ config! {
         /// Delays of the levels from 1 on, as numbers with s, m, h or d.
         pub message_delay_level: String = "messageDelayLevel" => "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
         /// Milliseconds between two writes of the delay offsets.
-        pub flush_delay_offset_interval: u64 = "flushDelayOffsetInterval" => 10_000;
+        pub flush_delay_offset_interval: u64 = "flushDelayOffsetInterval" [1..=9223372036854775807] => 10_000, dynamic;
         /// Delete old files at any hour when the disk is too full.
         pub clean_file_forcibly_enable: bool = "cleanFileForciblyEnable" => true, important, dynamic;
         /// Touch every page of a new file.

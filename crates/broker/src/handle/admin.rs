@@ -1,36 +1,18 @@
-//! What tools ask about the broker itself: its settings (26), its state (28) and its statistics (315).
+//! What tools ask about the broker itself: its state (28) and its statistics (315).
 //! Java: `processor/AdminBrokerProcessor.java`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use raptormq_config::BrokerConfig;
-use raptormq_protocol::body::{DataVersion, KVTable};
+use raptormq_protocol::body::KVTable;
 use raptormq_protocol::command::Version;
-use raptormq_protocol::header::{FieldValue, ViewBrokerStatsDataRequestHeader};
-use raptormq_protocol::json;
+use raptormq_protocol::header::ViewBrokerStatsDataRequestHeader;
 
 use crate::broker::Broker;
 use crate::dispatch::{Call, Reply};
 use crate::failure::Failure;
 use crate::stats::Totals;
-
-/// GET_BROKER_CONFIG (26): every key and value, as lines of a properties file.
-pub(crate) fn config(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
-    let mut pairs: BTreeMap<&str, String> = BTreeMap::new();
-    // A key that two families have counts as the later one says.
-    pairs.extend(broker.settings().pairs());
-    let mut text = String::new();
-    for (key, value) in &pairs {
-        text.push_str(key);
-        text.push('=');
-        text.push_str(value);
-        text.push('\n');
-    }
-    let version = json::to_vec(&DataVersion::default()).map_err(Failure::answer)?;
-    let version = String::from_utf8_lossy(&version).into_owned();
-    Ok(call.success_fields_body(|field| field("version", FieldValue::Text(&version)), text))
-}
 
 /// GET_BROKER_RUNTIME_INFO (28).
 pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {

@@ -4,6 +4,7 @@
 pub(crate) mod admin;
 pub(crate) mod clean;
 pub(crate) mod client;
+pub(crate) mod config;
 pub(crate) mod end_transaction;
 pub(crate) mod group;
 pub(crate) mod lock;

@@ -73,7 +73,8 @@ fn accept(broker: &Broker, call: &mut Call<'_, '_>, send: Send<'_>) -> Result<Re
         true => {
             let queue = target.topic.queue(&broker.store, target.queue_id);
             let queue = queue.ok_or_else(|| Failure::system("the store cannot have that queue"))?;
-            let pieces = [send.properties, broker.identity.broker_properties.as_str()];
+            let broker_properties = broker.identity.broker_properties.load();
+            let pieces = [send.properties, broker_properties.as_str()];
             let message = NewMessage {
                 flag: send.flag,
                 sys_flag: send.sys_flag,

@@ -26,7 +26,8 @@ pub(super) fn get(namesrv: &NameServer, _: &Call<'_, '_>) -> Result<Reply, Failu
 /// success in any case; here a key that is unknown or may not be changed, and a value that is none, are refused.
 pub(super) fn update(namesrv: &NameServer, call: &Call<'_, '_>) -> Result<Reply, Failure> {
     let text = std::str::from_utf8(call.request.body).map_err(Failure::system)?;
-    let changes = Properties::parse(Path::new("the request"), escaped(text).as_bytes()).map_err(Failure::system)?;
+    let changes =
+        Properties::parse(Path::new("the request"), Properties::escape(text).as_bytes()).map_err(Failure::system)?;
     let settings = namesrv.settings();
     let mut black_list = settings.namesrv.config_black_list.split(';').map(str::trim);
     if black_list.any(|listed| changes.get(listed).is_some()) {
@@ -34,21 +35,6 @@ pub(super) fn update(namesrv: &NameServer, call: &Call<'_, '_>) -> Result<Reply,
         return Err(Failure { code: ResponseCode::NO_PERMISSION, remark });
     }
     Ok(Reply::Keep(Change::Settings(changes)))
-}
-
-/// The same properties in ASCII: files are read as ISO-8859-1, requests are UTF-8.
-fn escaped(text: &str) -> String {
-    let mut ascii = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_ascii() {
-            ascii.push(character);
-        } else {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                let _ = write!(ascii, "\\u{unit:04x}"); // writing to a String cannot fail
-            }
-        }
-    }
-    ascii
 }
 
 #[cfg(test)]

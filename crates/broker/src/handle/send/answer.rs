@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::command::CommandWriter;
@@ -129,7 +130,8 @@ impl Later {
         }
         if let Some(log_end) = self.flushed_to {
             let flushed = broker.store.watermarks().flushed.reached(log_end);
-            match tokio::time::timeout(broker.identity.sync_flush_timeout, flushed).await {
+            let timeout = Duration::from_millis(broker.settings().store.sync_flush_timeout);
+            match tokio::time::timeout(timeout, flushed).await {
                 Ok(Ok(())) => {}
                 // The message is stored, but nobody can say whether it survives: what the original says then.
                 Ok(Err(_)) | Err(_) => code = ResponseCode::FLUSH_DISK_TIMEOUT,

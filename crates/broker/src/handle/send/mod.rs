@@ -180,6 +180,7 @@ fn stage(
     (target, manner): (&Target, Manner),
 ) -> Result<Ticket, Failure> {
     let identity = &broker.identity;
+    let broker_properties = identity.broker_properties.load();
     let own_properties = given.stored(send.properties, target.is_dead);
     let mut made_key = String::new();
     if given.unique_key.is_none() && !send.is_batch {
@@ -205,7 +206,7 @@ fn stage(
         reconsume_times: send.reconsume_times,
         prepared_transaction_offset: 0,
         body: call.request.body,
-        properties: &[&own_properties, &made_key, &identity.broker_properties, &way],
+        properties: &[&own_properties, &made_key, broker_properties.as_str(), &way],
     };
     let is_inner_batch = send.is_batch && given.unique_key.is_some() && target.topic.is_batch();
     let put = |staging: &mut Staging| match (send.is_batch, is_inner_batch) {

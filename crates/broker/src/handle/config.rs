@@ -1,0 +1,49 @@
+//! The broker's settings, as tools read (26) and change them (25).
+//! Java: `processor/AdminBrokerProcessor.java`, `remoting/Configuration.java`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use raptormq_config::Properties;
+use raptormq_protocol::header::FieldValue;
+use raptormq_protocol::json;
+
+use crate::broker::Broker;
+use crate::configure::Change;
+use crate::dispatch::{Call, Reply};
+use crate::failure::Failure;
+
+/// GET_BROKER_CONFIG (26): every key and value, as lines of a properties file.
+pub(crate) fn get(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
+    let settings = broker.settings();
+    let mut pairs: BTreeMap<&str, String> = BTreeMap::new();
+    // A key that two families have counts as the later one says.
+    pairs.extend(settings.pairs());
+    let mut text = String::new();
+    for (key, value) in &pairs {
+        text.push_str(key);
+        text.push('=');
+        text.push_str(value);
+        text.push('\n');
+    }
+    let version = json::to_vec(&broker.settings_version()).map_err(Failure::answer)?;
+    let version = String::from_utf8_lossy(&version).into_owned();
+    Ok(call.success_fields_body(|field| field("version", FieldValue::Text(&version)), text))
+}
+
+/// UPDATE_BROKER_CONFIG (25): a properties text, of which all is taken or nothing. Java takes what it knows and answers
+/// success in any case; here a key that is unknown or may not be changed, and a value that is none, are refused.
+pub(crate) fn update(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
+    let text = std::str::from_utf8(call.request.body).map_err(Failure::body)?;
+    let escaped = Properties::escape(text);
+    let changes = Properties::parse(Path::new("the request"), escaped.as_bytes()).map_err(Failure::body)?;
+    let settings = broker.settings();
+    let mut black_list = settings.broker.config_black_list.split(';').map(str::trim);
+    if black_list.any(|listed| changes.get(listed).is_some()) {
+        return Err(Failure::forbidden("Can not update config in black list."));
+    }
+    let by = call.peer.peer_addr();
+    tracing::info!(keys = changes.entries.len(), %by, "settings shall be changed");
+    broker.keeper.configure(Change { changes, responder: call.responder() });
+    Ok(Reply::Done)
+}
