@@ -361,6 +361,18 @@ impl Call<'_, '_> {
         Reply::Done
     }
 
+    /// Lets a thread of the pool find out the body of the answer.
+    pub(crate) fn json_later<T: Serialize>(
+        &self,
+        pool: &Pool,
+        work: impl FnOnce(&Broker) -> Result<T, Failure> + Send + 'static,
+    ) -> Reply {
+        self.answer_later(pool, move |broker| {
+            let body = Bytes::from(json::to_vec(&work(broker)?).map_err(Failure::answer)?);
+            Ok(move |to, out: &mut Output| write_body(body, to, out))
+        })
+    }
+
     /// Answers a refusal.
     pub(crate) fn refuse(&mut self, failure: &Failure) {
         refuse(self.out, self.request.into(), failure);

@@ -20,7 +20,7 @@ use crate::dispatch::{Call, Reply};
 use crate::failure::Failure;
 use crate::handle::offset;
 use crate::names;
-use crate::topics::QUEUES_MAX;
+use crate::topics::{QUEUES_MAX, Topic};
 
 /// GET_CONSUME_STATS (208): of one topic, of those named, or of all that the group has offsets of.
 pub(crate) fn consume_stats(
@@ -42,13 +42,16 @@ pub(crate) fn consume_stats(
         topics.retain(|topic| is_consumed(broker, group, topic));
         topics
     };
-    let mut stats = ConsumeStats::default();
-    for topic in topics {
-        if let Some(known) = broker.topics.get(&topic) {
-            add_progress(broker, group, (&known.config, known.config.read_queue_nums), &mut stats)?;
+    let group = group.to_owned();
+    Ok(call.json_later(&broker.readers.queries, move |broker| {
+        let mut stats = ConsumeStats::default();
+        for topic in topics {
+            if let Some(known) = broker.topics.get(&topic) {
+                add_progress(broker, &group, (&known.config, known.config.read_queue_nums), &mut stats)?;
+            }
         }
-    }
-    call.success_json(&stats)
+        Ok(stats)
+    }))
 }
 
 /// Whether the topic counts: a group that is connected has only what it subscribes to.
@@ -93,13 +96,19 @@ fn add_progress(
 /// GET_BROKER_CONSUME_STATS (317): of every group and topic.
 pub(crate) fn all_consume_stats(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let header: GetConsumeStatsInBrokerHeader = call.request.header()?;
+    let is_order = header.is_order;
+    Ok(call.json_later(&broker.readers.queries, move |broker| all_progress(broker, is_order)))
+}
+
+/// How far every group is, in all topics or in the ordered ones only.
+fn all_progress(broker: &Broker, is_order: bool) -> Result<ConsumeStatsList, Failure> {
     let mut list =
         ConsumeStatsList { broker_addr: Some(broker.outer.broker_addr().to_owned()), ..ConsumeStatsList::default() };
     for group in broker.groups.snapshot().subscription_group_table.into_keys() {
         let mut of_group = Vec::new();
         for topic in broker.offsets.topics_of(&group) {
             let Some(known) = broker.topics.get(&topic) else { continue };
-            if (header.is_order && !known.config.order) || !is_consumed(broker, &group, &topic) {
+            if (is_order && !known.config.order) || !is_consumed(broker, &group, &topic) {
                 continue;
             }
             let mut stats = ConsumeStats::default();
@@ -112,7 +121,7 @@ pub(crate) fn all_consume_stats(broker: &Broker, call: &mut Call<'_, '_>) -> Res
         }
         list.consume_stats_list.push(BTreeMap::from([(group, of_group)]));
     }
-    call.success_json(&list)
+    Ok(list)
 }
 
 /// QUERY_TOPIC_CONSUME_BY_WHO (300): groups that are connected, and groups that have offsets.
@@ -160,6 +169,12 @@ pub(crate) fn time_span(
     let name = header.topic;
     let missing = || Failure::new(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{name}] not exist"));
     let topic = broker.topics.get(name).ok_or_else(missing)?;
+    let group = header.group.to_owned();
+    Ok(call.json_later(&broker.readers.queries, move |broker| time_spans(broker, &group, &topic)))
+}
+
+fn time_spans(broker: &Broker, group: &str, topic: &Topic) -> Result<QueryConsumeTimeSpanBody, Failure> {
+    let name = &topic.config.topic_name;
     let mut body = QueryConsumeTimeSpanBody::default();
     for queue_id in 0..topic.config.write_queue_nums.clamp(0, QUEUES_MAX) {
         let message_queue = names::message_queue(name, &broker.settings().broker.broker_name, queue_id);
@@ -176,7 +191,7 @@ pub(crate) fn time_span(
                 _ => Ok(-1),
             };
             let max = queue.max_offset();
-            let consumed = broker.offsets.get(header.group, name, queue_id).unwrap_or(-1);
+            let consumed = broker.offsets.get(group, name, queue_id).unwrap_or(-1);
             span.min_time_stamp = broker.store.earliest_time(&queue).map_err(offset::disk_failure)?;
             span.max_time_stamp = stored_at(max - 1)?;
             span.consume_time_stamp = if consumed > 0 { stored_at(consumed - 1)? } else { span.min_time_stamp };
@@ -188,7 +203,7 @@ pub(crate) fn time_span(
         }
         body.consume_time_span_set.push(span);
     }
-    call.success_json(&body)
+    Ok(body)
 }
 
 /// QUERY_CORRECTION_OFFSET (308): the smallest offset of all groups in each queue of the topic; the greatest number

@@ -7,7 +7,6 @@ use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::header::{
     QueryConsumeQueueRequestHeader, QueryMessageRequestHeader, QueryMessageResponseHeader, ViewMessageRequestHeader,
 };
-use raptormq_protocol::json;
 use raptormq_protocol::message::properties::{Properties, name};
 use raptormq_protocol::message::record::RecordView;
 
@@ -95,11 +94,10 @@ pub(crate) fn query_consume_queue(
         body.subscription_data = subscription.map(|subscription| subscription.data.clone());
     }
     let count = usize::try_from(header.count.unwrap_or(0)).unwrap_or(0).min(UNITS_MAX);
-    Ok(call.answer_later(&broker.readers.queries, move |broker| {
+    Ok(call.json_later(&broker.readers.queries, move |broker| {
         let units = broker.store.units(&queue, from, count).map_err(offset::disk_failure)?;
         body.queue_data = Some(units.iter().map(queue_data).collect());
-        let body = Bytes::from(json::to_vec(&body).map_err(Failure::answer)?);
-        Ok(move |to, out: &mut Output| dispatch::write_body(body, to, out))
+        Ok(body)
     }))
 }
 

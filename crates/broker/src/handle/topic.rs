@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::handle::offset;
 use crate::names;
 use crate::persist::Table;
-use crate::topics::QUEUES_MAX;
+use crate::topics::{QUEUES_MAX, Topic};
 
 /// UPDATE_AND_CREATE_TOPIC (17).
 pub(crate) fn create(
@@ -248,6 +248,11 @@ pub(crate) fn stats(
         .topics
         .get(name)
         .ok_or_else(|| Failure::new(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{name}] not exist")))?;
+    Ok(call.json_later(&broker.readers.queries, move |broker| topic_stats(broker, &topic)))
+}
+
+fn topic_stats(broker: &Broker, topic: &Topic) -> Result<TopicStatsTable, Failure> {
+    let name = &topic.config.topic_name;
     let mut stats = TopicStatsTable::default();
     for queue_id in 0..topic.queue_count() {
         let mut offsets = TopicOffset::default();
@@ -263,7 +268,7 @@ pub(crate) fn stats(
         stats.offset_table.insert(queue, offsets);
     }
     stats.topic_put_tps = broker.stats.topic_put_tps(name);
-    call.success_json(&stats)
+    Ok(stats)
 }
 
 /// GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305).
