@@ -15,13 +15,13 @@ use crate::failure::Failure;
 /// consumed, and they would miss messages.
 pub(crate) fn expired_queues(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let is_expired = |queue: &Queue| queue.max_offset() > 0 && queue.min_offset() == queue.max_offset();
-    Ok(delete(call, broker.store.doomed_queues(|queue| is_expired(queue) && !has_queue(broker, queue))))
+    Ok(delete(broker, call, broker.store.doomed_queues(|queue| is_expired(queue) && !has_queue(broker, queue))))
 }
 
 /// CLEAN_UNUSED_TOPIC (316): deletes the queues of topics that there are no more.
 pub(crate) fn unused_topics(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let is_unused = |queue: &Queue| !has_topic(broker, queue);
-    Ok(delete(call, broker.store.doomed_queues(is_unused)))
+    Ok(delete(broker, call, broker.store.doomed_queues(is_unused)))
 }
 
 /// DELETE_EXPIRED_COMMITLOG (329): deletes what is old enough, whatever the hour.
@@ -42,18 +42,17 @@ fn has_queue(broker: &Broker, queue: &Queue) -> bool {
 }
 
 /// Deletes queues on a thread that may wait for the disk, and answers then.
-fn delete(call: &Call<'_, '_>, queues: DoomedQueues) -> Reply {
-    let (responder, by) = (call.responder(), call.peer.peer_addr());
-    tokio::task::spawn_local(async move {
-        let refused = match tokio::task::spawn_blocking(|| queues.delete()).await {
-            Ok(Ok(count)) => {
-                tracing::info!(%by, count, "queues without use were deleted");
-                return responder.respond(ResponseCode::SUCCESS, None);
-            }
-            Ok(Err(error)) => format!("a queue could not be deleted: {error}"),
-            Err(error) => format!("the queues could not be deleted: {error}"),
-        };
-        responder.respond(ResponseCode::SYSTEM_ERROR, Some(&refused));
+fn delete(broker: &Broker, call: &Call<'_, '_>, queues: DoomedQueues) -> Reply {
+    let by = call.peer.peer_addr();
+    broker.readers.queries.run(call.responder(), move |_, responder| match queues.delete() {
+        Ok(count) => {
+            tracing::info!(%by, count, "queues without use were deleted");
+            responder.respond(ResponseCode::SUCCESS, None);
+        }
+        Err(error) => {
+            let refused = format!("a queue could not be deleted: {error}");
+            responder.respond(ResponseCode::SYSTEM_ERROR, Some(&refused));
+        }
     });
     Reply::Done
 }
