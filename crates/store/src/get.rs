@@ -22,11 +22,8 @@ const WINDOW_BYTES: usize = 128 << 10;
 /// Bytes at the end of the log that this process wrote so recently that they are taken to be in memory.
 const FRESH_BYTES: u64 = 16 << 20;
 
-/// Bytes of the log whose presence in memory is looked at in one go.
-const PROBE_BYTES: usize = 16 << 10;
-
-/// A message longer than that is not looked for in memory, which would cost as much as reading it.
-const PROBE_BYTES_MAX: usize = 256 << 10;
+/// Bytes of the log that are brought into memory in one go.
+const FETCH_BYTES: usize = 16 << 10;
 
 /// Bytes behind a message that had to be read from the disk that the disk is asked to read as well: who reads old
 /// messages goes on.
@@ -439,15 +436,18 @@ impl<'a> Read<'a> {
         if is_loaded || start >= self.fresh_from {
             return Ok(());
         }
-        // What follows is wanted next, most likely.
-        let end = position.end.max(position.start + PROBE_BYTES).min(self.window.bytes.len());
+        // What follows is wanted next, most likely: usually one look at all of the window will do.
         let log = &self.store.shared.log;
-        let is_cached = end - position.start <= PROBE_BYTES_MAX && log.is_cached(start, end - position.start)?;
-        if !is_cached {
-            if self.patience == Patience::Memory {
-                return Err(ReadError::Io(io::ErrorKind::WouldBlock.into()));
+        let mut end = self.window.bytes.len();
+        if !log.is_cached(start, end - position.start)? {
+            end = position.end;
+            if !log.is_cached(start, position.len())? {
+                if self.patience == Patience::Memory {
+                    return Err(ReadError::Io(io::ErrorKind::WouldBlock.into()));
+                }
+                end = position.end.max(position.start + FETCH_BYTES).min(self.window.bytes.len());
+                log.fetch(start, end - position.start, READ_AHEAD_BYTES)?;
             }
-            log.fetch(start, end - position.start, READ_AHEAD_BYTES)?;
         }
         self.loaded = position.start..end;
         Ok(())

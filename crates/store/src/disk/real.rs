@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-use super::{Disk, Entry, LOAD_BYTES, LogFile, Space, Usage, checked_range};
+use super::{Disk, Entry, LogFile, Space, Usage, checked_range};
 
 /// What the kernel calls tmpfs (`statfs(2)`).
 const TMPFS_MAGIC: i64 = 0x0102_1994;
@@ -235,6 +235,16 @@ impl RealFile {
         Ok(RealFile { file, len, mapping: Mutex::default() })
     }
 
+    /// The mapping that serves views, of which one of `len` bytes is made.
+    fn mapped(&self, len: u64) -> io::Result<Bytes> {
+        let mut mapping = self.mapping.lock();
+        if mapping.bytes.is_empty() || mapping.viewed_bytes >= MAPPING_BYTES_MAX {
+            *mapping = Mapping { bytes: self.map()?, viewed_bytes: 0 };
+        }
+        mapping.viewed_bytes += len;
+        Ok(mapping.bytes.clone())
+    }
+
     /// The whole file, mapped for reading.
     fn map(&self) -> io::Result<Bytes> {
         let mut options = memmap2::MmapOptions::new();
@@ -247,6 +257,32 @@ impl RealFile {
         let mapping = unsafe { options.map(&self.file)? };
         Ok(Bytes::from_owner(mapping))
     }
+}
+
+/// Whether all pages of a part of a mapping are in memory.
+fn are_resident(view: &[u8]) -> io::Result<bool> {
+    /// Pages that are asked about at once.
+    const PAGES: usize = 64;
+    let page_bytes = rustix::param::page_size();
+    let end = view.as_ptr().addr() + view.len();
+    let mut at = view.as_ptr().addr() / page_bytes * page_bytes;
+    while at < end {
+        let mut is_resident = [0_u8; PAGES];
+        let len = (end - at).min(PAGES * page_bytes);
+        // SAFETY: `at` is the start of a page, and all pages up to `end` belong to the mapping that `view` borrows from: the
+        // first begins at or behind the mapping's own start, which is that of a page. The kernel reads no memory of
+        // the range and writes one byte a page into `is_resident`, of which there are at most `PAGES`.
+        #[allow(unsafe_code)]
+        let result = unsafe { libc::mincore(std::ptr::without_provenance_mut(at), len, is_resident.as_mut_ptr()) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if is_resident[..len.div_ceil(page_bytes)].iter().any(|page| page & 1 == 0) {
+            return Ok(false);
+        }
+        at += len;
+    }
+    Ok(true)
 }
 
 impl LogFile for RealFile {
@@ -285,18 +321,12 @@ impl LogFile for RealFile {
     }
 
     fn is_cached(&self, at: u64, len: usize) -> io::Result<bool> {
-        // A read is dearer than `mincore`, but it starts the kernel's read-ahead where something is missing.
         let range = checked_range(at, len as u64, self.len)?;
-        let mut scratch = [0; LOAD_BYTES];
-        let mut at = range.start;
-        while at < range.end {
-            let count = (range.end - at).min(LOAD_BYTES);
-            if !self.read_cached_at(at as u64, &mut scratch[..count])? {
-                return Ok(false);
-            }
-            at += count;
+        if range.is_empty() {
+            return Ok(true);
         }
-        Ok(true)
+        let view = self.mapped(0)?.slice(range);
+        are_resident(&view)
     }
 
     fn read_ahead(&self, at: u64, len: usize) {
@@ -312,12 +342,7 @@ impl LogFile for RealFile {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let mut mapping = self.mapping.lock();
-        if mapping.bytes.is_empty() || mapping.viewed_bytes >= MAPPING_BYTES_MAX {
-            *mapping = Mapping { bytes: self.map()?, viewed_bytes: 0 };
-        }
-        mapping.viewed_bytes += len as u64;
-        Ok(mapping.bytes.slice(range))
+        Ok(self.mapped(len as u64)?.slice(range))
     }
 
     fn release_views(&self) {
