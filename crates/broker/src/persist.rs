@@ -72,7 +72,7 @@ struct Pace {
 #[derive(Debug, thiserror::Error)]
 pub enum KeptError {
     /// The system does not give it.
-    #[error("cannot read {}: {source}; check its permissions", .path.display())]
+    #[error("cannot read {}: {source}; check its permissions and storePathRootDir", .path.display())]
     Read {
         /// The file.
         path: PathBuf,

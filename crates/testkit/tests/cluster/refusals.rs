@@ -56,7 +56,7 @@ fn group(name: &str) -> SubscriptionGroupConfig {
 
 #[tokio::test]
 async fn sends_to_topics_that_take_none() {
-    let cluster = Cluster::start().await.unwrap();
+    let cluster = Cluster::builder().set("autoCreateSubscriptionGroup", "false").start().await.unwrap();
     let peer = Peer::new(cluster.broker_addr());
     let long = "T".repeat(128);
     let retry = format!("%RETRY%{}", "g".repeat(250));
@@ -317,8 +317,8 @@ async fn offsets_of_groups_and_topics_that_are_not_there() {
     for (fields, expected) in [
         (with("consumerGroup", "h"), refusal(Code::SUBSCRIPTION_GROUP_NOT_EXIST, "Group h not exist!")),
         (with("topic", "Unheard"), refusal(Code::TOPIC_NOT_EXIST, "Topic Unheard not exist!")),
-        (without("queueId"), refusal(Code::SYSTEM_ERROR, "QueueId is null")),
-        (without("commitOffset"), refusal(Code::SYSTEM_ERROR, "Offset is null")),
+        (without("queueId"), refusal(Code::INVALID_PARAMETER, "QueueId is null, topic is Orders")),
+        (without("commitOffset"), refusal(Code::INVALID_PARAMETER, "Offset is null, topic is Orders")),
     ] {
         assert_eq!(peer.refused(update(fields)).await, expected);
     }
