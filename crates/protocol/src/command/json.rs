@@ -30,6 +30,13 @@ enum Text<'a> {
     Unescaped(Range<usize>),
 }
 
+/// A half of a field.
+#[derive(Clone, Copy)]
+enum Part {
+    Key,
+    Value,
+}
+
 /// What one pass over a header of the usual form finds.
 #[derive(Default)]
 struct Scan<'a> {
@@ -40,13 +47,13 @@ struct Scan<'a> {
     language: Option<&'a str>,
     remark: Option<Text<'a>>,
     fields: Fields<'a>,
-    /// The fields whose texts had escapes, by number.
-    unescaped: SmallVec<[(usize, Range<usize>); 4]>,
+    /// The keys and values that had escapes, by the number of their field.
+    unescaped: SmallVec<[(usize, Part, Range<usize>); 4]>,
 }
 
 impl<'a> Scan<'a> {
     /// `None` when the header is not of the usual form: an object of the known keys, integers bare, texts in double
-    /// quotes with sound escapes, keys without any, the fields an object of texts.
+    /// quotes with sound escapes, the fields an object of texts.
     fn read(header: &'a str, scratch: &mut Vec<u8>) -> Option<Scan<'a>> {
         let mut scan = Scan::default();
         let mut cursor = Cursor { text: header, at: 0, marks: Marks::new(header.as_bytes()) };
@@ -83,16 +90,11 @@ impl<'a> Scan<'a> {
             return cursor.take(b'}');
         }
         loop {
-            let key = cursor.plain()?;
+            let key = cursor.string(scratch)?;
             cursor.take(b':')?;
             if !cursor.null() {
-                let value = match cursor.string(scratch)? {
-                    Text::Plain(value) => value,
-                    Text::Unescaped(range) => {
-                        self.unescaped.push((self.fields.len(), range));
-                        ""
-                    }
-                };
+                let value = cursor.string(scratch)?;
+                let (key, value) = (self.half(Part::Key, key), self.half(Part::Value, value));
                 self.fields.push(key, value).ok()?;
             }
             match cursor.next()? {
@@ -103,13 +105,28 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// The text of a half of the next field, as far as it stands in the header.
+    fn half(&mut self, part: Part, text: Text<'a>) -> &'a str {
+        match text {
+            Text::Plain(text) => text,
+            Text::Unescaped(range) => {
+                self.unescaped.push((self.fields.len(), part, range));
+                ""
+            }
+        }
+    }
+
     fn command(self, scratch: &'a [u8], body: &'a [u8]) -> Result<Command<'a>, CommandError> {
         let text = |range: Range<usize>| {
             std::str::from_utf8(&scratch[range]).map_err(|error| CommandError::Json(error.to_string()))
         };
         let mut fields = self.fields;
-        for (at, range) in self.unescaped {
-            fields.pairs[at].1 = text(range)?;
+        for (at, part, range) in self.unescaped {
+            let (key, value) = &mut fields.pairs[at];
+            match part {
+                Part::Key => *key = text(range)?,
+                Part::Value => *value = text(range)?,
+            }
         }
         let remark = match self.remark {
             Some(Text::Plain(remark)) => Some(remark),
@@ -443,6 +460,15 @@ mod tests {
         for cut in 0..SEND.len() - 2 {
             with(&SEND[..cut], |command| assert!(command.is_err(), "{cut} bytes"));
         }
+    }
+
+    #[test]
+    fn escapes_in_keys_leave_the_fields_in_their_order() {
+        let header = r#"{"code":17,"extFields":{"z\u0000":"1","b":"x\"y","a\\":"2"}}"#;
+        with(header, |command| {
+            let fields: Vec<_> = command.unwrap().fields.iter().collect();
+            assert_eq!(fields, [("z\0", "1"), ("b", "x\"y"), ("a\\", "2")]);
+        });
     }
 
     #[test]
