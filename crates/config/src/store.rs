@@ -226,7 +226,7 @@ config! {
         /// Milliseconds of one append after which the page cache counts as busy and sends are refused.
         pub os_page_cache_busy_time_out_mills: u64 = "osPageCacheBusyTimeOutMills" => 1000, dynamic, no_effect;
         /// Messages that a query returns unless it says otherwise.
-        pub default_query_max_num: u32 = "defaultQueryMaxNum" => 32, dynamic, no_effect;
+        pub default_query_max_num: u32 = "defaultQueryMaxNum" => 32, dynamic;
         /// Write through memory outside the page cache.
         pub transient_store_pool_enable: bool = "transientStorePoolEnable" => false, important, no_effect;
         /// Buffers of the transient store pool.
