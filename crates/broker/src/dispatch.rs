@@ -78,6 +78,7 @@ requests! {
     SEND_REPLY_MESSAGE(SendMessageRequestHeader) => reply::reply, Send;
     SEND_REPLY_MESSAGE_V2(SendMessageRequestHeaderV2) => reply::reply_v2, Send;
     END_TRANSACTION(EndTransactionRequestHeader) => end_transaction::end_transaction, Send;
+    RESUME_CHECK_HALF_MESSAGE(ResumeCheckHalfMessageRequestHeader) => end_transaction::resume, Admin;
     PULL_MESSAGE(PullMessageRequestHeader) => pull::pull, Pull;
     LITE_PULL_MESSAGE(PullMessageRequestHeader) => pull::lite_pull, Pull;
     VIEW_MESSAGE_BY_ID(ViewMessageRequestHeader) => query::view_message, Admin;
@@ -209,7 +210,6 @@ const ABSENT: &[(RequestCode, Absent)] = &[
     (RequestCode::GET_BROKER_LIVE_INFO_REQUEST, Absent::Original),
     (RequestCode::GET_SYNC_STATE_DATA_REQUEST, Absent::Original),
     (RequestCode::RAFT_BROKER_HEART_BEAT_EVENT_REQUEST, Absent::Original),
-    (RequestCode::RESUME_CHECK_HALF_MESSAGE, Absent::Later("transactions")),
     (RequestCode::QUERY_ASSIGNMENT, Absent::Later("rebalancing by the broker")),
     (RequestCode::SET_MESSAGE_REQUEST_MODE, Absent::Later("rebalancing by the broker")),
     (RequestCode::GET_ALL_MESSAGE_REQUEST_MODE, Absent::Later("rebalancing by the broker")),

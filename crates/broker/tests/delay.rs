@@ -113,6 +113,13 @@ async fn a_message_that_is_given_back_comes_again_until_it_is_dead() {
     give_back(&peer, &first, "g", -1).await;
     let dead = wait_for(&peer, "%DLQ%g", 0, 2).await.remove(1);
     assert_eq!((dead.reconsume_times, dead.queue_offset), (1, 1));
+
+    // Counted for the topic that it came from first.
+    for (stats_key, code) in [("T@g", ResponseCode::SUCCESS), ("%RETRY%g@g", ResponseCode::SYSTEM_ERROR)] {
+        let header = ViewBrokerStatsDataRequestHeader { stats_name: "SNDBCK_PUT_NUMS", stats_key };
+        let answer = peer.get(RequestCode::VIEW_BROKER_STATS_DATA, &header).await;
+        assert_eq!(answer.code, code, "{stats_key}: {:?}", answer.remark);
+    }
 }
 
 #[tokio::test]

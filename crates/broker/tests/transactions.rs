@@ -194,6 +194,23 @@ async fn who_does_not_answer_is_asked_so_often_and_then_given_up_and_others_are_
     let given_up = at(&peer, GIVEN_UP, 0).await;
     assert_eq!(given_up.iter().map(|message| &message.body[..]).collect::<Vec<_>>(), [&b"bad"[..], b"one"]);
     assert!(at(&peer, "T", 2).await.is_empty());
+
+    // An administrator may have the producer asked again, for what was given up only.
+    let resume = async |id: &str| {
+        let header = ResumeCheckHalfMessageRequestHeader { topic: Some(GIVEN_UP), msg_id: Some(id) };
+        peer.get(RequestCode::RESUME_CHECK_HALF_MESSAGE, &header).await
+    };
+    let half = at(&peer, HALF, 0).await.remove(0);
+    for wrong in ["x", &half.msg_id] {
+        let remark = "Exception was thrown when putting message back to RMQ_SYS_TRANS_HALF_TOPIC.";
+        assert_refused(&resume(wrong).await, ResponseCode::SYSTEM_ERROR, remark);
+    }
+    assert_eq!(resume(&given_up[1].msg_id).await.code, ResponseCode::SUCCESS);
+    let (message, _) = MessageExt::decode(&peer.asked().await.body, 1 << 20).unwrap();
+    assert_eq!((message.property("TRANSACTION_CHECK_TIMES"), &message.body[..]), (Some("1"), &b"one"[..]));
+    let open = Sent { queue_offset: message.queue_offset, log_offset: message.commit_log_offset };
+    assert_eq!(end(&peer, &open, sys_flag::TRANSACTION_COMMIT).await.code, ResponseCode::SUCCESS);
+    assert_eq!(at(&peer, "T", 2).await.len(), 1);
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! END_TRANSACTION (37): a producer says what becomes of a half message. What it says is carried out in the turn: a commit
-//! stores the message in the queue that it is for, and an op message notes that the half is done.
-//! Java: `processor/EndTransactionProcessor.java`.
+//! stores the message in the queue that it is for, and an op message notes that the half is done. A half that was given
+//! up because no producer said so can be taken up again (323).
+//! Java: `processor/EndTransactionProcessor.java`, `processor/AdminBrokerProcessor.java`.
 
 use std::sync::Arc;
 
 use raptormq_protocol::code::ResponseCode;
-use raptormq_protocol::header::EndTransactionRequestHeader;
-use raptormq_protocol::message::properties::{Properties, name};
+use raptormq_protocol::header::{EndTransactionRequestHeader, ResumeCheckHalfMessageRequestHeader};
+use raptormq_protocol::message::id::OffsetMessageId;
+use raptormq_protocol::message::properties::{self, Properties, name};
 use raptormq_protocol::message::record::RecordView;
 use raptormq_protocol::message::sys_flag;
 use raptormq_remoting::{Exchange, Output};
@@ -140,4 +142,41 @@ pub(crate) fn finish(broker: &Broker, ticket: EndTicket, staging: &Staging, out:
     };
     Counters::add(&broker.counters.sends_failed, 1);
     dispatch::refuse(out, ticket.to, &failure);
+}
+
+/// RESUME_CHECK_HALF_MESSAGE (323): producers are asked for a half that was given up as if nobody had been yet.
+pub(crate) fn resume(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: ResumeCheckHalfMessageRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    let id = header.msg_id.unwrap_or_default();
+    let place: OffsetMessageId = id.parse().map_err(|_| not_resumed())?;
+    Ok(call.answer_later(&broker.readers.queries, move |broker| {
+        take_up(broker, place.log_offset)?;
+        Ok(|to: Exchange, out: &mut Output| out.respond(to, ResponseCode::SUCCESS, None))
+    }))
+}
+
+/// Stores a half that was given up among the others. Unlike the original, takes nothing else for one: a half that is
+/// still open would come twice.
+fn take_up(broker: &Broker, log_offset: i64) -> Result<(), Failure> {
+    let record = broker.store.record_at(log_offset).ok_or_else(not_resumed)?;
+    let view = RecordView::parse(&record).map_err(|_| not_resumed())?;
+    if view.topic != names::TRANS_CHECK_MAX_TIME_TOPIC {
+        return Err(not_resumed());
+    }
+    let text = properties::changed(&view.properties(), &[(name::TRANSACTION_CHECK_TIMES, Some("0"))]);
+    let mut staging = broker.store.staging();
+    let put = staging.put(&broker.transactions.half, &reput::again(&view, &[&text]));
+    let slot = put.map_err(|_| not_resumed())?;
+    reput::append(broker, &mut staging);
+    match reput::is_stored(staging.placed(slot).status) {
+        true => Ok(()),
+        false => Err(Failure::system("Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed.")),
+    }
+}
+
+fn not_resumed() -> Failure {
+    Failure::system("Exception was thrown when putting message back to RMQ_SYS_TRANS_HALF_TOPIC.")
 }

@@ -26,10 +26,13 @@ use crate::topics::UNIT_SUB;
 const FIRST_LEVEL: i32 = 3;
 
 /// A message that was given back and is staged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SendBackTicket {
     to: Exchange,
     slot: Slot,
+    /// The topic that the message came from first, and the group that gave it back.
+    topic: Arc<str>,
+    group: Arc<str>,
 }
 
 /// CONSUMER_SEND_MSG_BACK (36).
@@ -64,7 +67,9 @@ pub(crate) fn send_back(
         None => (dead_letters(broker, header.group)?, String::new()),
     };
     let text = view.properties();
-    let text = changed(broker, &view, Properties(&text), level);
+    let given = Properties(&text);
+    let first_topic = given.get(name::RETRY_TOPIC).unwrap_or(view.topic);
+    let text = changed(broker, &view, given, (level, first_topic));
     let pieces = [text.as_str(), way.as_str()];
     let message = NewMessage {
         reconsume_times: view.reconsume_times.saturating_add(1),
@@ -73,7 +78,8 @@ pub(crate) fn send_back(
     };
     let put = |staging: &mut Staging| staging.put(&queue, &message);
     let (slot, _) = call.turn.stage("", put).map_err(|_| Failure::system("MESSAGE_ILLEGAL"))?;
-    Ok(Reply::Turn(Ticket::SendBack(SendBackTicket { to: call.exchange(), slot })))
+    let (topic, group) = (Arc::from(first_topic), Arc::from(header.group));
+    Ok(Reply::Turn(Ticket::SendBack(SendBackTicket { to: call.exchange(), slot, topic, group })))
 }
 
 /// The delay before the message comes again; `None` when it was tried often enough.
@@ -121,15 +127,19 @@ fn queue_of(broker: &Broker, topic: &str, queue_id: i32) -> Result<Arc<Queue>, F
 }
 
 /// The properties of the message when it is stored again: whence it came stays known.
-fn changed(broker: &Broker, view: &RecordView<'_>, given: Properties<'_>, level: Option<i32>) -> String {
+fn changed(
+    broker: &Broker,
+    view: &RecordView<'_>,
+    given: Properties<'_>,
+    (level, first_topic): (Option<i32>, &str),
+) -> String {
     let level = level.unwrap_or_default().to_string();
     let origin = match given.get(name::ORIGIN_MESSAGE_ID) {
         Some(id) if !id.trim().is_empty() => id.to_owned(),
         _ => broker.message_id(view.log_offset),
     };
-    let topic = given.get(name::RETRY_TOPIC).unwrap_or(view.topic);
     let changes = [
-        (name::RETRY_TOPIC, Some(topic)),
+        (name::RETRY_TOPIC, Some(first_topic)),
         (name::WAIT, Some("false")),
         (name::DELAY, Some(level.as_str())),
         (name::ORIGIN_MESSAGE_ID, Some(origin.as_str())),
@@ -141,6 +151,7 @@ fn changed(broker: &Broker, view: &RecordView<'_>, given: Properties<'_>, level:
 pub(crate) fn finish(broker: &Broker, ticket: SendBackTicket, staging: &Staging, out: &mut Output) {
     let status = staging.placed(ticket.slot).status;
     if reput::is_stored(status) {
+        broker.stats.note_send_back(ticket.topic, ticket.group);
         out.respond(ticket.to, ResponseCode::SUCCESS, None);
         return;
     }

@@ -68,10 +68,9 @@ struct Samples {
 
 impl Stats {
     /// A group gave a message of the topic back.
-    #[allow(dead_code, reason = "called by the request that gives messages back")]
-    pub(crate) fn note_send_back(&self, topic: &str, group: &str) {
+    pub(crate) fn note_send_back(&self, topic: Arc<str>, group: Arc<str>) {
         let pin = self.send_backs.pin();
-        let key = (Arc::from(topic), Arc::from(group));
+        let key = (topic, group);
         if pin.len() < SEND_BACKS_MAX || pin.contains_key(&key) {
             pin.get_or_insert_with(key, AtomicU64::default).fetch_add(1, Ordering::Relaxed);
         }

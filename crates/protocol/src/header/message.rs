@@ -216,6 +216,14 @@ headers! {
         transaction_id: Option<&'a str> = "transactionId",
     }
 
+    /// RESUME_CHECK_HALF_MESSAGE (323).
+    struct ResumeCheckHalfMessageRequestHeader<'a> {
+        /// Topic of those that were given up.
+        topic: Option<&'a str> = "topic",
+        /// Offset message id of the half there.
+        msg_id: Option<&'a str> = "msgId",
+    }
+
     /// CHECK_TRANSACTION_STATE (39), from the broker to a producer.
     struct CheckTransactionStateRequestHeader<'a> {
         /// Topic of the half message.
