@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use raptormq_config::{
     AuthConfig, BrokerConfig, ClientNetConfig, Environment, Family, Key, NamesrvConfig, ServerConfig, StoreConfig,
+    TlsConfig,
 };
 
 /// A generated page.
@@ -40,8 +41,8 @@ const CONFIG_INTRODUCTION: &str = "\
 <!-- Printed by `cargo xtask docs` from crates/config: change it there. -->
 
 Files are in `java.util.Properties` syntax, as RocketMQ's: `key=value` lines, `#` and `!` comments on lines of their own,
-backslashes doubled. `mqbroker -c FILE` reads the keys of broker, server, client, store and auth from one file,
-`mqnamesrv -c FILE` those of name server, server and client. `-p` prints every key with its value, `-m` those marked
+backslashes doubled. `mqbroker -c FILE` reads the keys of broker, server, client, store, TLS and auth from one file,
+`mqnamesrv -c FILE` those of name server, server, client and TLS. `-p` prints every key with its value, `-m` those marked
 **important**.
 
 - A key that is not here is ignored, and named in a warning with the nearest real one.
@@ -59,6 +60,7 @@ host name, `${ip}` the first address that is not loopback. A name server's `list
 | `NAMESRV_ADDR`, `-Drocketmq.namesrv.addr=` | default of `namesrvAddr` |
 | `ROCKETMQ_HOME`, `-Drocketmq.home.dir=` | default of `rocketmqHome`; never required |
 | `-Duser.home=` | the folder that `${user.home}` stands for, instead of the user's |
+| `-Dtls.KEY=` | keys of TLS, as the original takes them; the config file overrides them, and the file of `tls.config.file` both |
 | `ROCKETMQ_LOG_LEVEL` | `error`, `warn`, `info`, `debug`, or by crate: `raptormq_store=debug,info` |
 | `ROCKETMQ_LOG_STDOUT=true` | log to stdout instead of `~/logs/rocketmqlogs/ROLE.log` |
 
@@ -74,6 +76,7 @@ fn config_page() -> String {
     family(&mut page, "Client: connections to others", &ClientNetConfig::new(&environment));
     family(&mut page, "Store", &StoreConfig::new(&environment));
     family(&mut page, "Name server", &NamesrvConfig::new(&environment));
+    family(&mut page, "TLS", &TlsConfig::new(&environment));
     family(&mut page, "Users and rights", &AuthConfig::new(&environment));
     page
 }
@@ -139,12 +142,13 @@ mod tests {
     fn keys_that_nothing_reads_are_marked_as_without_effect() {
         let mut text = String::new();
         sources(&crate::root().join("crates"), &mut text);
-        let families: [fn(&str) -> Vec<&'static str>; 5] = [
+        let families: [fn(&str) -> Vec<&'static str>; 6] = [
             unread::<BrokerConfig>,
             unread::<StoreConfig>,
             unread::<ServerConfig>,
             unread::<ClientNetConfig>,
             unread::<NamesrvConfig>,
+            unread::<TlsConfig>,
         ];
         let unread: Vec<_> = families.into_iter().flat_map(|unread| unread(&text)).collect();
         assert!(unread.is_empty(), "mark them no_effect, or read them: {unread:?}");

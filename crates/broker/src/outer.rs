@@ -18,7 +18,7 @@ use raptormq_protocol::header::{
     UnRegisterBrokerRequestHeader,
 };
 use raptormq_protocol::json;
-use raptormq_remoting::{Client, ClientOptions, Request};
+use raptormq_remoting::{Client, ClientOptions, ClientTls, Request, TlsError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -144,15 +144,16 @@ fn timeout(broker: &Broker) -> Duration {
 }
 
 /// A client for the name servers.
-pub(crate) fn client(settings: &BrokerSettings) -> Client {
+pub(crate) fn client(settings: &BrokerSettings) -> Result<Client, TlsError> {
     let net = &settings.client;
     let options = ClientOptions {
         connect_timeout: Duration::from_millis(net.connect_timeout_millis),
         idle_timeout: Duration::from_secs(net.client_channel_max_idle_time_seconds.into()),
         language: raptormq_protocol::command::Language::JAVA,
+        tls: ClientTls::of(net, &settings.tls)?,
         ..ClientOptions::default()
     };
-    Client::new(options, Arc::new(()))
+    Ok(Client::new(options, Arc::new(())))
 }
 
 async fn keep_registered(broker: Arc<Broker>, client: Client, index: usize, name_server: String) {

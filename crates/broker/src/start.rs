@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use raptormq_config::{BrokerSettings, FlushDiskType, StoreConfig};
-use raptormq_remoting::{Listen, Server, ServerOptions};
+use raptormq_remoting::{Client, Listen, Server, ServerOptions};
 use raptormq_store::disk::Disk;
 use raptormq_store::disk::real::RealDisk;
 use raptormq_store::{
@@ -104,6 +104,7 @@ pub fn start_with(
     clock: Arc<dyn Clock>,
 ) -> Result<RunningBroker, StartError> {
     let options = server_options(&settings)?;
+    let client = outer::client(&settings).map_err(raptormq_remoting::StartError::Tls)?;
     let broker = Broker::new(settings, disk, clock)?;
     let server = {
         let broker = Arc::clone(&broker);
@@ -120,7 +121,7 @@ pub fn start_with(
     };
     let housekeeping = {
         let broker = Arc::clone(&broker);
-        Thread::spawn("broker-housekeeping", move |stop| keep_house(broker, stop))?
+        Thread::spawn("broker-housekeeping", move |stop| keep_house(broker, client, stop))?
     };
     Ok(RunningBroker { broker, server, housekeeping, deliverer, keeper })
 }
@@ -206,7 +207,7 @@ impl Thread {
 }
 
 /// What needs time and not a request: registration, the ends of holds, silent clients.
-fn keep_house(broker: Arc<Broker>, stop: oneshot::Receiver<()>) {
+fn keep_house(broker: Arc<Broker>, client: Client, stop: oneshot::Receiver<()>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -215,7 +216,6 @@ fn keep_house(broker: Arc<Broker>, stop: oneshot::Receiver<()>) {
         }
     };
     runtime.block_on(async {
-        let client = outer::client(&broker.settings());
         tokio::spawn(hold::run(Arc::clone(&broker)));
         tokio::spawn(every(SAMPLE_INTERVAL, Arc::clone(&broker), Broker::sample));
         let timeout = Duration::from_millis(broker.settings().broker.channel_expired_timeout);
@@ -253,7 +253,8 @@ fn server_options(settings: &BrokerSettings) -> Result<ServerOptions, StartError
         Some(vip) if vip > 0 => ports.push(listen(vip)),
         _ => {}
     }
-    Ok(ServerOptions { listen: ports, name: "broker-io".to_owned(), ..ServerOptions::from(server) })
+    let tls = Some(settings.tls.clone());
+    Ok(ServerOptions { listen: ports, name: "broker-io".to_owned(), tls, ..ServerOptions::from(server) })
 }
 
 /// The store's settings as the store wants them.

@@ -12,7 +12,7 @@ use raptormq_protocol::command::Command;
 use raptormq_protocol::header::{NotifyConsumerIdsChangedRequestHeader, UnregisterClientRequestHeader};
 use raptormq_protocol::json;
 use raptormq_protocol::message::id::UniqueIdGenerator;
-use raptormq_remoting::{Connection, Inbound, Output, Request, Response};
+use raptormq_remoting::{ClientOptions, ClientTls, Connection, Inbound, Output, Request, Response};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -82,6 +82,7 @@ pub struct ClientBuilder {
     name_servers: Option<String>,
     instance_name: Option<String>,
     lazy: bool,
+    tls: Option<ClientTls>,
 }
 
 impl ClientBuilder {
@@ -97,6 +98,13 @@ impl ClientBuilder {
     #[doc(alias = "setInstanceName")]
     pub fn instance_name(mut self, name: impl Into<String>) -> ClientBuilder {
         self.instance_name = Some(name.into());
+        self
+    }
+
+    /// Encrypts all connections. [`ClientTls::new`] says whom to trust; with `TlsConfig::default()` that is everybody.
+    #[doc(alias = "setUseTLS")]
+    pub fn tls(mut self, tls: ClientTls) -> ClientBuilder {
+        self.tls = Some(tls);
         self
     }
 
@@ -122,11 +130,12 @@ impl ClientBuilder {
         let inbound =
             Arc::new(Notices { registry: registry.clone(), greeted: greeted.clone(), attention: attention.clone() });
         let (closed, _) = watch::channel(false);
+        let options = ClientOptions { tls: self.tls, ..ClientOptions::default() };
         let shared = Arc::new(Shared {
             id: format!("{ip}@{instance}"),
             stable_id: format!("{ip}@{}", self.instance_name.as_deref().unwrap_or(DEFAULT_INSTANCE)),
             name_servers,
-            remoting: raptormq_remoting::Client::new(raptormq_remoting::ClientOptions::default(), inbound),
+            remoting: raptormq_remoting::Client::new(options, inbound),
             routes: Routes::default(),
             asking: tokio::sync::Mutex::default(),
             registry,

@@ -47,9 +47,11 @@ mod reader;
 mod registry;
 mod route;
 
+pub use raptormq_config::{TlsClientAuth, TlsConfig, TlsMode};
 pub use raptormq_protocol::body::MessageQueue;
 pub use raptormq_protocol::code::ResponseCode;
 pub use raptormq_protocol::message::MessageExt;
+pub use raptormq_remoting::{ClientTls, TlsError};
 
 pub use self::client::{Client, ClientBuilder};
 pub use self::consumer::{ConsumeFrom, Consumer, ConsumerBuilder, Retry};

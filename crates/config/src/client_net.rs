@@ -31,8 +31,8 @@ config! {
         pub client_pooled_byte_buf_allocator_enable: bool = "clientPooledByteBufAllocatorEnable" => false, no_effect;
         /// Close a connection on which a request timed out.
         pub client_close_socket_if_timeout: bool = "clientCloseSocketIfTimeout" => true, no_effect;
-        /// Connect by TLS.
-        pub use_tls: bool = "useTLS" => false, no_effect;
+        /// Connect by TLS; also set by tls.enable and tls.server.mode=enforcing.
+        pub use_tls: bool = "useTLS" => false;
         /// SOCKS proxies as JSON: network to proxy.
         pub socks_proxy_config: String = "socksProxyConfig" => "{}", no_effect;
         /// Unsent bytes above which Netty calls a connection not writable.

@@ -5,7 +5,7 @@
 //!
 //! Where to go next: [`BrokerSettings`] and [`NamesrvSettings`] are what a process reads its file into; one module
 //! per family of keys ([`BrokerConfig`], [`StoreConfig`], [`NamesrvConfig`], [`ServerConfig`], [`ClientNetConfig`],
-//! [`AuthConfig`]); [`Properties`] reads and edits `java.util.Properties` files.
+//! [`TlsConfig`], [`AuthConfig`]); [`Properties`] reads and edits `java.util.Properties` files.
 #![forbid(unsafe_code)]
 
 mod auth;
@@ -20,6 +20,7 @@ mod properties;
 mod server;
 mod settings;
 mod store;
+mod tls;
 mod value;
 
 pub use auth::AuthConfig;
@@ -33,4 +34,5 @@ pub use properties::{Entry, Properties};
 pub use server::ServerConfig;
 pub use settings::{BrokerSettings, NamesrvSettings, Remarks};
 pub use store::{BrokerRole, FlushDiskType, StoreConfig};
+pub use tls::{TlsClientAuth, TlsConfig, TlsMode};
 pub use value::Value;

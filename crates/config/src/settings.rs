@@ -6,7 +6,10 @@ use crate::error::ConfigError;
 use crate::key::{AnyFamily, Family, Key};
 use crate::properties::{Entry, Properties};
 use crate::store::BrokerRole;
-use crate::{AuthConfig, BrokerConfig, ClientNetConfig, Environment, NamesrvConfig, ServerConfig, StoreConfig};
+use crate::{
+    AuthConfig, BrokerConfig, ClientNetConfig, Environment, NamesrvConfig, ServerConfig, StoreConfig, TlsConfig,
+    TlsMode,
+};
 
 /// Spellings that are still found in files, and what they are called now.
 const RENAMED: &[(&str, &str)] = &[
@@ -36,6 +39,8 @@ pub struct BrokerSettings {
     pub client: ClientNetConfig,
     /// How it keeps messages.
     pub store: StoreConfig,
+    /// Whether it is encrypted.
+    pub tls: TlsConfig,
     /// Who may do what.
     pub auth: AuthConfig,
     environment: Environment,
@@ -49,6 +54,7 @@ impl BrokerSettings {
             server: ServerConfig::new(environment),
             client: ClientNetConfig::new(environment),
             store: StoreConfig::new(environment),
+            tls: TlsConfig::new(environment),
             auth: AuthConfig::new(environment),
             environment: environment.clone(),
         }
@@ -62,6 +68,7 @@ impl BrokerSettings {
         let mut loaded = self.clone();
         let environment = self.environment.clone();
         let remarks = load(&mut loaded.families_mut(), properties, &environment)?;
+        follow_tls(&loaded.tls, &mut loaded.client, properties);
         *self = loaded;
         Ok(remarks)
     }
@@ -96,7 +103,6 @@ impl BrokerSettings {
             (self.broker.acl_enable, "aclEnable=true", "has no access control yet"),
             (self.auth.authentication_enabled, "authenticationEnabled=true", "has no access control yet"),
             (self.auth.authorization_enabled, "authorizationEnabled=true", "has no access control yet"),
-            (self.client.use_tls, "useTLS=true", "has no TLS yet"),
             (self.store.store_type != "default", "storeType", "has only the store type `default`"),
         ];
         match settings.into_iter().find(|(is_set, ..)| *is_set) {
@@ -138,8 +144,8 @@ impl BrokerSettings {
         Ok(changed)
     }
 
-    fn families_mut(&mut self) -> [&mut dyn AnyFamily; 5] {
-        [&mut self.broker, &mut self.server, &mut self.client, &mut self.store, &mut self.auth]
+    fn families_mut(&mut self) -> [&mut dyn AnyFamily; 6] {
+        [&mut self.broker, &mut self.server, &mut self.client, &mut self.store, &mut self.tls, &mut self.auth]
     }
 }
 
@@ -152,6 +158,8 @@ pub struct NamesrvSettings {
     pub server: ServerConfig,
     /// How it connects to brokers.
     pub client: ClientNetConfig,
+    /// Whether both are encrypted.
+    pub tls: TlsConfig,
     environment: Environment,
 }
 
@@ -162,6 +170,7 @@ impl NamesrvSettings {
             namesrv: NamesrvConfig::new(environment),
             server: ServerConfig { listen_port: 9876, ..ServerConfig::new(environment) },
             client: ClientNetConfig::new(environment),
+            tls: TlsConfig::new(environment),
             environment: environment.clone(),
         }
     }
@@ -174,6 +183,7 @@ impl NamesrvSettings {
         let mut loaded = self.clone();
         let environment = self.environment.clone();
         let remarks = load(&mut loaded.families_mut(), properties, &environment)?;
+        follow_tls(&loaded.tls, &mut loaded.client, properties);
         *self = loaded;
         Ok(remarks)
     }
@@ -201,8 +211,8 @@ impl NamesrvSettings {
         Ok(changed)
     }
 
-    fn families_mut(&mut self) -> [&mut dyn AnyFamily; 3] {
-        [&mut self.namesrv, &mut self.server, &mut self.client]
+    fn families_mut(&mut self) -> [&mut dyn AnyFamily; 4] {
+        [&mut self.namesrv, &mut self.server, &mut self.client, &mut self.tls]
     }
 }
 
@@ -219,6 +229,15 @@ impl Remarks {
     /// The sentences, each of them one warning.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         [self.unknown.as_str(), self.no_effect.as_str()].into_iter().filter(|line| !line.is_empty())
+    }
+}
+
+/// Connections to others are encrypted when the server takes nothing else, unless `useTLS` says something.
+/// Java: `BrokerStartup.buildBrokerController`.
+fn follow_tls(tls: &TlsConfig, client: &mut ClientNetConfig, properties: &Properties) {
+    let is_told = properties.get("tls.enable").or(properties.get("tls.server.mode")).is_some();
+    if is_told && properties.get("useTLS").is_none() {
+        client.use_tls = tls.enable || tls.server_mode == TlsMode::Enforcing;
     }
 }
 
@@ -444,7 +463,7 @@ mod tests {
         );
         assert_eq!(refusal("brokerRole=SLAVE\nbrokerId=0"), "Slave's brokerId must be > 0");
         assert!(refusal("enableControllerMode=true\nenableDLegerCommitLog=true").contains("cannot both be true."));
-        for ignored in ["enableDLegerCommitLog", "aclEnable", "authenticationEnabled", "useTLS"] {
+        for ignored in ["enableDLegerCommitLog", "aclEnable", "authenticationEnabled"] {
             let refusal = refusal(&format!("{ignored}=true"));
             assert!(refusal.starts_with(&format!("{ignored}=true: this version of RaptorMQ has no ")), "{refusal}");
         }

@@ -16,7 +16,7 @@ use raptormq_protocol::code::RequestCode;
 use raptormq_protocol::command::Command;
 use raptormq_protocol::header::NotifyMinBrokerIdChangeRequestHeader;
 use raptormq_remoting::{
-    Client, ClientOptions, Connection, Listen, Outcome, Output, Request, Server, ServerOptions, Service,
+    Client, ClientOptions, ClientTls, Connection, Listen, Outcome, Output, Request, Server, ServerOptions, Service,
 };
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -75,9 +75,11 @@ pub fn start(settings: NamesrvSettings, clock: Clock) -> Result<RunningNamesrv, 
     let options = ServerOptions {
         listen: vec![Listen { address, key: "listenPort" }],
         name: "namesrv-io".to_owned(),
+        tls: Some(settings.tls.clone()),
         ..ServerOptions::from(&settings.server)
     };
-    let client_options = ClientOptions::from(&settings.client);
+    let tls = ClientTls::of(&settings.client, &settings.tls).map_err(raptormq_remoting::StartError::Tls)?;
+    let client_options = ClientOptions { tls, ..ClientOptions::from(&settings.client) };
     let (namesrv, notices) = NameServer::new(settings, clock)?;
     let namesrv = Arc::new(namesrv);
     let brokers = Arc::new(Brokers::default());

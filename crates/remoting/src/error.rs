@@ -7,6 +7,8 @@ use std::time::Duration;
 use raptormq_protocol::code::RequestCode;
 use thiserror::Error;
 
+use crate::tls::TlsError;
+
 /// Why a server did not start. Nothing is left half-started.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -23,6 +25,9 @@ pub enum StartError {
     /// A thread or its event queue cannot be had.
     #[error("cannot start an I/O thread: {0}; allow this process more threads or files (ulimit -u, ulimit -n)")]
     Thread(#[source] io::Error),
+    /// Keys or certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 fn listen_advice(error: &io::Error, key: &str) -> String {

@@ -1,4 +1,4 @@
-//! Carries commands over TCP: server, client, calls in flight, limits. Knows no request's meaning.
+//! Carries commands over TCP and TLS: server, client, calls in flight, limits. Knows no request's meaning.
 //!
 //! The way of a request on the server: the acceptor deals a socket to one of the I/O threads ([`server`]); there one
 //! task reads what has arrived, finds the frames in it and hands each command to the thread's [`Service`]. The service
@@ -17,6 +17,7 @@ mod message;
 mod output;
 mod server;
 mod socket;
+mod tls;
 mod warnings;
 
 pub use self::client::{Client, ClientOptions, Inbound, PendingCall};
@@ -25,3 +26,4 @@ pub use self::error::{CallError, StartError};
 pub use self::message::{Exchange, OwnedFields, Request, Response};
 pub use self::output::Output;
 pub use self::server::{Listen, Outcome, Server, ServerOptions, Service};
+pub use self::tls::{ClientTls, TlsError};

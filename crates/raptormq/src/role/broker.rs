@@ -40,7 +40,7 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
     let program = invocation.program.as_str();
     let environment = super::environment(&invocation);
     let mut settings = BrokerSettings::new(&environment);
-    let remarks = match load(&mut settings, &options).and_then(|remarks| {
+    let remarks = match load(&mut settings, &options, &invocation.system_properties).and_then(|remarks| {
         take_system_properties(&mut settings, &invocation.system_properties)?;
         Ok(remarks)
     }) {
@@ -61,12 +61,17 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
     }
 }
 
-fn load(settings: &mut BrokerSettings, options: &Options) -> Result<Remarks, ConfigError> {
-    let mut remarks = Remarks::default();
+fn load(
+    settings: &mut BrokerSettings,
+    options: &Options,
+    properties: &BTreeMap<String, String>,
+) -> Result<Remarks, ConfigError> {
+    let mut remarks = settings.load(&super::tls_properties(properties))?;
     if let Some(file) = &options.config_file {
         remarks = settings.load(&Properties::load(file)?)?;
         settings.broker.broker_config_path = file.to_string_lossy().into_owned();
     }
+    settings.tls.load_file()?;
     if let Some(namesrv_addr) = &options.namesrv_addr {
         settings.broker.namesrv_addr.clone_from(namesrv_addr);
     }

@@ -4,10 +4,11 @@ pub(crate) mod broker;
 pub(crate) mod namesrv;
 pub(crate) mod standalone;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use raptormq_config::{ConfigError, Environment, Remarks};
+use raptormq_config::{ConfigError, Environment, Properties, Remarks};
 
 use crate::argv::{self, Invocation};
 
@@ -75,6 +76,12 @@ fn warn(remarks: &Remarks) {
         eprintln!("warning: {line}");
         tracing::warn!("{line}");
     }
+}
+
+/// The keys of TLS among the system properties, where RocketMQ reads them.
+fn tls_properties(properties: &BTreeMap<String, String>) -> Properties {
+    let of_tls = properties.iter().filter(|(key, _)| key.starts_with("tls."));
+    Properties::from_pairs("-D", of_tls.map(|(key, value)| (key.as_str(), value.as_str())))
 }
 
 /// The surroundings of a role.

@@ -1,10 +1,11 @@
 //! `mqnamesrv`: a name server as a process.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use raptormq_config::{NamesrvSettings, Properties, Remarks};
+use raptormq_config::{ConfigError, NamesrvSettings, Properties, Remarks};
 
 use crate::argv::Invocation;
 use crate::logging::{self, Destination};
@@ -38,7 +39,7 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
     let program = invocation.program.as_str();
     let environment = super::environment(&invocation);
     let mut settings = NamesrvSettings::new(&environment);
-    let remarks = match load(&mut settings, &options) {
+    let remarks = match load(&mut settings, &options, &invocation.system_properties) {
         Ok(remarks) => remarks,
         Err(refusal) => return super::refuse(program, &refusal),
     };
@@ -56,11 +57,18 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
     }
 }
 
-fn load(settings: &mut NamesrvSettings, options: &Options) -> Result<Remarks, raptormq_config::ConfigError> {
-    let Some(file) = &options.config_file else { return Ok(Remarks::default()) };
-    let remarks = settings.load(&Properties::load(file)?)?;
-    settings.namesrv.config_store_path = file.to_string_lossy().into_owned();
-    super::say(&format!("load config properties file OK, {}\n", file.display()));
+fn load(
+    settings: &mut NamesrvSettings,
+    options: &Options,
+    properties: &BTreeMap<String, String>,
+) -> Result<Remarks, ConfigError> {
+    let mut remarks = settings.load(&super::tls_properties(properties))?;
+    if let Some(file) = &options.config_file {
+        remarks = settings.load(&Properties::load(file)?)?;
+        settings.namesrv.config_store_path = file.to_string_lossy().into_owned();
+        super::say(&format!("load config properties file OK, {}\n", file.display()));
+    }
+    settings.tls.load_file()?;
     Ok(remarks)
 }
 

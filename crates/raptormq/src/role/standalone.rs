@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use raptormq_config::{BrokerConfig, BrokerSettings, Environment, NamesrvSettings, Properties, Remarks};
+use raptormq_config::{BrokerConfig, BrokerSettings, ConfigError, Environment, NamesrvSettings, Properties, Remarks};
 
 use crate::argv::Invocation;
 use crate::logging::{self, Destination};
@@ -71,6 +71,19 @@ impl Standalone {
         Standalone { namesrv, broker }
     }
 
+    /// Takes the config file, for the broker, and the keys of TLS, for both.
+    fn load(&mut self, options: &Options, tls: &Properties) -> Result<Remarks, ConfigError> {
+        let mut remarks = self.broker.load(tls)?;
+        if let Some(file) = &options.config_file {
+            remarks = self.broker.load(&Properties::load(file)?)?;
+        }
+        self.broker.tls.load_file()?;
+        self.broker.settle()?;
+        self.namesrv.tls = self.broker.tls.clone();
+        self.namesrv.client.use_tls = self.broker.client.use_tls;
+        Ok(remarks)
+    }
+
     /// Starts the name server, then the broker, and waits until the broker is registered. When the broker cannot
     /// start, the name server is stopped again.
     ///
@@ -130,16 +143,10 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
     let data = options.data.clone().unwrap_or_else(|| PathBuf::from("raptormq-data"));
     let mut settings =
         Standalone::new(&super::environment(&invocation), &data, options.port_offset.unwrap_or_default());
-    let mut remarks = Remarks::default();
-    if let Some(file) = &options.config_file {
-        match Properties::load(file).and_then(|properties| settings.broker.load(&properties)) {
-            Ok(found) => remarks = found,
-            Err(refusal) => return super::refuse(program, &refusal),
-        }
-    }
-    if let Err(refusal) = settings.broker.settle() {
-        return super::refuse(program, &refusal);
-    }
+    let remarks = match settings.load(&options, &super::tls_properties(&invocation.system_properties)) {
+        Ok(remarks) => remarks,
+        Err(refusal) => return super::refuse(program, &refusal),
+    };
     let served = logging::start(&Destination::Stdout, "info").and_then(|_logging| {
         super::warn(&remarks);
         serve(settings)

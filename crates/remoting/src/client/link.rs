@@ -158,7 +158,7 @@ impl Link {
     }
 
     fn send(&mut self, context: &mut Context<'_>) -> Poll<String> {
-        while !self.output.is_empty() {
+        while !self.output.is_empty() || self.socket.has_unsent() {
             match self.socket.send(&mut self.output) {
                 Ok(sent) => {
                     self.active = true;

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use self::pool::Pool;
 use crate::connection::{Pending, Settings};
+use crate::tls::ClientTls;
 use crate::{CallError, Connection, Output, Request, Response};
 
 /// Takes what servers send of their own accord.
@@ -45,6 +46,8 @@ pub struct ClientOptions {
     pub serialization: Serialization,
     /// The language that requests name.
     pub language: Language,
+    /// Connections are encrypted; by default they are not.
+    pub tls: Option<ClientTls>,
     /// How long a connection may take to come about; by default 3 s, as Java's.
     pub connect_timeout: Duration,
     /// A connection on which nothing was read or written for so long is closed; by default 120 s, as Java's.
@@ -66,6 +69,7 @@ impl Default for ClientOptions {
         ClientOptions {
             serialization: Serialization::Json,
             language: Language::RUST,
+            tls: None,
             connect_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(120),
             retry_min: Duration::from_millis(50),

@@ -74,8 +74,8 @@ impl Pool {
         if let Some(wait) = failed.retry_at.and_then(|at| at.checked_duration_since(Instant::now())) {
             return Err(refused(format!("{}; tried again in {} ms", failed.reason, wait.as_millis())));
         }
-        let stream = match self.open(address).await {
-            Ok(stream) => stream,
+        let (socket, ends) = match self.open(address).await {
+            Ok(opened) => opened,
             Err(error) => {
                 if let CallError::Connect { reason, .. } = &error {
                     failed.note(reason, &self.options);
@@ -84,7 +84,7 @@ impl Pool {
             }
         };
         *failed = Failed::default();
-        let link = self.start(address, stream).map_err(|error| refused(error.to_string()))?;
+        let link = self.start(address, socket, ends);
         *slot.link.lock() = Some(link.clone());
         if self.state.lock().closed {
             link.close("the client is closed");
@@ -109,7 +109,7 @@ impl Pool {
         Some(slot)
     }
 
-    async fn open(&self, address: &str) -> Result<TcpStream, CallError> {
+    async fn open(&self, address: &str) -> Result<(Socket, Ends), CallError> {
         let unknown = |reason: String| CallError::Address { address: address.to_owned(), reason };
         let refused = |reason: String| CallError::Connect { address: address.to_owned(), reason };
         let resolve_and_connect = async {
@@ -117,8 +117,8 @@ impl Pool {
                 tokio::net::lookup_host(address).await.map_err(|error| unknown(error.to_string()))?.collect();
             let mut reason = None;
             for candidate in candidates {
-                match TcpStream::connect(candidate).await {
-                    Ok(stream) => return Ok(stream),
+                match self.socket(candidate).await {
+                    Ok(opened) => return Ok(opened),
                     Err(error) => reason = Some(error.to_string()),
                 }
             }
@@ -129,13 +129,18 @@ impl Pool {
         tokio::time::timeout(limit, resolve_and_connect).await.map_err(late)?
     }
 
-    fn start(self: &Arc<Self>, address: &str, stream: TcpStream) -> std::io::Result<Connection> {
+    /// Connects to one address; under TLS, when the handshake is over.
+    async fn socket(&self, candidate: SocketAddr) -> std::io::Result<(Socket, Ends)> {
+        let stream = TcpStream::connect(candidate).await?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let ends = Ends { id, address: stream.peer_addr()?, local: stream.local_addr()?, listener: 0 };
+        Ok((Socket::connected(stream, self.options.tls.as_ref()).await?, ends))
+    }
+
+    fn start(self: &Arc<Self>, address: &str, socket: Socket, ends: Ends) -> Connection {
         let link = Connection::new(ends, self.options.settings(), Doorbell::Task(Mutex::default()));
-        let socket = Socket::new(stream)?;
         tokio::spawn(link::drive(link.clone(), socket, address.into(), self.clone()));
-        Ok(link)
+        link
     }
 
     /// `link` takes no more calls: the next one opens another. Those on their way still have their answers, and then

@@ -1,11 +1,12 @@
 //! The server: ports, I/O threads, and what a request is handed to.
 //!
 //! [`accept`] takes connections and deals them to the threads. [`thread`] owns a thread's connections and ends its
-//! turns. [`serve`] is one connection: reading, handing over, writing.
+//! turns. [`serve`] is one connection: reading, handing over, writing. [`watch`] reads certificates again.
 
 mod accept;
 mod serve;
 mod thread;
+mod watch;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use raptormq_config::TlsConfig;
 use raptormq_protocol::command::{Command, Language};
 use raptormq_protocol::frame::{FRAME_BYTES_MAX, Serialization};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -21,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::thread::Control;
 use crate::connection::Settings;
+use crate::tls::ServerTls;
 use crate::warnings::Warnings;
 use crate::{Connection, Output, StartError};
 
@@ -100,6 +103,8 @@ pub struct ServerOptions {
     /// A connection on which nothing was read or written for so long is closed; by default 120 s, as Java's. Zero:
     /// never.
     pub idle_timeout: Duration,
+    /// Keys and certificates; by default only plain text is taken.
+    pub tls: Option<TlsConfig>,
     /// How long, after a shutdown began, newer clients are still told to go elsewhere; by default not at all.
     pub shutdown_wait: Duration,
     /// How long, after that, peers have to take what was answered; by default 3 s.
@@ -123,6 +128,7 @@ impl Default for ServerOptions {
             connections_max: 65_536,
             calls_max: 64,
             idle_timeout: Duration::from_secs(120),
+            tls: None,
             shutdown_wait: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(3),
         }
@@ -148,6 +154,7 @@ struct Common {
     connections: AtomicUsize,
     next_id: AtomicU64,
     warnings: Warnings,
+    tls: Option<Arc<ServerTls>>,
 }
 
 /// A server that runs. Dropping it ends it at once; [`Server::shutdown`] ends it in order.
@@ -155,6 +162,8 @@ pub struct Server {
     threads: Vec<Thread>,
     local_addrs: Vec<SocketAddr>,
     common: Arc<Common>,
+    /// Looks for new certificates.
+    _watch: Option<watch::Watch>,
 }
 
 struct Thread {
@@ -181,13 +190,16 @@ impl Server {
             local_addrs.push(listener.local_addr().map_err(refused)?);
             listeners.push(listener);
         }
+        let tls = options.tls.as_ref().map(ServerTls::new).transpose()?.flatten().map(Arc::new);
+        let watch = tls.as_ref().and_then(watch::Watch::start).transpose().map_err(StartError::Thread)?;
         let common = Arc::new(Common {
             options,
             connections: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             warnings: Warnings::new(),
+            tls,
         });
-        let mut server = Server { threads: Vec::new(), local_addrs, common: common.clone() };
+        let mut server = Server { threads: Vec::new(), local_addrs, common: common.clone(), _watch: watch };
         let make_service = Arc::new(make_service);
         for index in 0..common.options.io_threads.max(1) {
             let (control, orders) = mpsc::unbounded_channel();

@@ -2,12 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::command::{Command, CommandError, Version};
 use raptormq_protocol::frame::Frame;
+use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::accept::Seat;
@@ -16,6 +18,7 @@ use super::{Outcome, Service};
 use crate::connection::Connection;
 use crate::inbox::{Flow, Inbox};
 use crate::socket::Socket;
+use crate::tls::Session;
 use crate::{Output, Response};
 
 /// Scratch space beyond this is given back.
@@ -32,6 +35,8 @@ pub(super) struct Conn<S: Service> {
     in_turn: Cell<bool>,
     /// The thread ends, and nothing but the peer's own end is waited for.
     pub(super) lingers: Cell<bool>,
+    /// The time of its TLS handshake is watched.
+    is_timed: Cell<bool>,
     /// Something was read or written since the last sweep.
     active: Cell<bool>,
     idle_since: Cell<Instant>,
@@ -105,6 +110,7 @@ impl<S: Service> Conn<S> {
             booked: Cell::new(0),
             in_turn: Cell::new(false),
             lingers: Cell::new(false),
+            is_timed: Cell::new(false),
             active: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
             state: RefCell::new(state),
@@ -195,7 +201,7 @@ impl<S: Service> Conn<S> {
     }
 
     /// Reads and handles what there is, as far as one turn goes.
-    fn read(&self, thread: &Thread<S>, state: &mut State<S::Ticket>, context: &mut Context<'_>) {
+    fn read(self: &Rc<Self>, thread: &Thread<S>, state: &mut State<S::Ticket>, context: &mut Context<'_>) {
         let mut input = thread.input.borrow_mut();
         let mut pass = Pass { frames: thread.common.options.turn_frames_max, bytes: input.len() };
         let mut flow = Flow::Continue;
@@ -210,16 +216,23 @@ impl<S: Service> Conn<S> {
                     pass.bytes = pass.bytes.saturating_sub(count);
                     flow = self.handle(thread, state, &input[..count], &mut pass);
                 }
-                Poll::Ready(Err(_)) => state.end = Some(End::Broken),
-                Poll::Pending => return,
+                Poll::Ready(Err(error)) => {
+                    self.note_broken(thread, &error);
+                    state.end = Some(End::Broken);
+                }
+                Poll::Pending => {
+                    self.note_session(thread, state);
+                    return;
+                }
             }
         }
+        self.note_session(thread, state);
         state.behind = true;
     }
 
     /// Handles the frames that are whole with `data`.
     fn handle(&self, thread: &Thread<S>, state: &mut State<S::Ticket>, data: &[u8], pass: &mut Pass) -> Flow {
-        let State { inbox, output, tickets, .. } = state;
+        let State { socket, inbox, output, tickets, .. } = state;
         let options = &thread.common.options;
         output.lend_buffer(|| thread.spare_buffer());
         let frames_before = pass.frames;
@@ -244,7 +257,8 @@ impl<S: Service> Conn<S> {
         if scratch.capacity() > SCRATCH_BYTES_MAX {
             *scratch = Vec::new();
         }
-        self.account(thread, inbox.capacity(), pass.frames < frames_before);
+        let held_bytes = inbox.capacity() + socket.tls().map_or(0, Session::held_bytes);
+        self.account(thread, held_bytes, pass.frames < frames_before);
         let reason = match (found, bad) {
             (Ok(flow), None) => return flow,
             (Ok(_), Some(error)) => error.to_string(),
@@ -257,6 +271,34 @@ impl<S: Service> Conn<S> {
         state.inbox = Inbox::default();
         self.account(thread, 0, false);
         Flow::Stop
+    }
+
+    /// A connection that ends because of what came on it is worth a warning; one that just breaks is not.
+    fn note_broken(&self, thread: &Thread<S>, error: &io::Error) {
+        if error.kind() == io::ErrorKind::InvalidData
+            && let Some(suppressed) = thread.common.warnings.allow()
+        {
+            tracing::warn!(peer = %self.public.peer_addr(), reason = %error, suppressed, "connection closed");
+        }
+    }
+
+    /// Counts what an encrypted connection holds, and sees to it that its handshake ends.
+    fn note_session(self: &Rc<Self>, thread: &Thread<S>, state: &State<S::Ticket>) {
+        let Some(session) = state.socket.tls() else { return };
+        self.account(thread, state.inbox.capacity() + session.held_bytes(), false);
+        let Some(tls) = thread.common.tls.as_ref().filter(|_| session.is_handshaking()) else { return };
+        if !self.is_timed.replace(true) {
+            let (conn, timeout) = (Rc::downgrade(self), tls.handshake_timeout);
+            spawn_local(async move {
+                tokio::time::sleep(timeout).await;
+                if let Some(conn) = conn.upgrade()
+                    && conn.state.borrow().socket.tls().is_some_and(Session::is_handshaking)
+                {
+                    tracing::debug!(peer = %conn.public.peer_addr(), "connection closed: its TLS handshake takes too long");
+                    conn.abort();
+                }
+            });
+        }
     }
 
     fn request(&self, thread: &Thread<S>, request: &Command<'_>, output: &mut Output) -> Outcome<S::Ticket> {
@@ -305,11 +347,12 @@ impl<S: Service> Conn<S> {
 
     /// Sends what there is; `true` when nothing is left to send.
     fn send(&self, thread: &Thread<S>, state: &mut State<S::Ticket>) -> bool {
-        if state.output.is_bare() {
+        let has_unsent = state.socket.has_unsent();
+        if state.output.is_bare() && !has_unsent {
             return true;
         }
         let waiting = state.output.len();
-        if waiting > 0 && state.end != Some(End::Broken) {
+        if (waiting > 0 || has_unsent) && state.end != Some(End::Broken) {
             match state.socket.send(&mut state.output) {
                 Ok(true) => {}
                 Ok(false) => {

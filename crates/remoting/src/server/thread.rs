@@ -172,7 +172,9 @@ impl<S: Service> Thread<S> {
 
     fn admit(self: &Rc<Self>, dealt: Dealt) {
         let Dealt { stream, ends, seat } = dealt;
-        let socket = match tokio::net::TcpStream::from_std(stream).and_then(Socket::new) {
+        let socket = match tokio::net::TcpStream::from_std(stream)
+            .and_then(|stream| Socket::accepted(stream, self.common.tls.clone()))
+        {
             Ok(socket) => socket,
             Err(error) => {
                 tracing::debug!(peer = %ends.address, %error, "a connection ended before it began");
