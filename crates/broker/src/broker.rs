@@ -99,6 +99,15 @@ impl Broker {
         let schedule = Schedule::new(&settings, &store, delays, now_ms)?;
         let budget = Budget::new(settings.broker.client_bytes_max);
         let kept_offsets = Offsets::new(offsets, settings.broker.consumer_offset_update_version_step, now_ms);
+        if !store.recovered().was_clean
+            && kept_offsets.cut_to(|topic, id| store.queue(topic, id).map_or(0, |queue| queue.max_offset()))
+        {
+            // New messages may soon have these offsets, so the file must not say them any longer.
+            keeper.keep_now(Table::Offsets, &kept_offsets.snapshot());
+        }
+        if schedule.take_dirty() {
+            keeper.keep_now(Table::DelayOffsets, &schedule.snapshot(store.watermarks().flushed.value()));
+        }
         let transactions = Transactions::new(&store, &kept_offsets)?;
         Ok(Arc::new_cyclic(|broker| Broker {
             topics: Topics::new(&settings, topics, now_ms),

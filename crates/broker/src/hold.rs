@@ -3,8 +3,9 @@
 //! A hold hangs on its queue and keeps no thread and no lock. The I/O thread that appends a message wakes the holds that
 //! want it at the end of its turn ([`wake`]), wherever their connections live; one task ends those whose time is up
 //! ([`run`]). Either way the pull runs once more, may not wait again, and answers. A queue counts its holds, so an append
-//! to a queue that nobody waits for costs one load. Java: `longpolling/PullRequestHoldService.java`; unlike there, a
-//! deadline is met when it comes, not at the next tick.
+//! to a queue that nobody waits for costs one load. Under SYNC_FLUSH a message can be read when it is on disk; a turn that
+//! ends before that *calls* its holds, and a task wakes them when the log is flushed ([`run_flushed`]). Java:
+//! `longpolling/PullRequestHoldService.java`; unlike there, a deadline is met when it comes, not at the next tick.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use raptormq_remoting::Responder;
-use raptormq_store::{Queue, Staging};
+use raptormq_store::{Queue, Staging, Store};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -35,6 +36,8 @@ pub(crate) struct Hold {
     pub(crate) pull: Pull,
     pub(crate) responder: Responder,
     deadline: Instant,
+    /// Its message is appended and can be read when the log is flushed up to here.
+    called_at: Option<i64>,
     _share: Share,
 }
 
@@ -48,6 +51,8 @@ pub(crate) struct Holds {
     table: Mutex<Table>,
     /// The task of [`run`] is asked to look at the deadlines.
     earlier: Notify,
+    /// The task of [`run_flushed`] is asked to wait for the first hold that was called.
+    called: Notify,
 }
 
 #[derive(Default)]
@@ -55,6 +60,8 @@ struct Table {
     next_number: u64,
     holds: BTreeMap<Place, Hold>,
     deadlines: BTreeSet<(Instant, Place)>,
+    /// The holds that were called, by the log offset up to which the log must be flushed.
+    called: BTreeSet<(i64, Place)>,
     connections: HashMap<u64, BTreeSet<Place>>,
     /// When the task looks next by itself. It may find nothing then; that is cheaper than telling it of every hold.
     armed: Option<Instant>,
@@ -71,11 +78,17 @@ pub(crate) enum NotHeld {
 impl Holds {
     /// No holds; those that come take their bytes from the budget.
     pub(crate) fn new(budget: Budget) -> Holds {
-        Holds { budget, table: Mutex::default(), earlier: Notify::new() }
+        Holds { budget, table: Mutex::default(), earlier: Notify::new(), called: Notify::new() }
     }
 
     /// Lets the pull wait for `timeout` at most.
-    pub(crate) fn add(&self, pull: Pull, responder: Responder, timeout: Duration) -> Result<(), NotHeld> {
+    pub(crate) fn add(
+        &self,
+        store: &Store,
+        pull: Pull,
+        responder: Responder,
+        timeout: Duration,
+    ) -> Result<(), NotHeld> {
         let connection_id = responder.connection().id();
         let deadline = Instant::now() + timeout.min(HOLD_MAX);
         let queue = Arc::clone(&pull.queue);
@@ -92,7 +105,7 @@ impl Holds {
         table.next_number += 1;
         table.connections.entry(connection_id).or_default().insert(place);
         table.deadlines.insert((deadline, place));
-        table.holds.insert(place, Hold { pull, responder, deadline, _share: share });
+        table.holds.insert(place, Hold { pull, responder, deadline, called_at: None, _share: share });
         queue.holds.fetch_add(1, Ordering::SeqCst);
         let is_earlier = table.armed.is_none_or(|armed| deadline < armed);
         if is_earlier {
@@ -104,12 +117,19 @@ impl Holds {
         }
         // An append that did not see this hold has moved the queue's end before: either it wakes us or we see it.
         fence(Ordering::SeqCst);
-        if queue.max_offset() > from
-            && let Some(hold) = self.table.lock().remove(place)
-        {
-            return Err(NotHeld::Arrived(hold.pull, hold.responder));
+        if queue.max_offset() <= from {
+            return Ok(());
         }
-        Ok(())
+        let appended = store.watermarks().appended.value();
+        // What cannot be read now can be when all of this is flushed.
+        if !store.visible_end(&queue).is_ok_and(|end| end > from) {
+            self.call(&mut self.table.lock(), place, appended);
+            return Ok(());
+        }
+        match self.table.lock().remove(place) {
+            Some(hold) => Err(NotHeld::Arrived(hold.pull, hold.responder)),
+            None => Ok(()),
+        }
     }
 
     /// Drops the holds of a connection that has ended.
@@ -136,10 +156,21 @@ impl Holds {
         places.into_iter().filter_map(|place| table.remove(place)).collect()
     }
 
-    /// Takes out the holds that one of the turn's messages is for.
-    fn take_wanting(&self, staging: &Staging) -> Vec<Hold> {
+    /// Lets the hold be woken when the log is flushed up to `log_end`.
+    fn call(&self, table: &mut Table, place: Place, log_end: i64) {
+        let Some(hold) = table.holds.get_mut(&place).filter(|hold| hold.called_at.is_none()) else { return };
+        hold.called_at = Some(log_end);
+        table.called.insert((log_end, place));
+        if table.called.first() == Some(&(log_end, place)) {
+            self.called.notify_one();
+        }
+    }
+
+    /// Takes out the holds that one of the turn's messages is for; or calls them, if the messages can be read only when
+    /// the log is flushed up to `flushed_to`.
+    fn take_wanting(&self, staging: &Staging, flushed_to: Option<i64>) -> Vec<Hold> {
         let mut woken = Vec::new();
-        // The appended messages are visible; whoever holds from now on sees them by itself.
+        // The appended messages are in their queues; whoever holds from now on sees them by itself.
         fence(Ordering::SeqCst);
         for arrival in staging.arrivals() {
             if arrival.queue.holds.load(Ordering::SeqCst) == 0 {
@@ -152,7 +183,27 @@ impl Holds {
                 hold.pull.queue_offset <= arrival.queue_offset && hold.pull.filter.matches(arrival.tags_code)
             };
             let places: Vec<Place> = of_queue.filter(|(_, hold)| wants(hold)).map(|(place, _)| *place).collect();
-            woken.extend(places.into_iter().filter_map(|place| table.remove(place)));
+            match flushed_to {
+                Some(log_end) => places.into_iter().for_each(|place| self.call(&mut table, place, log_end)),
+                None => woken.extend(places.into_iter().filter_map(|place| table.remove(place))),
+            }
+        }
+        woken
+    }
+
+    /// Up to where the log must be flushed for the first hold that was called.
+    fn first_called(&self) -> Option<i64> {
+        self.table.lock().called.first().map(|(log_end, _)| *log_end)
+    }
+
+    /// Takes out the holds that were called and wait for no more than that.
+    fn take_flushed(&self, flushed: i64) -> Vec<Hold> {
+        let mut table = self.table.lock();
+        let mut woken = Vec::new();
+        while let Some((log_end, place)) = table.called.first().copied()
+            && log_end <= flushed
+        {
+            woken.extend(table.remove(place));
         }
         woken
     }
@@ -176,6 +227,9 @@ impl Table {
         let hold = self.holds.remove(&place)?;
         hold.pull.queue.holds.fetch_sub(1, Ordering::SeqCst);
         self.deadlines.remove(&(hold.deadline, place));
+        if let Some(log_end) = hold.called_at {
+            self.called.remove(&(log_end, place));
+        }
         let connection_id = hold.responder.connection().id();
         if let Some(places) = self.connections.get_mut(&connection_id) {
             places.remove(&place);
@@ -191,10 +245,33 @@ fn address_of(queue: &Arc<Queue>) -> usize {
     Arc::as_ptr(queue).addr()
 }
 
-/// Answers the pulls that waited for what the turn appended. Called at the end of the turn, with no lock held.
+/// Answers the pulls that waited for what the turn appended, under SYNC_FLUSH when that is on disk. Called at the end of the
+/// turn, with no lock held.
 pub(crate) fn wake(broker: &Broker, staging: &Staging) {
-    for hold in broker.holds.take_wanting(staging) {
+    let flushed = broker.store.watermarks().flushed;
+    let appended_to = broker.identity.is_sync_flush.then(|| staging.log_end());
+    let flushed_to = appended_to.filter(|log_end| flushed.value() < *log_end);
+    for hold in broker.holds.take_wanting(staging, flushed_to) {
         pull::again(broker, hold.pull, hold.responder);
+    }
+}
+
+/// Wakes holds that were called when the log is flushed, for as long as that goes on. After a sync has failed nothing more
+/// becomes readable, and holds end when their time is up.
+pub(crate) async fn run_flushed(broker: Arc<Broker>) {
+    let flushed = broker.store.watermarks().flushed;
+    loop {
+        match broker.holds.first_called() {
+            Some(log_end) => {
+                if flushed.reached(log_end).await.is_err() {
+                    return;
+                }
+                for hold in broker.holds.take_flushed(flushed.value()) {
+                    pull::again(&broker, hold.pull, hold.responder);
+                }
+            }
+            None => broker.holds.called.notified().await,
+        }
     }
 }
 

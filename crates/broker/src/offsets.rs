@@ -227,6 +227,21 @@ impl Offsets {
         }
     }
 
+    /// Takes back what lies behind the end of its queue, which `end_of` says for topic and queue id: a loss of power has
+    /// taken those messages, and others will get their offsets. Returns whether there was any.
+    pub(crate) fn cut_to(&self, end_of: impl Fn(&str, i32) -> i64) -> bool {
+        let mut is_cut = false;
+        self.for_each(|group, topic, queue_id, progress| {
+            let end = end_of(topic, queue_id);
+            if let Some(offset) = progress.consumed().filter(|offset| *offset > end) {
+                tracing::warn!(group, topic, queue_id, offset, end, "a group was behind the end of a queue: set to it");
+                self.set(progress, end);
+                is_cut = true;
+            }
+        });
+        is_cut
+    }
+
     /// Topics of which the group has said how far it is.
     pub(crate) fn topics_of(&self, group: &str) -> BTreeSet<String> {
         let pin = self.table.pin();
@@ -376,6 +391,24 @@ mod tests {
         assert!(progress.is_reset());
         assert_eq!((offsets.get("g", "T", 0), progress.take_reset(), progress.take_reset()), (Some(4), Some(4), None));
         assert!(!progress.is_reset());
+    }
+
+    #[test]
+    fn offsets_behind_the_end_of_their_queue_are_taken_back() {
+        let offsets = offsets();
+        for (group, topic, queue_id, offset) in
+            [("g", "T", 0, 9), ("g", "T", 1, 4), ("h", "T", 0, 5), ("g", "Gone", 0, 1), ("h", "U", 0, -1)]
+        {
+            offsets.commit(group, topic, (queue_id, offset), 6);
+        }
+        offsets.progress_or_new("h", "T", 1).note_pulled(7);
+        offsets.take_dirty();
+        let end_of = |topic: &str, _: i32| if topic == "T" { 5 } else { 0 };
+        assert!(offsets.cut_to(end_of) && offsets.take_dirty());
+        let cut = [("g", "T", 0), ("g", "T", 1), ("h", "T", 0), ("g", "Gone", 0), ("h", "U", 0), ("h", "T", 1)]
+            .map(|(group, topic, queue_id)| offsets.get(group, topic, queue_id));
+        assert_eq!(cut, [Some(5), Some(4), Some(5), Some(0), Some(-1), None]);
+        assert!(!offsets.cut_to(end_of) && !offsets.take_dirty());
     }
 
     #[test]

@@ -281,6 +281,14 @@ impl Keeper {
         }
     }
 
+    /// Writes a table before anything runs. What cannot be written is left to [`run`].
+    pub(crate) fn keep_now(&self, table: Table, value: &impl Serialize) {
+        if let Err(reason) = self.replace(table, value) {
+            tracing::error!(reason, "metadata is not kept; it is tried again");
+            self.changed(table);
+        }
+    }
+
     /// The new content takes the place of the old one, which becomes the backup; but that not at every change of many.
     fn replace(&self, table: Table, value: &impl Serialize) -> Result<(), String> {
         let path = self.folder.join(table.file_name());

@@ -111,12 +111,14 @@ impl Schedule {
         now_ms: i64,
     ) -> Result<Schedule, StartError> {
         let delays = parse_delay_levels(&settings.store.message_delay_level)?;
+        let mut is_other_than_kept = false;
         let level = |(number, delay_ms): (i32, i64)| -> Result<Level, QueueNameError> {
             let queue = store.queue_or_create(names::SCHEDULE_TOPIC, number - 1)?;
             let offset = kept.offset_table.get(&number).copied();
             let right = offset.unwrap_or_default().clamp(queue.min_offset(), queue.max_offset());
-            if offset.is_some_and(|offset| offset != right) {
-                tracing::error!(level = number, ?offset, right, "a delay level was not where its file says");
+            if let Some(offset) = offset.filter(|offset| *offset != right) {
+                tracing::error!(level = number, offset, right, "a delay level was not where its file says");
+                is_other_than_kept = true;
             }
             let safe = Mutex::new(Safe { offset: right, next: None, last: None });
             Ok(Level { number, delay_ms, queue, offset: right.into(), safe, is_kept: offset.is_some().into() })
@@ -133,7 +135,7 @@ impl Schedule {
             version: Mutex::new(version),
             moves: AtomicU64::new(0),
             version_step: settings.broker.delay_offset_update_version_step.max(1),
-            dirty: AtomicBool::new(false),
+            dirty: is_other_than_kept.into(),
             others: kept.offset_table.into_iter().filter(|(number, _)| is_other(*number)).collect(),
         })
     }

@@ -199,11 +199,11 @@ impl Service for BrokerService {
         }
         self.note_append(&staging, begin.elapsed());
         self.turn.is_over.set(true);
-        hold::wake(&self.broker, &staging);
         self.note_ends(&staging);
         if waits_for_flush {
             store.flush_soon();
         }
+        hold::wake(&self.broker, &staging);
         let due_ms = self.turn.delayed_until_ms.replace(i64::MAX);
         if due_ms < i64::MAX {
             self.broker.alarm.ring(due_ms);

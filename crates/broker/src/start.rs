@@ -217,6 +217,7 @@ fn keep_house(broker: Arc<Broker>, client: Client, stop: oneshot::Receiver<()>) 
     };
     runtime.block_on(async {
         tokio::spawn(hold::run(Arc::clone(&broker)));
+        tokio::spawn(hold::run_flushed(Arc::clone(&broker)));
         tokio::spawn(every(SAMPLE_INTERVAL, Arc::clone(&broker), Broker::sample));
         let timeout = Duration::from_millis(broker.settings().broker.channel_expired_timeout);
         let interval = (timeout / 4).clamp(EXPIRE_INTERVAL_MIN, EXPIRE_INTERVAL);

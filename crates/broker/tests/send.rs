@@ -239,5 +239,7 @@ async fn with_sync_flush_an_answer_means_that_the_message_is_on_disk() {
     }
     let hasty = Message::new("T").property("WAIT", "false");
     assert_eq!(peer.ask(hasty.request("three")).await.code, ResponseCode::SUCCESS);
+    // It can be read after the flush that it has asked for.
+    assert_eq!(bodies(&peer.pull(Pull::new("T", 2).waiting(60_000)).await), ["three"]);
     assert_eq!(bodies(&peer.pull(Pull::new("T", 0)).await), ["one", "two", "three"]);
 }

@@ -71,8 +71,10 @@ pub(crate) struct CheckpointFile {
     path: PathBuf,
     /// The open file, once [`CheckpointFile::prepare`] was called.
     file: OnceLock<Arc<dyn LogFile>>,
-    /// What the file has.
+    /// What the file has. Not held while the disk is waited for: whoever asks may be an I/O thread.
     written: Mutex<Checkpoint>,
+    /// Held while it is changed.
+    changing: Mutex<()>,
 }
 
 impl CheckpointFile {
@@ -84,7 +86,8 @@ impl CheckpointFile {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => None,
             Err(error) => return Err(Unfit::io(&path)(error)),
         };
-        Ok(CheckpointFile { path, file: OnceLock::new(), written: Mutex::new(value.unwrap_or_default()) })
+        let written = Mutex::new(value.unwrap_or_default());
+        Ok(CheckpointFile { path, file: OnceLock::new(), written, changing: Mutex::new(()) })
     }
 
     /// Opens the file for writing. Makes it when there is none, or when it does not have its length.
@@ -112,17 +115,18 @@ impl CheckpointFile {
 
     /// Changes the checkpoint, and writes it when that made it another one.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Checkpoint)) -> io::Result<()> {
-        let mut written = self.written.lock();
-        let mut next = *written;
+        let _changing = self.changing.lock();
+        let written = self.value();
+        let mut next = written;
         change(&mut next);
-        if next == *written {
+        if next == written {
             return Ok(());
         }
         // All fields lie in one sector, so a crash leaves the old ones or the new ones.
         let file = self.file.get().ok_or(io::ErrorKind::NotFound)?;
         file.write_at(0, &next.encode())?;
         file.sync()?;
-        *written = next;
+        *self.written.lock() = next;
         Ok(())
     }
 }

@@ -90,7 +90,7 @@ pub struct GetResult {
     pub next_offset: i64,
     /// First offset of the queue.
     pub min_offset: i64,
-    /// Offset behind the last message of the queue.
+    /// Offset behind the last message of the queue that can be read: see [`Store::visible_end`].
     pub max_offset: i64,
     /// The records, in their order. Those that follow each other in the log are one slice.
     pub slices: SmallVec<[Bytes; 4]>,
@@ -135,7 +135,7 @@ impl Store {
         limits: &GetLimits,
         filter: &mut dyn FnMut(i64) -> bool,
     ) -> GetResult {
-        let mut read = self.begin(queue, from, limits);
+        let mut read = self.begin(queue, from, limits, Patience::Disk);
         read.run(filter);
         read.finish()
     }
@@ -149,16 +149,30 @@ impl Store {
         limits: &GetLimits,
         filter: &mut dyn FnMut(i64) -> bool,
     ) -> Option<GetResult> {
-        let mut read = self.begin(queue, from, limits);
-        read.patience = Patience::Memory;
+        let mut read = self.begin(queue, from, limits, Patience::Memory);
         read.run(filter);
         (!read.needs_disk || read.result.count > 0).then(|| read.finish())
     }
 
     /// A read from an offset on. Where there is nothing to read, it has its result already.
-    fn begin<'a>(&'a self, queue: &'a Queue, from: i64, limits: &'a GetLimits) -> Read<'a> {
-        let (min, max) = (queue.min_offset(), queue.max_offset());
-        let (status, next, end) = if max == 0 {
+    fn begin<'a>(&'a self, queue: &'a Queue, from: i64, limits: &'a GetLimits, patience: Patience) -> Read<'a> {
+        let min = queue.min_offset();
+        let begun =
+            |result, end, needs_disk| Read { end, patience, needs_disk, ..Read::new(self, queue, limits, result) };
+        let max = match self.visible_end_with(queue, patience) {
+            Ok(max) => max,
+            Err(error) => {
+                let needs_disk = error.kind() == io::ErrorKind::WouldBlock;
+                if !needs_disk {
+                    tracing::error!(?queue, %error, "a consume queue cannot be read");
+                }
+                return begun(GetResult::empty(GetStatus::OffsetFoundNull, from, (min, from)), from, needs_disk);
+            }
+        };
+        let (status, next, end) = if from > max && from <= queue.max_offset() {
+            // These messages are there, but not readable yet: the reader stays where it is.
+            (GetStatus::OffsetOverflowOne, from, from)
+        } else if max == 0 {
             (GetStatus::NoMessageInQueue, 0, 0)
         } else if from < min {
             (GetStatus::OffsetTooSmall, min, min)
@@ -169,7 +183,7 @@ impl Store {
         } else {
             (GetStatus::NoMatchedMessage, from, max)
         };
-        Read { end, ..Read::new(self, queue, limits, GetResult::empty(status, next, (min, max))) }
+        begun(GetResult::empty(status, next, (min, max)), end, false)
     }
 
     /// Units of a queue from an offset on, up to `count` of those that it has.

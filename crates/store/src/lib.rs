@@ -30,6 +30,7 @@ mod recover;
 mod staging;
 mod time;
 mod unfit;
+mod visible;
 mod watermark;
 
 pub use check::{Finding, Offline, Summary};

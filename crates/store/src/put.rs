@@ -35,7 +35,7 @@ impl Store {
         let mut dispatch = shared.log.append(staging, now_ms, || shared.dispatch.lock());
         let overdue = shared.dispatch(&mut dispatch, staging);
         drop(dispatch);
-        shared.dispatched.advance(shared.placed_end(staging));
+        shared.dispatched.advance(staging.log_end());
         if overdue {
             shared.write_overdue(staging);
         }
@@ -104,12 +104,6 @@ impl Shared {
             tracing::error!(%error, "the index cannot be written");
             self.signals.keeper.wake();
         }
-    }
-
-    /// Log offset behind the last entry that was appended, 0 when none was.
-    fn placed_end(&self, staging: &Staging) -> i64 {
-        let placed = staging.entries.iter().rev().find(|entry| entry.placed.status == PutStatus::PutOk);
-        placed.map_or(0, |entry| entry.placed.log_end)
     }
 }
 

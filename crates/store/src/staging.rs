@@ -177,7 +177,7 @@ pub(crate) enum Tags {
     DelayMs(i64),
 }
 
-/// A message that this turn has appended and that can be read now.
+/// A message that this turn has appended.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival<'a> {
     /// Its queue.
@@ -275,7 +275,13 @@ impl Staging {
         self.records[self.entries[slot.0].records.clone()].iter().map(|record| record.log_offset)
     }
 
-    /// What was appended and can be read now, in the order of the log.
+    /// Log offset behind the last entry that was appended, 0 when none was.
+    pub fn log_end(&self) -> i64 {
+        let placed = self.entries.iter().rev().find(|entry| entry.placed.status == PutStatus::PutOk);
+        placed.map_or(0, |entry| entry.placed.log_end)
+    }
+
+    /// What was appended, in the order of the log. It can be read now, but under SYNC_FLUSH once it is flushed.
     pub fn arrivals(&self) -> impl Iterator<Item = Arrival<'_>> {
         self.entries.iter().filter(|entry| entry.placed.status == PutStatus::PutOk).flat_map(move |entry| {
             let queued = self.records[entry.records.clone()].iter().filter(|record| record.is_queued);

@@ -24,9 +24,10 @@ impl Store {
     /// Offset of the message that was stored at a time. A queue without messages answers its end.
     pub fn offset_by_time(&self, queue: &Arc<Queue>, timestamp_ms: i64, boundary: Boundary) -> io::Result<i64> {
         if queue.queue_type == QueueType::Batch {
-            return self.batch_offset_by_time(queue, timestamp_ms, boundary);
+            let found = self.batch_offset_by_time(queue, timestamp_ms, boundary)?;
+            return Ok(found.min(self.visible_end(queue)?));
         }
-        let (min, max) = (queue.min_offset(), queue.max_offset());
+        let (min, max) = (queue.min_offset(), self.visible_end(queue)?);
         if min >= max {
             return Ok(max);
         }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::*;
 use raptormq_store::disk::memory::{Fate, Fault, MemoryDisk};
 use raptormq_store::disk::real::RealDisk;
-use raptormq_store::{PutStatus, Store, StoreOptions, SystemClock};
+use raptormq_store::{Boundary, GetStatus, PutStatus, QueueType, Store, StoreOptions, SystemClock};
 
 fn sync_options() -> StoreOptions {
     StoreOptions { sync_flush: true, ..small_options() }
@@ -56,7 +56,67 @@ fn a_failed_sync_is_reported_and_reads_go_on() {
     store.step(START_MS + 1);
     assert!(store.failure().is_some_and(|failure| failure.contains("/store/commitlog/")), "{:?}", store.failure());
     assert_eq!(put(&store, "T", 0, &message(b"o", &[])).status, PutStatus::ServiceNotAvailable);
-    assert_eq!(bodies(&store, "T", 0), [b"m", b"n"]);
+    assert_eq!(bodies(&store, "T", 0), [b"m"], "what may be lost is not readable");
+}
+
+/// Status, where to go on, end of the queue, and number of messages.
+fn seen(store: &Store, from: i64) -> (GetStatus, i64, i64, usize) {
+    let queue = store.queue("T", 0).unwrap();
+    let read = get(store, "T", 0, from);
+    let cached = store.get_cached(&queue, from, &ALL, &mut |_| true).unwrap();
+    assert_eq!((cached.status, cached.max_offset, cached.count), (read.status, read.max_offset, read.count));
+    assert_eq!(read.max_offset, store.visible_end(&queue).unwrap());
+    (read.status, read.next_offset, read.max_offset, read.count)
+}
+
+#[test]
+fn what_is_not_on_disk_is_not_readable_under_sync_flush() {
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let store = open_with(sync_options(), &disk, &clock);
+    put(&store, "T", 0, &message(b"0", &[]));
+    assert_eq!(seen(&store, 0), (GetStatus::NoMessageInQueue, 0, 0, 0));
+    store.step(START_MS);
+    assert_eq!(seen(&store, 0), (GetStatus::Found, 1, 1, 1));
+    // Written to the queue's file or not, what is not flushed is not there for readers.
+    for number in 0..300_u32 {
+        put(&store, "T", 0, &message(&number.to_be_bytes(), &[]));
+    }
+    assert_eq!(seen(&store, 0), (GetStatus::Found, 1, 1, 1));
+    assert_eq!(seen(&store, 1), (GetStatus::OffsetOverflowOne, 1, 1, 0));
+    assert_eq!(seen(&store, 200), (GetStatus::OffsetOverflowOne, 200, 1, 0), "a reader that is ahead stays there");
+    assert_eq!(seen(&store, 302), (GetStatus::OffsetOverflowBadly, 1, 1, 0));
+    let queue = store.queue("T", 0).unwrap();
+    let later = store.offset_by_time(&queue, START_MS + 1_000_000, Boundary::Lower).unwrap();
+    assert_eq!((later, queue.max_offset()), (1, 301));
+    store.step(START_MS + 1);
+    assert_eq!(seen(&store, 300), (GetStatus::Found, 301, 301, 1));
+}
+
+#[test]
+fn a_batch_queue_ends_for_readers_before_the_first_record_that_is_not_on_disk() {
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let store = open_with(sync_options(), &disk, &clock);
+    store.set_queue_type("T", QueueType::Batch);
+    put(&store, "T", 0, &message(b"first", &[]));
+    assert_eq!(seen(&store, 0), (GetStatus::NoMessageInQueue, 0, 0, 0));
+    store.step(START_MS);
+    put(&store, "T", 0, &message(b"second", &[]));
+    put(&store, "T", 0, &message(b"third", &[]));
+    assert_eq!(seen(&store, 0), (GetStatus::Found, 1, 1, 1));
+    store.step(START_MS + 1);
+    assert_eq!(seen(&store, 0), (GetStatus::Found, 3, 3, 3));
+}
+
+#[test]
+fn what_a_start_finds_after_the_process_died_is_readable_at_once_and_stays() {
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let store = open_with(sync_options(), &disk, &clock);
+    put(&store, "T", 0, &message(b"m", &[]));
+    drop(store);
+    let disk = disk.after_kill();
+    let store = open_with(sync_options(), &disk, &clock);
+    assert_eq!(seen(&store, 0), (GetStatus::Found, 1, 1, 1));
+    assert_eq!(bodies(&open(&disk.after_crash(|_, _| Fate::Lost), &clock), "T", 0), [b"m"]);
 }
 
 #[test]
@@ -86,6 +146,7 @@ fn files_that_are_filled_while_they_are_written_keep_every_message() {
         }
         is_over.store(true, Ordering::Release);
     });
+    store.step(START_MS);
     let check = |store: &Store| {
         let found = bodies(store, "T", 0);
         assert!(found.iter().map(|body| u32::from_be_bytes(*body.first_chunk().unwrap())).eq(0..600));

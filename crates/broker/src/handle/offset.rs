@@ -106,7 +106,7 @@ pub(crate) fn max_offset(
     call: &mut Call<'_, '_>,
     header: GetMaxOffsetRequestHeader<'_>,
 ) -> Result<Reply, Failure> {
-    let offset = find_queue(broker, header.topic, header.queue_id).map_or(0, |queue| queue.max_offset());
+    let offset = find_queue(broker, header.topic, header.queue_id).map_or(Ok(0), |queue| end_of(broker, &queue))?;
     Ok(call.success_with(&OffsetResponseHeader { offset }))
 }
 
@@ -149,6 +149,11 @@ pub(crate) fn all_delay_offsets(broker: &Broker, call: &mut Call<'_, '_>) -> Res
 /// The queue, if something was ever written to it or asked of it. Questions make no queues.
 pub(crate) fn find_queue(broker: &Broker, topic: &str, queue_id: i32) -> Option<Arc<Queue>> {
     broker.store.queue(topic, queue_id)
+}
+
+/// Where the queue ends for readers.
+pub(crate) fn end_of(broker: &Broker, queue: &Queue) -> Result<i64, Failure> {
+    broker.store.visible_end(queue).map_err(disk_failure)
 }
 
 /// What a client is told when the disk cannot be read.

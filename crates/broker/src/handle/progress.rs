@@ -78,7 +78,7 @@ fn add_progress(
         let consumer_offset = progress.and_then(|progress| progress.consumed()).unwrap_or(0).max(0);
         let pulled = progress.and_then(|progress| progress.pulled()).unwrap_or(0);
         let mut wrapper = OffsetWrapper {
-            broker_offset: queue.as_ref().map_or(0, |queue| queue.max_offset().max(0)),
+            broker_offset: queue.as_deref().map_or(Ok(0), |queue| offset::end_of(broker, queue))?.max(0),
             consumer_offset,
             pull_offset: pulled.max(consumer_offset),
             last_timestamp: 0,
@@ -190,7 +190,7 @@ fn time_spans(broker: &Broker, group: &str, topic: &Topic) -> Result<QueryConsum
                 0.. => broker.store.timestamp_at(&queue, offset).map_err(offset::disk_failure),
                 _ => Ok(-1),
             };
-            let max = queue.max_offset();
+            let max = offset::end_of(broker, &queue)?;
             let consumed = broker.offsets.get(group, name, queue_id).unwrap_or(-1);
             span.min_time_stamp = broker.store.earliest_time(&queue).map_err(offset::disk_failure)?;
             span.max_time_stamp = stored_at(max - 1)?;

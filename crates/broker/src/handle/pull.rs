@@ -141,7 +141,7 @@ fn hold(broker: &Broker, pull: Pull, responder: Responder, asked_ms: i64) {
         true => u64::try_from(asked_ms).unwrap_or(0),
         false => config.short_polling_time_mills,
     };
-    match broker.holds.add(pull, responder, Duration::from_millis(timeout_ms)) {
+    match broker.holds.add(&broker.store, pull, responder, Duration::from_millis(timeout_ms)) {
         Ok(()) => {}
         Err(NotHeld::Full(pull, responder) | NotHeld::Arrived(pull, responder)) => again(broker, pull, responder),
     }
@@ -289,7 +289,7 @@ fn read(broker: &Broker, pull: &Pull) -> Answer {
     let begin = Instant::now();
     let mut filter = |code| pull.filter.matches(code);
     let result = match pull.progress.take_reset() {
-        Some(offset) => reset_to(&pull.queue, offset),
+        Some(offset) => reset_to(broker, &pull.queue, offset),
         None => broker.store.get(&pull.queue, pull.queue_offset, &pull.limits, &mut filter),
     };
     answer(broker, pull, result, begin.elapsed())
@@ -300,7 +300,7 @@ fn read_cached(broker: &Broker, pull: &Pull) -> Option<Answer> {
     let begin = Instant::now();
     let mut filter = |code| pull.filter.matches(code);
     let result = match pull.progress.take_reset() {
-        Some(offset) => reset_to(&pull.queue, offset),
+        Some(offset) => reset_to(broker, &pull.queue, offset),
         None => broker.store.get_cached(&pull.queue, pull.queue_offset, &pull.limits, &mut filter)?,
     };
     Some(answer(broker, pull, result, begin.elapsed()))
@@ -350,12 +350,12 @@ fn answer(broker: &Broker, pull: &Pull, result: GetResult, took: Duration) -> An
 }
 
 /// The answer to the first pull after the group's offset was set from outside.
-fn reset_to(queue: &Queue, offset: i64) -> GetResult {
+fn reset_to(broker: &Broker, queue: &Queue, offset: i64) -> GetResult {
     let mut result = GetResult::no_queue();
     result.status = GetStatus::OffsetReset;
     result.next_offset = offset;
     result.min_offset = queue.min_offset();
-    result.max_offset = queue.max_offset();
+    result.max_offset = broker.store.visible_end(queue).unwrap_or(offset);
     result
 }
 

@@ -92,7 +92,10 @@ fn check_queue(topic: &Topic, queue_id: i32) -> Result<(), Failure> {
 /// An offset that somebody chose, if the queue can have it.
 fn checked(broker: &Broker, header: &ResetOffsetRequestHeader<'_>, offset: i64) -> Result<i64, Failure> {
     let queue = offset::find_queue(broker, header.topic, header.queue_id);
-    let (min, max) = queue.map_or((0, 0), |queue| (queue.min_offset(), queue.max_offset()));
+    let (min, max) = match queue {
+        Some(queue) => (queue.min_offset(), offset::end_of(broker, &queue)?),
+        None => (0, 0),
+    };
     if offset < min.max(0) || offset > max + 1 {
         return Err(Failure::system(format!("Target offset {offset} not in consume queue range [{min}-{max}]")));
     }
@@ -102,7 +105,7 @@ fn checked(broker: &Broker, header: &ResetOffsetRequestHeader<'_>, offset: i64) 
 /// The offset of a time; a negative time is the end.
 fn by_time(broker: &Broker, topic: &str, queue_id: i32, timestamp_ms: i64) -> Result<i64, Failure> {
     match offset::find_queue(broker, topic, queue_id) {
-        Some(queue) if timestamp_ms < 0 => Ok(queue.max_offset()),
+        Some(queue) if timestamp_ms < 0 => offset::end_of(broker, &queue),
         Some(queue) => broker.store.offset_by_time(&queue, timestamp_ms, Boundary::Lower).map_err(offset::disk_failure),
         None => Ok(0),
     }

@@ -258,7 +258,7 @@ fn topic_stats(broker: &Broker, topic: &Topic) -> Result<TopicStatsTable, Failur
         let mut offsets = TopicOffset::default();
         if let Some(queue) = broker.store.queue(name, queue_id) {
             offsets.min_offset = queue.min_offset().max(0);
-            offsets.max_offset = queue.max_offset().max(0);
+            offsets.max_offset = offset::end_of(broker, &queue)?.max(0);
             if offsets.max_offset > 0 {
                 let last = broker.store.timestamp_at(&queue, offsets.max_offset - 1);
                 offsets.last_update_timestamp = last.map_err(offset::disk_failure)?;

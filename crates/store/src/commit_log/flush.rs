@@ -1,7 +1,10 @@
 //! Making the log durable.
 
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::{CommitLog, LogEnd};
 
@@ -14,23 +17,25 @@ const QUICK_COUNT: u32 = 4;
 /// told that all is well.
 #[derive(Default)]
 pub(super) struct Flushing {
-    /// Syncs in a row that were quick, at most [`QUICK_COUNT`].
-    quick: u32,
+    turn: Mutex<()>,
+    /// Syncs in a row that were quick, at most [`QUICK_COUNT`]. Changes only under the lock; read without it, so that nobody
+    /// waits for a slow one to end.
+    quick: AtomicU32,
 }
 
 impl CommitLog {
     /// Makes everything durable that was appended before the call, and says up to where that is.
     pub(crate) fn flush(&self) -> io::Result<LogEnd> {
-        self.flush_by(&mut self.flushing.lock())
+        let _turn = self.flushing.turn.lock();
+        self.flush_in_turn()
     }
 
     /// Does the same if it will not take long: when the last syncs did not.
     pub(crate) fn flush_if_quick(&self) -> Option<io::Result<LogEnd>> {
-        let mut flushing = self.flushing.lock();
-        (flushing.quick >= QUICK_COUNT).then(|| self.flush_by(&mut flushing))
+        (self.flushing.quick.load(Ordering::Relaxed) >= QUICK_COUNT).then(|| self.flush())
     }
 
-    fn flush_by(&self, flushing: &mut Flushing) -> io::Result<LogEnd> {
+    fn flush_in_turn(&self) -> io::Result<LogEnd> {
         let end = self.end();
         let from = self.flushed.value();
         if from == end.offset && !self.has_failed() {
@@ -47,7 +52,8 @@ impl CommitLog {
             segment.file.sync().inspect_err(|_| self.flushed.stop())?;
         }
         let is_quick = begun.elapsed() <= QUICK;
-        flushing.quick = if is_quick { (flushing.quick + 1).min(QUICK_COUNT) } else { 0 };
+        let quick = self.flushing.quick.load(Ordering::Relaxed);
+        self.flushing.quick.store(if is_quick { (quick + 1).min(QUICK_COUNT) } else { 0 }, Ordering::Relaxed);
         self.flushed.advance(end.offset);
         Ok(end)
     }

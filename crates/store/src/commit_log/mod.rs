@@ -58,7 +58,7 @@ pub(crate) struct CommitLog {
     /// Blown when a sync or the clean-up of a failed write failed: nothing is appended any more until the store is opened
     /// again, because nobody knows what the disk has.
     fuse: Arc<Fuse>,
-    flushing: Mutex<flush::Flushing>,
+    flushing: flush::Flushing,
     filler: Mutex<prepare::Filler>,
     /// Held while zeros are written over the range that the tail calls `filling`.
     writing_zeros: Mutex<()>,
@@ -113,7 +113,7 @@ impl CommitLog {
             appended: Watermark::new(start),
             flushed: Watermark::new(start),
             fuse,
-            flushing: Mutex::default(),
+            flushing: flush::Flushing::default(),
             filler: Mutex::default(),
             writing_zeros: Mutex::new(()),
             wants_segment: AtomicBool::new(true),

@@ -96,7 +96,7 @@ pub struct Queue {
     /// Whether it stands in the list of queues to be written; changes only under the dispatch lock.
     pub(crate) is_dirty: AtomicBool,
     is_deleted: AtomicBool,
-    /// Messages up to here can be read.
+    /// Messages up to here are in the queue.
     max_offset: AtomicI64,
     min_offset: AtomicI64,
     /// The positions that belong to the two offsets; only batch queues have others than the offsets themselves.
@@ -161,7 +161,7 @@ impl Queue {
         self.min_offset.load(Ordering::Acquire)
     }
 
-    /// Offset behind the last message that can be read.
+    /// Offset behind the last message; readers may have less: see [`Store::visible_end`](crate::Store::visible_end).
     pub fn max_offset(&self) -> i64 {
         self.max_offset.load(Ordering::Acquire)
     }

@@ -4,19 +4,31 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rustix::io::Errno;
 
 use super::memory::MemoryDisk;
 use super::{Disk, Entry, LogFile, Space, Usage};
+
+/// Longest that a sync hangs: a test that fails should end all the same.
+pub const HANG_MAX: Duration = Duration::from_secs(60);
 
 /// A [`MemoryDisk`] with faults. Clones are the same disk.
 #[derive(Clone)]
 pub struct FaultyDisk {
     disk: MemoryDisk,
     faults: Arc<Mutex<Faults>>,
+    hung: Arc<Hung>,
+}
+
+/// Whether syncs of files hang.
+#[derive(Default)]
+struct Hung {
+    is_hung: Mutex<bool>,
+    changed: Condvar,
 }
 
 /// Which calls fail, and how.
@@ -60,12 +72,18 @@ struct Faults {
 impl FaultyDisk {
     /// That disk, on which calls fail by the plan.
     pub fn new(disk: MemoryDisk, plan: Option<FaultPlan>) -> FaultyDisk {
-        FaultyDisk { disk, faults: Arc::new(Mutex::new(Faults { plan, ..Faults::default() })) }
+        FaultyDisk { disk, faults: Arc::new(Mutex::new(Faults { plan, ..Faults::default() })), hung: Arc::default() }
     }
 
     /// Lets everything succeed from now on.
     pub fn heal(&self) {
         self.faults.lock().plan = None;
+    }
+
+    /// Lets syncs of files hang from now on, or go on. None hangs for longer than [`HANG_MAX`].
+    pub fn hang(&self, is_hung: bool) {
+        *self.hung.is_hung.lock() = is_hung;
+        self.hung.changed.notify_all();
     }
 
     /// How many calls were made.
@@ -218,6 +236,9 @@ impl LogFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let mut is_hung = self.disk.hung.is_hung.lock();
+        self.disk.hung.changed.wait_while_for(&mut is_hung, |is_hung| *is_hung, HANG_MAX);
+        drop(is_hung);
         self.disk.sync("sync", &self.path, || self.file.sync())
     }
 }

@@ -114,6 +114,10 @@ impl Shared {
         };
         if recovered.was_clean {
             self.log.flushed.advance(walked.end);
+        } else if self.options.sync_flush {
+            // Readers get what is on disk, and go on where they were.
+            let end = self.log.flush()?;
+            self.note_flushed(end);
         }
         self.report(&recovered, walked.store_timestamp_ms);
         self.write_rebuilt()?;

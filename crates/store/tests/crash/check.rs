@@ -82,6 +82,12 @@ impl Check<'_> {
         let (kept, lost) = self.sent.split_at(count);
         if let Some(lost) = lost.first() {
             let needed = if is_whole { self.promise.appended } else { self.promise.flushed };
+            if lost.log_end <= self.promise.seen {
+                return Err(format!(
+                    "the log ends at {end}: a message that was read and ends at {} is lost",
+                    lost.log_end
+                ));
+            }
             if lost.log_end <= needed {
                 return Err(format!("the log ends at {end}: a message that ends at {} is lost", lost.log_end));
             }

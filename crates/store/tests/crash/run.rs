@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use raptormq_store::disk::memory::{MemoryDisk, Neglect, Plan, Trace};
 use raptormq_store::{Clock as _, PutStatus, Store, StoreOptions};
 
 use crate::check::{self, METADATA};
-use crate::common::{clock, message, small_options, stage};
+use crate::common::{ALL, clock, message, small_options, stage};
 use crate::workload::{Action, End, QUEUES, Run, Workload};
 
 /// Images of one kind and moment; the workloads differ more than the moments of one do.
@@ -65,6 +65,8 @@ pub(crate) struct Promise {
     pub(crate) flushed: i64,
     /// Everything before it is there when only the process died.
     pub(crate) appended: i64,
+    /// Everything before it was read under SYNC_FLUSH, and is there whatever happened.
+    pub(crate) seen: i64,
     /// The settings are those that were saved as this number, or a later one up to `saving`.
     pub(crate) saved: u32,
     pub(crate) saving: u32,
@@ -89,6 +91,7 @@ struct Life {
     count: u64,
     flushed: i64,
     appended: i64,
+    seen: i64,
     saved: u32,
 }
 
@@ -97,6 +100,7 @@ struct Life {
 struct Witness {
     store: Mutex<Option<Arc<Store>>>,
     floor: (i64, i64),
+    seen: AtomicI64,
     saved: AtomicU32,
     saving: AtomicU32,
     promises: Mutex<Vec<Promise>>,
@@ -110,6 +114,7 @@ impl Witness {
         let promise = Promise {
             flushed: marks.map_or(0, |marks| marks.flushed.value()).max(self.floor.0),
             appended: marks.map_or(0, |marks| marks.dispatched.value()).max(self.floor.1),
+            seen: self.seen.load(Ordering::Relaxed),
             saved: self.saved.load(Ordering::Relaxed),
             saving: self.saving.load(Ordering::Relaxed),
             is_open: store.is_some(),
@@ -138,6 +143,7 @@ pub(crate) fn run(workload: &Workload, setup: &Setup, seed: u64) -> Result<u64, 
 
 fn live(life: &mut Life, run: &Run, frame: &Frame<'_>) -> Result<u64, String> {
     let witness = Arc::new(Witness { floor: (life.flushed, life.appended), ..Witness::default() });
+    witness.seen.store(life.seen, Ordering::Relaxed);
     witness.saved.store(life.saved, Ordering::Relaxed);
     witness.saving.store(life.saved, Ordering::Relaxed);
     let seen = witness.clone();
@@ -149,6 +155,9 @@ fn live(life: &mut Life, run: &Run, frame: &Frame<'_>) -> Result<u64, String> {
     *witness.store.lock() = Some(store.clone());
     for action in &run.actions {
         act(action, &store, life, &witness, &frame.clock)?;
+        if frame.workload.sync_flush {
+            witness.seen.fetch_max(read_all(&store, &life.sent)?, Ordering::Relaxed);
+        }
     }
     let is_closed = matches!(run.end, End::Close);
     if is_closed {
@@ -159,6 +168,7 @@ fn live(life: &mut Life, run: &Run, frame: &Frame<'_>) -> Result<u64, String> {
     let marks = store.watermarks();
     (life.flushed, life.appended) =
         (life.flushed.max(marks.flushed.value()), life.appended.max(marks.dispatched.value()));
+    life.seen = witness.seen.load(Ordering::Relaxed);
     drop(store);
     let promises = witness.promises.lock();
     let images = look_at(&trace, &promises, [&before, &life.sent], frame)?;
@@ -183,6 +193,19 @@ fn act(action: &Action, store: &Store, life: &mut Life, witness: &Witness, clock
         }
     }
     Ok(())
+}
+
+/// Reads all there is, as consumers do; returns where the last message of it ends in the log.
+fn read_all(store: &Store, sent: &[Sent]) -> Result<i64, String> {
+    let mut seen = 0;
+    for (number, (topic, queue_id)) in QUEUES.iter().enumerate() {
+        let Some(queue) = store.queue(topic, *queue_id) else { continue };
+        let read = store.get_cached(&queue, queue.min_offset(), &ALL, &mut |_| true).ok_or("a read needs the disk")?;
+        let of_queue = sent.iter().filter(|sent| sent.queue == number);
+        let last = of_queue.take(read.count).last();
+        seen = seen.max(last.map_or(0, |last| last.log_end));
+    }
+    Ok(seen)
 }
 
 fn append(store: &Store, life: &mut Life, turn: &[(u8, u16)]) -> Result<(), String> {

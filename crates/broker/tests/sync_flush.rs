@@ -1,0 +1,170 @@
+//! What consumers see under SYNC_FLUSH: what is on disk, and nothing that a loss of power could take back.
+
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raptormq_config::FlushDiskType;
+use raptormq_protocol::code::{RequestCode, ResponseCode};
+use raptormq_protocol::header::*;
+use raptormq_store::disk::Disk;
+use raptormq_store::disk::faulty::FaultyDisk;
+use raptormq_store::disk::memory::{Fate, MemoryDisk};
+use support::*;
+use tempfile::TempDir;
+
+/// A broker on a disk whose syncs can be made to hang.
+fn hanging() -> (Rig, FaultyDisk, MemoryDisk) {
+    let folder = TempDir::new().unwrap();
+    let mut settings = settings(&folder);
+    settings.store.flush_disk_type = FlushDiskType::SyncFlush;
+    // No test waits for it.
+    settings.store.flush_interval_commit_log = 3_600_000;
+    let memory = MemoryDisk::default();
+    let disk = FaultyDisk::new(memory.clone(), None);
+    (Rig::on(settings, Arc::new(disk.clone())), disk, memory)
+}
+
+async fn max_offset(peer: &Peer, topic: &str) -> i64 {
+    let header = GetMaxOffsetRequestHeader { topic, queue_id: 0, committed: true };
+    offset(&peer.get(RequestCode::GET_MAX_OFFSET, &header).await)
+}
+
+fn hasty(topic: &str) -> Message {
+    Message::new(topic).property("WAIT", "false")
+}
+
+/// Waits until the log has something that is not on disk.
+async fn appended(peer: &Peer) {
+    while peer.runtime().await["remainHowManyDataToFlush"] == "0 B" {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_held_pull_gets_its_message_when_that_is_on_disk_and_not_before() {
+    let (rig, disk, memory) = hanging();
+    let (consumer, producer, other) = (rig.peer(), rig.peer(), rig.peer());
+    assert_eq!(producer.send("T", "old").await.code, ResponseCode::SUCCESS);
+    disk.hang(true);
+    let held = consumer.pull(Pull::new("T", 1).waiting(60_000));
+    let sent = async {
+        other.held(1).await;
+        producer.send("T", "n3west").await
+    };
+    let watched = async {
+        appended(&other).await;
+        // What is appended and not on disk: the queue ends before it, for whoever asks in whatever way.
+        assert_eq!(max_offset(&other, "T").await, 1);
+        let pulled = other.pull(Pull::new("T", 0)).await;
+        assert_eq!(bodies(&pulled), ["old"]);
+        assert_eq!(pulled.header::<PullMessageResponseHeader>().unwrap().max_offset, 1);
+        assert_refused(&other.pull(Pull::new("T", 1)).await, ResponseCode::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE");
+        // One that comes now waits as well, and so does one that has its deadline before.
+        let ended = other.pull(Pull::new("T", 1).waiting(20)).await;
+        assert_refused(&ended, ResponseCode::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE");
+        let (late, ()) = tokio::join!(other.pull(Pull::new("T", 1).waiting(60_000)), async {
+            let watcher = rig.peer();
+            watcher.held(2).await;
+            let crashed = memory.after_crash(|_, _| Fate::Lost);
+            disk.hang(false);
+            assert!(!crashed.files().values().any(|file| file.windows(6).any(|bytes| bytes == b"n3west")));
+        });
+        late
+    };
+    let (pulled, sent, late) = tokio::join!(held, sent, watched);
+    assert_eq!(sent.code, ResponseCode::SUCCESS);
+    assert_eq!((bodies(&pulled), bodies(&late)), (vec!["n3west".to_owned()], vec!["n3west".to_owned()]));
+    assert_eq!(max_offset(&other, "T").await, 2);
+    // All that anybody saw survives.
+    let crashed = memory.after_crash(|_, _| Fate::Lost);
+    assert!(crashed.files().values().any(|file| file.windows(6).any(|bytes| bytes == b"n3west")));
+}
+
+#[tokio::test]
+async fn what_is_sent_without_waiting_can_be_read_after_the_next_flush() {
+    let (rig, disk, _) = hanging();
+    let (consumer, producer) = (rig.peer(), rig.peer());
+    assert_eq!(producer.send("T", "old").await.code, ResponseCode::SUCCESS);
+    disk.hang(true);
+    for body in ["one", "two"] {
+        assert_eq!(producer.ask(hasty("T").request(body)).await.code, ResponseCode::SUCCESS);
+    }
+    assert_eq!(max_offset(&producer, "T").await, 1);
+    let (pulled, ()) = tokio::join!(consumer.pull(Pull::new("T", 1).waiting(60_000)), async {
+        producer.held(1).await;
+        disk.hang(false);
+    });
+    assert_eq!(bodies(&pulled)[0], "one");
+    let rest = consumer.pull(Pull::new("T", 2).waiting(60_000)).await;
+    assert_eq!(bodies(&rest), ["two"]);
+    // And with a disk that is well a held pull is woken by them, too.
+    let (pulled, _) = tokio::join!(consumer.pull(Pull::new("T", 3).waiting(60_000)), async {
+        producer.held(1).await;
+        producer.ask(hasty("T").request("three")).await
+    });
+    assert_eq!(bodies(&pulled), ["three"]);
+}
+
+#[tokio::test]
+async fn delayed_messages_and_held_pulls_go_on_under_sync_flush() {
+    let rig = Rig::with(|settings| {
+        settings.store.flush_disk_type = FlushDiskType::SyncFlush;
+        settings.store.flush_interval_commit_log = 3_600_000;
+        settings.store.message_delay_level = "1s".into();
+    });
+    let (consumer, producer) = (rig.peer(), rig.peer());
+    assert_eq!(producer.send("T", "old").await.code, ResponseCode::SUCCESS);
+    let sent = producer.ask(Message::new("T").property("DELAY", "1").request("late")).await;
+    assert_eq!(sent.code, ResponseCode::SUCCESS);
+    assert_eq!(bodies(&consumer.pull(Pull::new("T", 1).waiting(60_000)).await), ["late"]);
+    // Many turns, inline and by the other thread: none leaves a held pull behind.
+    for number in 2..60 {
+        let (pulled, _) = tokio::join!(consumer.pull(Pull::new("T", number).waiting(60_000)), producer.send("T", "x"));
+        assert_eq!(bodies(&pulled), ["x"]);
+    }
+}
+
+#[tokio::test]
+async fn after_a_crash_no_group_is_behind_the_end_of_its_queue() {
+    let folder = TempDir::new().unwrap();
+    let settings = settings(&folder);
+    let config = std::path::Path::new(&settings.store.store_path_root_dir).join("config");
+    let disk = MemoryDisk::default();
+    let mut rig = Rig::on(settings.clone(), Arc::new(disk.clone()));
+    let peer = rig.peer();
+    for body in ["0", "1", "2"] {
+        peer.send("T", body).await;
+    }
+    let crashed = disk.after_kill();
+    rig.stop().await;
+    crashed.create_folder(&config).unwrap();
+    // As if a loss of power had taken messages that a group had consumed.
+    let text = r#"{"offsetTable":{"T@ahead":{0:9,1:4},"T@within":{0:2}}}"#;
+    crashed.replace(&config.join("consumerOffset.json"), text.as_bytes()).unwrap();
+    crashed.replace(&config.join("delayOffset.json"), br#"{"offsetTable":{3:7}}"#).unwrap();
+    let kept = |disk: &MemoryDisk, name: &str| {
+        String::from_utf8(disk.read(&config.join(name), 1 << 20).unwrap()).unwrap().replace(char::is_whitespace, "")
+    };
+    let rig = Rig::on(settings, Arc::new(crashed.clone()));
+    // Before anything can be sent, the files say so: another crash would bring the old offsets back.
+    let offsets = kept(&crashed, "consumerOffset.json");
+    assert!(offsets.contains(r#""T@ahead":{0:3,1:0}"#) && offsets.contains(r#""T@within":{0:2}"#), "{offsets}");
+    let delays = kept(&crashed, "delayOffset.json");
+    assert!(delays.contains(r#"{3:0}"#), "{delays}");
+    let peer = rig.peer();
+    peer.send("T", "again").await;
+    for (group, expected) in [("ahead", 3), ("within", 2)] {
+        let header = QueryConsumerOffsetRequestHeader {
+            consumer_group: group,
+            topic: "T",
+            queue_id: 0,
+            set_zero_if_not_found: Some(false),
+        };
+        assert_eq!(offset(&peer.get(RequestCode::QUERY_CONSUMER_OFFSET, &header).await), expected);
+    }
+    assert_eq!(bodies(&peer.pull(Pull { group: "ahead", ..Pull::new("T", 3) }).await), ["again"]);
+}
