@@ -15,5 +15,6 @@ pub mod hash;
 pub mod header;
 pub mod heartbeat;
 pub mod json;
+mod marks;
 pub mod message;
 pub mod route;

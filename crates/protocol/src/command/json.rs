@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::{Command, CommandError, FIELDS_MAX, Fields, Language, Version};
 use crate::frame::Serialization;
 use crate::json;
+use crate::marks::Marks;
 
 pub(super) fn decode<'a>(
     header: &'a [u8],
@@ -17,87 +18,98 @@ pub(super) fn decode<'a>(
     scratch: &'a mut Vec<u8>,
 ) -> Result<Command<'a>, CommandError> {
     scratch.clear();
-    let scan = std::str::from_utf8(header).ok().and_then(|text| Scan::read(text, scratch));
-    match scan {
-        Some(scan) => scan.command(scratch, body),
-        None => decode_unusual(header, body, scratch),
+    let mut command = Command::empty(Serialization::Json, body);
+    let mut unescaped = SmallVec::new();
+    if scan(header, &mut command, &mut unescaped, scratch).is_none() {
+        return decode_unusual(header, body, scratch);
     }
+    for (part, range) in unescaped {
+        let text = std::str::from_utf8(&scratch[range]).map_err(|error| CommandError::Json(error.to_string()))?;
+        match part {
+            Part::Remark => command.remark = Some(text),
+            Part::Key(at) => command.fields.pairs[at].0 = text,
+            Part::Value(at) => command.fields.pairs[at].1 = text,
+        }
+    }
+    Ok(command)
 }
 
-/// A text: where it stands in the header, or in the scratch buffer when it had escapes.
-enum Text<'a> {
-    Plain(&'a str),
-    Unescaped(Range<usize>),
+/// Reads a header of the usual form.
+fn scan<'a>(
+    header: &'a [u8],
+    command: &mut Command<'a>,
+    unescaped: &mut SmallVec<[(Part, Range<usize>); 4]>,
+    scratch: &mut Vec<u8>,
+) -> Option<()> {
+    let text = std::str::from_utf8(header).ok()?;
+    let cursor = Cursor { text, at: 0, marks: Marks::new(header) };
+    Scan { cursor, command, unescaped, scratch }.read()
 }
 
-/// A half of a field.
+/// What a text is, a key and a value by the number of their field.
 #[derive(Clone, Copy)]
 enum Part {
-    Key,
-    Value,
+    Remark,
+    Key(usize),
+    Value(usize),
 }
 
-/// What one pass over a header of the usual form finds.
-#[derive(Default)]
-struct Scan<'a> {
-    code: i32,
-    flag: i32,
-    opaque: i32,
-    version: i32,
-    language: Option<&'a str>,
-    remark: Option<Text<'a>>,
-    fields: Fields<'a>,
-    /// The keys and values that had escapes, by the number of their field.
-    unescaped: SmallVec<[(usize, Part, Range<usize>); 4]>,
+/// One pass over a header of the usual form: an object of the known keys, integers bare, texts in double quotes with
+/// sound escapes, the fields an object of texts. Everything in it is `None` when the header is not of that form.
+struct Scan<'s, 'a> {
+    cursor: Cursor<'a>,
+    command: &'s mut Command<'a>,
+    /// The texts that had escapes, and where in `scratch` they stand.
+    unescaped: &'s mut SmallVec<[(Part, Range<usize>); 4]>,
+    scratch: &'s mut Vec<u8>,
 }
 
-impl<'a> Scan<'a> {
-    /// `None` when the header is not of the usual form: an object of the known keys, integers bare, texts in double
-    /// quotes with sound escapes, the fields an object of texts.
-    fn read(header: &'a str, scratch: &mut Vec<u8>) -> Option<Scan<'a>> {
-        let mut scan = Scan::default();
-        let mut cursor = Cursor { text: header, at: 0, marks: Marks::new(header.as_bytes()) };
-        cursor.take(b'{')?;
+impl<'a> Scan<'_, 'a> {
+    fn read(mut self) -> Option<()> {
+        self.cursor.take(b'{')?;
         loop {
-            let key = cursor.plain()?;
-            cursor.take(b':')?;
+            let key = self.cursor.plain()?;
+            self.cursor.take(b':')?;
             match key {
-                "code" => scan.code = cursor.integer()?,
-                "flag" => scan.flag = cursor.integer()?,
-                "opaque" => scan.opaque = cursor.integer()?,
-                "version" => scan.version = cursor.integer()?,
-                "language" if cursor.null() => {}
-                "language" => scan.language = Some(cursor.plain()?),
-                "remark" if cursor.null() => {}
-                "remark" => scan.remark = Some(cursor.string(scratch)?),
-                "serializeTypeCurrentRPC" if cursor.null() => {}
-                "serializeTypeCurrentRPC" => drop(cursor.plain()?),
-                "extFields" if cursor.null() => {}
-                "extFields" => scan.read_fields(&mut cursor, scratch)?,
+                "code" => self.command.code = self.cursor.integer()?,
+                "flag" => self.command.flag = self.cursor.integer()?,
+                "opaque" => self.command.opaque = self.cursor.integer()?,
+                "version" => self.command.version = Version(self.cursor.integer()?),
+                "language" if self.cursor.null() => {}
+                "language" => self.command.language = Language::from_name(self.cursor.plain()?),
+                "remark" if self.cursor.null() => {}
+                "remark" => self.command.remark = Some(self.text(Part::Remark)?),
+                "serializeTypeCurrentRPC" if self.cursor.null() => {}
+                "serializeTypeCurrentRPC" => drop(self.cursor.plain()?),
+                "extFields" if self.cursor.null() => {}
+                "extFields" => self.fields()?,
                 _ => return None,
             }
-            match cursor.next()? {
+            match self.cursor.next()? {
                 b',' => {}
-                b'}' => return cursor.at_end().then_some(scan),
+                b'}' => return self.cursor.at_end().then_some(()),
                 _ => return None,
             }
         }
     }
 
-    fn read_fields(&mut self, cursor: &mut Cursor<'a>, scratch: &mut Vec<u8>) -> Option<()> {
-        cursor.take(b'{')?;
-        if cursor.peek()? == b'}' {
-            return cursor.take(b'}');
+    fn fields(&mut self) -> Option<()> {
+        self.cursor.take(b'{')?;
+        if self.cursor.peek()? == b'}' {
+            return self.cursor.take(b'}');
         }
         loop {
-            let key = cursor.string(scratch)?;
-            cursor.take(b':')?;
-            if !cursor.null() {
-                let value = cursor.string(scratch)?;
-                let (key, value) = (self.half(Part::Key, key), self.half(Part::Value, value));
-                self.fields.push(key, value).ok()?;
+            let number = self.command.fields.len();
+            let escapes = self.unescaped.len();
+            let key = self.text(Part::Key(number))?;
+            self.cursor.take(b':')?;
+            if self.cursor.null() {
+                self.unescaped.truncate(escapes);
+            } else {
+                let value = self.text(Part::Value(number))?;
+                self.command.fields.push(key, value).ok()?;
             }
-            match cursor.next()? {
+            match self.cursor.next()? {
                 b',' => {}
                 b'}' => return Some(()),
                 _ => return None,
@@ -105,116 +117,29 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The text of a half of the next field, as far as it stands in the header.
-    fn half(&mut self, part: Part, text: Text<'a>) -> &'a str {
-        match text {
-            Text::Plain(text) => text,
-            Text::Unescaped(range) => {
-                self.unescaped.push((self.fields.len(), part, range));
-                ""
-            }
+    /// The next text, as far as it stands in the header; one with escapes is written into `scratch`.
+    #[inline(always)]
+    fn text(&mut self, part: Part) -> Option<&'a str> {
+        let text = self.cursor.open()?;
+        if self.cursor.closes() {
+            return Some(text);
         }
+        let range = self.cursor.unescape(text, self.scratch)?;
+        self.unescaped.push((part, range));
+        Some("")
     }
-
-    fn command(self, scratch: &'a [u8], body: &'a [u8]) -> Result<Command<'a>, CommandError> {
-        let text = |range: Range<usize>| {
-            std::str::from_utf8(&scratch[range]).map_err(|error| CommandError::Json(error.to_string()))
-        };
-        let mut fields = self.fields;
-        for (at, part, range) in self.unescaped {
-            let (key, value) = &mut fields.pairs[at];
-            match part {
-                Part::Key => *key = text(range)?,
-                Part::Value => *value = text(range)?,
-            }
-        }
-        let remark = match self.remark {
-            Some(Text::Plain(remark)) => Some(remark),
-            Some(Text::Unescaped(range)) => Some(text(range)?),
-            None => None,
-        };
-        Ok(Command {
-            code: self.code,
-            flag: self.flag,
-            language: self.language.map_or(Language::JAVA, Language::from_name),
-            opaque: self.opaque,
-            version: Version(self.version),
-            remark,
-            serialization: Serialization::Json,
-            fields,
-            body,
-        })
-    }
-}
-
-/// Where the quotes and backslashes of a header stand, found eight bytes at a time, 64 ahead.
-struct Marks<'a> {
-    bytes: &'a [u8],
-    /// Where the block begins that `mask` is about.
-    block: usize,
-    /// A bit for each mark of the block that was not given out yet.
-    mask: u64,
-}
-
-impl<'a> Marks<'a> {
-    const BLOCK: usize = 64;
-
-    fn new(bytes: &'a [u8]) -> Marks<'a> {
-        let mut marks = Marks { bytes, block: 0, mask: 0 };
-        marks.fill();
-        marks
-    }
-
-    /// The place of the next mark.
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        while self.mask == 0 {
-            self.block += Self::BLOCK;
-            if self.block >= self.bytes.len() {
-                return None;
-            }
-            self.fill();
-        }
-        let at = self.block + self.mask.trailing_zeros() as usize;
-        self.mask &= self.mask - 1;
-        Some(at)
-    }
-
-    fn fill(&mut self) {
-        let rest = &self.bytes[self.block..];
-        let (words, tail) = rest[..rest.len().min(Self::BLOCK)].as_chunks::<8>();
-        self.mask = 0;
-        for (number, word) in words.iter().enumerate() {
-            self.mask |= marks_of(u64::from_le_bytes(*word)) << (number * 8);
-        }
-        for (number, byte) in tail.iter().enumerate() {
-            self.mask |= u64::from(matches!(byte, b'"' | b'\\')) << (words.len() * 8 + number);
-        }
-    }
-}
-
-/// A bit for each of the eight bytes that is a quote or a backslash, the first byte's lowest.
-#[inline]
-fn marks_of(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const LOW: u64 = ONES * 0x7f;
-    // The top bit of each byte that is not zero; exact, as no carry leaves a byte.
-    let filled = |word: u64| ((word & LOW) + LOW) | word;
-    let unlike = filled(word ^ (ONES * b'"' as u64)) & filled(word ^ (ONES * b'\\' as u64));
-    // Gathers the eight top bits in the highest byte.
-    (((!unlike & !LOW) >> 7).wrapping_mul(0x0102_0408_1020_4080)) >> 56
 }
 
 struct Cursor<'a> {
     text: &'a str,
     at: usize,
     /// In step with `at`: the next mark is the next quote or backslash at or behind it.
-    marks: Marks<'a>,
+    marks: Marks<'a, b'"', b'\\'>,
 }
 
 impl<'a> Cursor<'a> {
     /// The next byte that is not white space, without going past it.
-    #[inline]
+    #[inline(always)]
     fn peek(&mut self) -> Option<u8> {
         let byte = *self.text.as_bytes().get(self.at)?;
         // Machines write no white space; only its absence is worth being quick about.
@@ -230,14 +155,14 @@ impl<'a> Cursor<'a> {
         bytes.get(self.at).copied()
     }
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
         Some(byte)
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, wanted: u8) -> Option<()> {
         (self.next()? == wanted).then_some(())
     }
@@ -247,7 +172,7 @@ impl<'a> Cursor<'a> {
         self.peek().is_none()
     }
 
-    #[inline]
+    #[inline(always)]
     fn null(&mut self) -> bool {
         let is_null = self.peek() == Some(b'n') && self.text.as_bytes()[self.at..].starts_with(b"null");
         if is_null {
@@ -256,57 +181,65 @@ impl<'a> Cursor<'a> {
         is_null
     }
 
-    /// A quote, and the mark that stands for it.
-    #[inline]
-    fn open(&mut self) -> Option<()> {
+    /// Opens a text in double quotes and goes up to its first mark: what stands before that.
+    #[inline(always)]
+    fn open(&mut self) -> Option<&'a str> {
         self.take(b'"')?;
-        (self.marks.next()? + 1 == self.at).then_some(())
+        let (quote, mark) = (self.marks.next()?, self.marks.next()?);
+        let text = self.text.get(quote + 1..mark)?;
+        let is_quote = quote + 1 == self.at;
+        self.at = mark;
+        is_quote.then_some(text)
+    }
+
+    /// Whether the text ends here; if so, goes past its quote.
+    #[inline(always)]
+    fn closes(&mut self) -> bool {
+        if self.text.as_bytes().get(self.at) != Some(&b'"') {
+            return false;
+        }
+        self.at += 1;
+        true
     }
 
     /// A text in double quotes without escapes.
     #[inline]
     fn plain(&mut self) -> Option<&'a str> {
-        self.open()?;
-        let end = self.marks.next()?;
-        let text = self.text.get(self.at..end)?;
-        self.at = end + 1;
-        (self.text.as_bytes()[end] == b'"').then_some(text)
+        let text = self.open()?;
+        self.closes().then_some(text)
     }
 
-    /// A text in double quotes, its escapes sound; with escapes it is written into `scratch`.
-    #[inline]
-    fn string(&mut self, scratch: &mut Vec<u8>) -> Option<Text<'a>> {
-        self.open()?;
-        let mark = self.marks.next()?;
-        if self.text.as_bytes()[mark] == b'"' {
-            let text = self.text.get(self.at..mark)?;
-            self.at = mark + 1;
-            return Some(Text::Plain(text));
-        }
-        self.unescaped(mark, scratch).map(Text::Unescaped)
-    }
-
-    /// The rest of a text whose first escape is at `mark`, written into `scratch`.
-    fn unescaped(&mut self, mut mark: usize, scratch: &mut Vec<u8>) -> Option<Range<usize>> {
+    /// Goes past the rest of a text that begins with `before` and whose first escape stands here, and writes the whole
+    /// into `scratch`.
+    fn unescape(&mut self, before: &str, scratch: &mut Vec<u8>) -> Option<Range<usize>> {
         let bytes = self.text.as_bytes();
         let start = scratch.len();
+        scratch.extend_from_slice(before.as_bytes());
         loop {
-            scratch.extend_from_slice(&bytes[self.at..mark]);
-            if bytes[mark] == b'"' {
-                self.at = mark + 1;
+            let rest = &bytes[self.at..];
+            // What stands between and behind properties.
+            if let [b'\\', b'u', b'0', b'0', b'0', digit @ b'1'..=b'2', ..] = rest {
+                scratch.push(digit - b'0');
+                self.at += 6;
+            } else if rest[0] == b'"' {
+                self.at += 1;
                 return Some(start..scratch.len());
+            } else {
+                let (character, length) = escape(rest)?;
+                scratch.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                self.at += length;
             }
-            let (character, length) = escape(&bytes[mark..])?;
-            scratch.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            self.at = mark + length;
             // The escaped character, or the escape of a second surrogate, may be a mark itself.
-            mark = self.marks.next()?;
+            let mut mark = self.marks.next()?;
             while mark < self.at {
                 mark = self.marks.next()?;
             }
+            scratch.extend_from_slice(&bytes[self.at..mark]);
+            self.at = mark;
         }
     }
 
+    #[inline]
     fn integer(&mut self) -> Option<i32> {
         self.peek()?;
         let digits = &self.text.as_bytes()[self.at..];
@@ -429,9 +362,14 @@ mod tests {
     const SEND: &str = "{\"code\":310,\"extFields\":{\"a\":\"group\",\"i\":\"KEYS\\u0001k\\u0002\\u00e9\\ud83d\\ude00\"},\
                         \"flag\":0,\"language\":\"GO\",\"opaque\":7,\"serializeTypeCurrentRPC\":\"JSON\",\"version\":479}\n";
 
+    fn is_usual(header: &str) -> bool {
+        let mut command = Command::empty(Serialization::Json, b"");
+        scan(header.as_bytes(), &mut command, &mut SmallVec::new(), &mut Vec::new()).is_some()
+    }
+
     #[test]
     fn the_usual_form_is_read_without_the_tolerant_reader() {
-        assert!(Scan::read(SEND, &mut Vec::new()).is_some());
+        assert!(is_usual(SEND));
         with(SEND, |command| {
             let command = command.unwrap();
             assert_eq!((command.code, command.opaque, command.language.0), (310, 7, 9));
@@ -445,7 +383,7 @@ mod tests {
     fn unusual_forms_are_read_by_the_tolerant_reader() {
         let odd = "{\"code\":\"11\",\"language\":3,\"flag\":null,\"unknown\":[1],\"opaque\":5,\
                    \"extFields\":{\"queueId\":4,\"order\":true,\"none\":null},\"remark\":\"r\"}";
-        assert!(Scan::read(odd, &mut Vec::new()).is_none());
+        assert!(!is_usual(odd));
         with(odd, |command| {
             let command = command.unwrap();
             assert_eq!((command.code, command.opaque, command.language.0), (11, 5, 3));

@@ -141,6 +141,21 @@ impl<'a> Command<'a> {
         }
     }
 
+    /// A command of which nothing but its body is known: what a header without any entry means.
+    fn empty(serialization: Serialization, body: &'a [u8]) -> Command<'a> {
+        Command {
+            code: 0,
+            flag: 0,
+            language: Language::JAVA,
+            opaque: 0,
+            version: Version(0),
+            remark: None,
+            serialization,
+            fields: Fields::default(),
+            body,
+        }
+    }
+
     /// Whether this is the answer to a request.
     pub fn is_response(&self) -> bool {
         self.flag & FLAG_RESPONSE != 0

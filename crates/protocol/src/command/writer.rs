@@ -139,31 +139,57 @@ impl FieldSink for CommandWriter<'_, '_> {
     fn field(&mut self, key: &str, value: FieldValue<'_>) {
         match self.serialization {
             Serialization::Json => {
-                self.out.extend_from_slice(if self.has_fields { b",\"" } else { b",\"extFields\":{\"" });
+                self.out.extend_from_slice(self.field_start());
                 push_escaped(self.out, key);
-                self.out.extend_from_slice(b"\":\"");
-                match value {
-                    FieldValue::Text(text) => push_escaped(self.out, text),
-                    FieldValue::Integer(number) => push_integer(self.out, number),
-                    FieldValue::Boolean(truth) => self.out.extend_from_slice(boolean(truth)),
-                }
-                self.out.push(b'"');
+                self.json_value(value);
             }
-            Serialization::Rocketmq => {
-                self.out.extend_from_slice(&(key.len() as u16).to_be_bytes());
-                self.out.extend_from_slice(key.as_bytes());
-                let at = self.out.len();
-                self.out.extend_from_slice(&[0; 4]);
-                match value {
-                    FieldValue::Text(text) => self.out.extend_from_slice(text.as_bytes()),
-                    FieldValue::Integer(number) => push_integer(self.out, number),
-                    FieldValue::Boolean(truth) => self.out.extend_from_slice(boolean(truth)),
-                }
-                let length = (self.out.len() - at - 4) as u32;
-                self.out[at..at + 4].copy_from_slice(&length.to_be_bytes());
-            }
+            Serialization::Rocketmq => self.binary_field(key, value),
         }
         self.has_fields = true;
+    }
+
+    #[inline]
+    fn known_field(&mut self, key: &'static str, value: FieldValue<'_>) {
+        match self.serialization {
+            Serialization::Json => {
+                self.out.extend_from_slice(self.field_start());
+                self.out.extend_from_slice(key.as_bytes());
+                self.json_value(value);
+            }
+            Serialization::Rocketmq => self.binary_field(key, value),
+        }
+        self.has_fields = true;
+    }
+}
+
+impl CommandWriter<'_, '_> {
+    fn field_start(&self) -> &'static [u8] {
+        if self.has_fields { b",\"" } else { b",\"extFields\":{\"" }
+    }
+
+    /// The rest of a JSON field, behind its key.
+    fn json_value(&mut self, value: FieldValue<'_>) {
+        self.out.extend_from_slice(b"\":\"");
+        match value {
+            FieldValue::Text(text) => push_escaped(self.out, text),
+            FieldValue::Integer(number) => push_integer(self.out, number),
+            FieldValue::Boolean(truth) => self.out.extend_from_slice(boolean(truth)),
+        }
+        self.out.push(b'"');
+    }
+
+    fn binary_field(&mut self, key: &str, value: FieldValue<'_>) {
+        self.out.extend_from_slice(&(key.len() as u16).to_be_bytes());
+        self.out.extend_from_slice(key.as_bytes());
+        let at = self.out.len();
+        self.out.extend_from_slice(&[0; 4]);
+        match value {
+            FieldValue::Text(text) => self.out.extend_from_slice(text.as_bytes()),
+            FieldValue::Integer(number) => push_integer(self.out, number),
+            FieldValue::Boolean(truth) => self.out.extend_from_slice(boolean(truth)),
+        }
+        let length = (self.out.len() - at - 4) as u32;
+        self.out[at..at + 4].copy_from_slice(&length.to_be_bytes());
     }
 }
 

@@ -33,6 +33,11 @@ pub enum FieldValue<'a> {
 pub trait FieldSink {
     /// Adds a field.
     fn field(&mut self, key: &str, value: FieldValue<'_>);
+
+    /// Adds a field of the protocol's own: nothing in such a key needs to be escaped.
+    fn known_field(&mut self, key: &'static str, value: FieldValue<'_>) {
+        self.field(key, value);
+    }
 }
 
 /// The fields of one request or answer.
@@ -182,7 +187,7 @@ macro_rules! headers {
             #[allow(unused_variables)] // headers without fields
             fn encode(&self, sink: &mut impl $crate::header::FieldSink) {
                 $( if let Some(value) = $crate::header::Field::value(&self.$field) {
-                    sink.field($key, value);
+                    sink.known_field($key, value);
                 } )*
             }
         }

@@ -4,6 +4,8 @@
 //! characters, has no 0x01 or an empty value is skipped, as Java's `MessageDecoder.string2messageProperties` does.
 //! When a name comes twice (the messages of a batch carry their own properties and the batch's), the last one counts.
 
+use crate::marks::Marks;
+
 /// Between a name and its value.
 pub const NAME_VALUE_SEPARATOR: char = '\u{1}';
 /// After a value.
@@ -96,16 +98,50 @@ pub struct Properties<'a>(pub &'a str);
 
 impl<'a> Properties<'a> {
     /// The properties in the order of the text, repeated names included.
-    pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0.split(PROPERTY_SEPARATOR).filter_map(|piece| {
-            let (name, value) = piece.split_once(NAME_VALUE_SEPARATOR)?;
-            (piece.len() >= 3 && !value.is_empty()).then_some((name, value))
-        })
+    #[inline]
+    pub fn iter(self) -> Iter<'a> {
+        Iter { text: self.0, at: 0, marks: Marks::new(self.0.as_bytes()) }
     }
 
     /// The value of `name`: the last one when the name comes twice.
     pub fn get(self, name: &str) -> Option<&'a str> {
         self.iter().filter(|(found, _)| *found == name).last().map(|(_, value)| value)
+    }
+}
+
+/// The properties of a text: see [`Properties::iter`].
+pub struct Iter<'a> {
+    text: &'a str,
+    /// Where the next piece begins; behind the text's length when there is none.
+    at: usize,
+    marks: Marks<'a, { NAME_VALUE_SEPARATOR as u8 }, { PROPERTY_SEPARATOR as u8 }>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a str, &'a str);
+
+    #[inline]
+    fn next(&mut self) -> Option<(&'a str, &'a str)> {
+        while self.at < self.text.len() {
+            let start = self.at;
+            let mut name_end = None;
+            let end = loop {
+                match self.marks.next() {
+                    None => break self.text.len(),
+                    Some(mark) if self.text.as_bytes()[mark] == PROPERTY_SEPARATOR as u8 => break mark,
+                    // A second one belongs to the value.
+                    Some(mark) => name_end = name_end.or(Some(mark)),
+                }
+            };
+            self.at = end + 1;
+            if let Some(name_end) = name_end
+                && end - start >= 3
+                && name_end + 1 < end
+            {
+                return Some((&self.text[start..name_end], &self.text[name_end + 1..end]));
+            }
+        }
+        None
     }
 }
 

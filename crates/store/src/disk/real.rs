@@ -3,10 +3,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSliceMut, Read, Write};
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -227,6 +228,44 @@ struct Mapping {
     bytes: Bytes,
     /// Bytes of the views it has served.
     viewed_bytes: u64,
+    found: Found,
+}
+
+/// Bytes of a file that are asked about together.
+const BLOCK_BYTES: u64 = 64 << 10;
+/// How long a block that was found in memory is taken to be there: whoever reads a queue comes back for the next messages of
+/// the same blocks at once, and what was just read is not the first that the kernel gives up.
+const FOUND_FOR: Duration = Duration::from_millis(500);
+
+/// Blocks of a file that were in memory a moment ago.
+#[derive(Default)]
+struct Found {
+    /// A bit a block.
+    blocks: Vec<u64>,
+    /// When the first of them was found.
+    since: Option<Instant>,
+}
+
+impl Found {
+    /// Whether all those blocks were found.
+    fn has(&mut self, mut blocks: Range<u64>) -> bool {
+        let is_fresh = self.since.is_some_and(|since| since.elapsed() < FOUND_FOR);
+        if !is_fresh {
+            self.blocks.clear();
+            self.since = None;
+        }
+        is_fresh
+            && blocks
+                .all(|block| self.blocks.get((block / 64) as usize).is_some_and(|bits| bits >> (block % 64) & 1 == 1))
+    }
+
+    fn add(&mut self, blocks: Range<u64>) {
+        self.since.get_or_insert_with(Instant::now);
+        self.blocks.resize(self.blocks.len().max((blocks.end / 64) as usize + 1), 0);
+        for block in blocks {
+            self.blocks[(block / 64) as usize] |= 1 << (block % 64);
+        }
+    }
 }
 
 impl RealFile {
@@ -239,7 +278,7 @@ impl RealFile {
     fn mapped(&self, len: u64) -> io::Result<Bytes> {
         let mut mapping = self.mapping.lock();
         if mapping.bytes.is_empty() || mapping.viewed_bytes >= MAPPING_BYTES_MAX {
-            *mapping = Mapping { bytes: self.map()?, viewed_bytes: 0 };
+            *mapping = Mapping { bytes: self.map()?, viewed_bytes: 0, found: std::mem::take(&mut mapping.found) };
         }
         mapping.viewed_bytes += len;
         Ok(mapping.bytes.clone())
@@ -325,8 +364,17 @@ impl LogFile for RealFile {
         if range.is_empty() {
             return Ok(true);
         }
-        let view = self.mapped(0)?.slice(range);
-        are_resident(&view)
+        let blocks = at / BLOCK_BYTES..(at + len as u64).div_ceil(BLOCK_BYTES);
+        if self.mapping.lock().found.has(blocks.clone()) {
+            return Ok(true);
+        }
+        let bytes = self.mapped(0)?;
+        let whole = (blocks.start * BLOCK_BYTES) as usize..(blocks.end * BLOCK_BYTES).min(self.len) as usize;
+        if are_resident(&bytes[whole])? {
+            self.mapping.lock().found.add(blocks);
+            return Ok(true);
+        }
+        are_resident(&bytes[range])
     }
 
     fn read_ahead(&self, at: u64, len: usize) {
@@ -385,6 +433,19 @@ impl LogFile for RealFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_that_were_found_are_known_for_a_while() {
+        let mut found = Found::default();
+        assert!(!found.has(0..1));
+        found.add(3..5);
+        found.add(63..65);
+        assert!(found.has(3..5) && found.has(64..65) && !found.has(2..4) && !found.has(64..66) && !found.has(200..201));
+        found.since = found.since.and_then(|since| since.checked_sub(FOUND_FOR));
+        assert!(!found.has(3..5), "too long ago");
+        found.add(7..8);
+        assert!(found.has(7..8) && !found.has(3..5));
+    }
 
     #[test]
     fn what_was_just_written_is_in_memory() {

@@ -99,8 +99,8 @@ fn write_sent(broker: &Broker, writer: CommandWriter<'_, '_>, header: &SendMessa
 /// Ends the answer to a send with what all of them say.
 pub(crate) fn write_fields(broker: &Broker, mut writer: CommandWriter<'_, '_>) {
     let config = &broker.settings().broker;
-    writer.field(name::MSG_REGION, FieldValue::Text(&config.region_id));
-    writer.field(name::TRACE_ON, FieldValue::Boolean(config.trace_on));
+    writer.known_field(name::MSG_REGION, FieldValue::Text(&config.region_id));
+    writer.known_field(name::TRACE_ON, FieldValue::Boolean(config.trace_on));
     writer.finish(&[]);
 }
 
@@ -183,8 +183,6 @@ fn not_available(broker: &Broker) -> Failure {
 pub(crate) fn push_message_id(broker: &Broker, log_offset: i64, text: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     text.push_str(&broker.identity.message_id_prefix);
-    for shift in (0..16).rev() {
-        let nibble = (log_offset as u64 >> (shift * 4)) & 0xF;
-        text.push(DIGITS[nibble as usize].into());
-    }
+    let digits: [u8; 16] = std::array::from_fn(|at| DIGITS[(log_offset >> (60 - at * 4) & 0xF) as usize]);
+    text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
 }
