@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
-use raptormq_config::{BrokerSettings, FlushDiskType};
+use raptormq_config::{BrokerRole, BrokerSettings, FlushDiskType};
 use raptormq_protocol::body::{
     ConsumerOffsetSerializeWrapper, DataVersion, DelayOffsetSerializeWrapper, SubscriptionGroupConfig,
     SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
@@ -17,6 +17,7 @@ use raptormq_protocol::header::NotifyConsumerIdsChangedRequestHeader;
 use raptormq_protocol::message::id::{Month, OffsetMessageId, UniqueIdGenerator};
 use raptormq_protocol::message::properties::{self, name};
 use raptormq_remoting::Request;
+use raptormq_replication::{Following, Slaves};
 use raptormq_store::disk::Disk;
 use raptormq_store::{CleanOptions, Clock, Queue, Store};
 
@@ -26,6 +27,7 @@ use crate::budget::Budget;
 use crate::clients::Clients;
 use crate::failure::Failure;
 use crate::groups::Groups;
+use crate::ha::{self, SyncRule};
 use crate::hold::Holds;
 use crate::locks::Locks;
 use crate::offsets::Offsets;
@@ -58,6 +60,8 @@ pub struct Broker {
     pub(crate) alarm: Alarm,
     pub(crate) keeper: Keeper,
     pub(crate) outer: Outer,
+    pub(crate) slaves: Slaves,
+    pub(crate) following: Following,
     pub(crate) counters: Counters,
     pub(crate) history: History,
     pub(crate) stats: Stats,
@@ -76,6 +80,10 @@ pub(crate) struct Identity {
     pub(crate) unique_ids: UniqueIdGenerator,
     /// Sends are acknowledged when they are on disk.
     pub(crate) is_sync_flush: bool,
+    /// What sends wait for until slaves have their messages.
+    pub(crate) sync_rule: Option<SyncRule>,
+    /// It follows a master, and takes no messages itself.
+    pub(crate) is_slave: bool,
 }
 
 impl Broker {
@@ -118,6 +126,8 @@ impl Broker {
             holds: Holds::new(budget),
             readers: Readers::new(broker, &settings.broker),
             outer: Outer::new(&settings),
+            slaves: Slaves::new(ha::options(&settings)),
+            following: ha::following(&settings),
             counters: Counters::default(),
             history: History::default(),
             stats: Stats::default(),
@@ -163,6 +173,11 @@ impl Broker {
             self.topics.touch(now_ms);
             self.topics_changed();
         }
+    }
+
+    /// Whether it follows a master, and takes no messages itself.
+    pub(crate) fn is_slave(&self) -> bool {
+        self.identity.is_slave
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
@@ -306,6 +321,8 @@ impl Identity {
             broker_properties: ArcSwap::from_pointee(broker_properties(settings)),
             unique_ids: UniqueIdGenerator::new(store_host.ip(), std::process::id(), process_number, month_of),
             is_sync_flush: settings.store.flush_disk_type == FlushDiskType::SyncFlush,
+            sync_rule: SyncRule::of(settings),
+            is_slave: settings.store.broker_role == BrokerRole::Slave,
         })
     }
 }

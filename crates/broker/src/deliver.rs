@@ -15,6 +15,10 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The thread: works until the alarm is stopped.
 pub(crate) fn run(broker: &Broker) {
+    // What is due the master stores again, and then it comes from there.
+    if broker.is_slave() {
+        return;
+    }
     let mut deliverer = Deliverer::new(broker);
     let mut checker = Checker::new(broker, broker.now_ms());
     while broker.alarm.begin() {

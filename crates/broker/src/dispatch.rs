@@ -54,7 +54,7 @@ macro_rules! requests {
         pub(crate) fn handle(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
             match RequestCode(call.request.code) {
                 $(RequestCode::$code => {
-                    admit(call, Lane::$lane)?;
+                    admit(broker, call, Lane::$lane)?;
                     requests!(@run $family::$handler(broker, call) $($header)?)
                 })*
                 code => Err(absent(code)),
@@ -133,6 +133,8 @@ requests! {
     GET_BROKER_CONFIG => config::get, Admin;
     GET_BROKER_RUNTIME_INFO => admin::runtime_info, Admin;
     VIEW_BROKER_STATS_DATA(ViewBrokerStatsDataRequestHeader) => admin::stats, Admin;
+    EXCHANGE_BROKER_HA_INFO(ExchangeHAInfoRequestHeader) => ha::exchange, Admin;
+    GET_BROKER_HA_STATUS => ha::status, Admin;
     NOTIFY_MIN_BROKER_ID_CHANGE => admin::nothing_to_do, Admin;
     RESET_MASTER_FLUSH_OFFSET => admin::nothing_to_do, Admin;
 }
@@ -219,8 +221,6 @@ const ABSENT: &[(RequestCode, Absent)] = &[
     (RequestCode::CHECK_ROCKSDB_CQ_WRITE_PROGRESS, Absent::Later("RocksDB")),
     (RequestCode::EXPORT_ROCKSDB_CONFIG_TO_JSON, Absent::Later("RocksDB")),
     (RequestCode::UPDATE_AND_CREATE_STATIC_TOPIC, Absent::Later("static topics")),
-    (RequestCode::EXCHANGE_BROKER_HA_INFO, Absent::Later("slaves")),
-    (RequestCode::GET_BROKER_HA_STATUS, Absent::Later("slaves")),
     (RequestCode::GET_BROKER_EPOCH_CACHE, Absent::Off(ResponseCode::SYSTEM_ERROR, "this request only for controllerMode ")),
     (RequestCode::NOTIFY_BROKER_ROLE_CHANGED, Absent::Later("controller mode")),
     (RequestCode::UPDATE_COLD_DATA_FLOW_CTR_CONFIG, Absent::Later("flow control of cold reads")),
@@ -260,8 +260,10 @@ fn absent(code: RequestCode) -> Failure {
 /// The place of the VIP port among those that the server listens on.
 pub(crate) const VIP_LISTENER: usize = 1;
 
-fn admit(call: &Call<'_, '_>, lane: Lane) -> Result<(), Failure> {
+fn admit(broker: &Broker, call: &Call<'_, '_>, lane: Lane) -> Result<(), Failure> {
     match lane {
+        Lane::Send if broker.is_slave() => Err(Failure::slave(call.request.code)),
+        Lane::Pull if broker.is_slave() && !broker.settings().broker.slave_read_enable => Err(Failure::rejected()),
         Lane::Pull if call.peer.listener() == VIP_LISTENER => Err(Failure::not_supported(call.request.code)),
         _ => Ok(()),
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 
-use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::header::HeaderError;
 
 use crate::budget::Exhausted;
@@ -106,6 +106,23 @@ impl Failure {
     pub(crate) fn not_yet(code: i32, feature: &str) -> Failure {
         let remark = format!(" request type {code} not supported: this version of RaptorMQ has no {feature}");
         Failure::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark)
+    }
+
+    /// SYSTEM_BUSY (2): a request that the broker takes no requests of now. Java: `NettyRemotingAbstract`, where a
+    /// processor rejects.
+    pub(crate) fn rejected() -> Failure {
+        Failure::new(ResponseCode::SYSTEM_BUSY, "[REJECTREQUEST]system busy, start flow control for a while")
+    }
+
+    /// A request that stores messages, which a slave does not do.
+    pub(crate) fn slave(code: i32) -> Failure {
+        match RequestCode(code) {
+            RequestCode::END_TRANSACTION => Failure::new(
+                ResponseCode::SLAVE_NOT_AVAILABLE,
+                "Message store is slave mode, so end transaction is forbidden.",
+            ),
+            _ => Failure::rejected(),
+        }
     }
 
     /// A feature of RocketMQ that this version refuses instead of doing something else.

@@ -99,6 +99,23 @@ impl Groups {
         version.next(now_ms);
     }
 
+    /// Makes the table the master's, with its version.
+    pub(crate) fn take_from_master(&self, master: SubscriptionGroupWrapper) {
+        let mut version = self.version.lock();
+        let pin = self.table.pin();
+        let table = master.subscription_group_table;
+        for name in pin.keys().filter(|name| !table.contains_key(&***name)).cloned().collect::<Vec<_>>() {
+            pin.remove(&name);
+        }
+        for (name, config) in table.into_iter().take(GROUPS_MAX) {
+            pin.insert(Arc::from(name.as_str()), Arc::new(SubscriptionGroupConfig { group_name: name, ..config }));
+        }
+        let mut forbidden = self.forbidden.write();
+        *forbidden = master.forbidden_table.unwrap_or_default();
+        self.is_any_forbidden.store(!forbidden.is_empty(), Ordering::Relaxed);
+        *version = master.data_version;
+    }
+
     /// Forgets a group; `false` when there is none.
     pub(crate) fn remove(&self, name: &str, now_ms: i64) -> bool {
         let mut version = self.version.lock();

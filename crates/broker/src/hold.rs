@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use raptormq_remoting::Responder;
-use raptormq_store::{Queue, Staging, Store};
+use raptormq_store::{Arrival, Queue, Staging, Store};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -166,13 +166,13 @@ impl Holds {
         }
     }
 
-    /// Takes out the holds that one of the turn's messages is for; or calls them, if the messages can be read only when
-    /// the log is flushed up to `flushed_to`.
-    fn take_wanting(&self, staging: &Staging, flushed_to: Option<i64>) -> Vec<Hold> {
+    /// Takes out the holds that one of the messages is for; or calls them, if the messages can be read only when the log is
+    /// flushed up to `flushed_to`.
+    fn take_wanting<'a>(&self, arrivals: impl Iterator<Item = Arrival<'a>>, flushed_to: Option<i64>) -> Vec<Hold> {
         let mut woken = Vec::new();
         // The appended messages are in their queues; whoever holds from now on sees them by itself.
         fence(Ordering::SeqCst);
-        for arrival in staging.arrivals() {
+        for arrival in arrivals {
             if arrival.queue.holds.load(Ordering::SeqCst) == 0 {
                 continue;
             }
@@ -248,10 +248,15 @@ fn address_of(queue: &Arc<Queue>) -> usize {
 /// Answers the pulls that waited for what the turn appended, under SYNC_FLUSH when that is on disk. Called at the end of the
 /// turn, with no lock held.
 pub(crate) fn wake(broker: &Broker, staging: &Staging) {
+    let log_end = if broker.identity.is_sync_flush { staging.log_end() } else { 0 };
+    wake_for(broker, staging.arrivals(), log_end);
+}
+
+/// Answers the pulls that waited for one of these messages, which end at `log_end` in the log. Called with no lock held.
+pub(crate) fn wake_for<'a>(broker: &Broker, arrivals: impl Iterator<Item = Arrival<'a>>, log_end: i64) {
     let flushed = broker.store.watermarks().flushed;
-    let appended_to = broker.identity.is_sync_flush.then(|| staging.log_end());
-    let flushed_to = appended_to.filter(|log_end| flushed.value() < *log_end);
-    for hold in broker.holds.take_wanting(staging, flushed_to) {
+    let flushed_to = broker.identity.is_sync_flush.then_some(log_end).filter(|log_end| flushed.value() < *log_end);
+    for hold in broker.holds.take_wanting(arrivals, flushed_to) {
         pull::again(broker, hold.pull, hold.responder);
     }
 }

@@ -8,7 +8,8 @@
 //! What the broker knows: [`topics`], [`groups`] and [`offsets`], which [`persist`] keeps on disk; [`clients`] and
 //! [`locks`], which live as long as their connections. [`filter`] says which messages a group wants, [`names`] which names
 //! are allowed, [`outer`] tells the name servers, [`stats`] counts, [`configure`] changes
-//! settings while the broker runs. [`start`] puts it all together and takes it apart again.
+//! settings while the broker runs. [`ha`] is the broker's part in replication, and what a [`slave`] copies beside the log.
+//! [`start`] puts it all together and takes it apart again.
 #![forbid(unsafe_code)]
 
 mod alarm;
@@ -21,6 +22,7 @@ mod dispatch;
 mod failure;
 mod filter;
 mod groups;
+mod ha;
 mod handle;
 mod hold;
 mod locks;
@@ -32,6 +34,7 @@ mod readers;
 mod reput;
 mod schedule;
 mod service;
+mod slave;
 mod start;
 mod stats;
 mod topics;

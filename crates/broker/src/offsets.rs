@@ -275,6 +275,19 @@ impl Offsets {
         !source.is_empty()
     }
 
+    /// Takes over the offsets of the master; what only this broker knows stays.
+    pub(crate) fn take_from_master(&self, master: ConsumerOffsetSerializeWrapper) {
+        for (key, queues) in master.offset_table {
+            let Some((topic, group)) = key.split_once(SEPARATOR) else { continue };
+            for (queue_id, offset) in queues.into_iter().filter(|(queue_id, _)| (0..QUEUES_MAX).contains(queue_id)) {
+                self.set(&self.progress_or_new(group, topic, queue_id), offset);
+            }
+        }
+        if let Some(version) = master.data_version {
+            *self.version.lock() = version;
+        }
+    }
+
     /// Calls `each` with group, topic, queue id and progress of everything that is known.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&str, &str, i32, &Progress)) {
         for (key, queues) in &self.table.pin() {

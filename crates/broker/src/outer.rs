@@ -15,14 +15,15 @@ use raptormq_protocol::body::{
 use raptormq_protocol::code::RequestCode;
 use raptormq_protocol::header::{
     QueryDataVersionRequestHeader, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader,
-    UnRegisterBrokerRequestHeader,
+    RegisterBrokerResponseHeader, UnRegisterBrokerRequestHeader,
 };
 use raptormq_protocol::json;
-use raptormq_remoting::{Client, ClientOptions, ClientTls, Request, TlsError};
+use raptormq_remoting::{Client, ClientOptions, ClientTls, Request, Response, TlsError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::broker::Broker;
+use crate::ha;
 
 /// How long a name server has to answer when the broker leaves. Java: `unregisterBrokerAll`.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,6 +46,10 @@ pub(crate) struct Outer {
     /// Where clients and slaves reach this broker.
     broker_addr: String,
     ha_server_addr: String,
+    /// Where the master of this slave is reached, if a name server has told.
+    master_addr: Mutex<Option<String>>,
+    /// The settings do not name the address of the master's log, so the name servers do.
+    learns_ha_address: bool,
     period: Duration,
     /// Counts changes of topics; the tasks wait for it.
     changes: watch::Sender<u64>,
@@ -65,6 +70,8 @@ impl Outer {
         Outer {
             broker_addr: join(&broker.broker_ip1, settings.server.listen_port),
             ha_server_addr: join(&broker.broker_ip2, settings.store.ha_listen_port),
+            master_addr: Mutex::new(None),
+            learns_ha_address: !ha::names_master(settings),
             period: Duration::from_millis(broker.register_name_server_period).clamp(PERIOD_MIN, PERIOD_MAX),
             changes: watch::Sender::new(0),
             attempts: watch::Sender::new(vec![0; name_servers.len()]),
@@ -76,6 +83,26 @@ impl Outer {
     /// Where clients reach this broker, as it is registered.
     pub(crate) fn broker_addr(&self) -> &str {
         &self.broker_addr
+    }
+
+    /// Where the master of this slave is reached, if a name server has told.
+    pub(crate) fn master_addr(&self) -> Option<String> {
+        self.master_addr.lock().clone()
+    }
+
+    /// Where slaves reach this broker's log, as it is registered.
+    pub(crate) fn ha_server_addr(&self) -> &str {
+        &self.ha_server_addr
+    }
+
+    /// Notes where this slave's master and its log are reached; what is empty stays as it was.
+    pub(crate) fn set_master(&self, broker: &Broker, address: &str, ha_address: &str) {
+        if !address.is_empty() && self.master_addr.lock().as_deref() != Some(address) {
+            *self.master_addr.lock() = Some(address.to_owned());
+        }
+        if !ha_address.is_empty() && self.learns_ha_address {
+            broker.following.set_master(ha_address);
+        }
     }
 
     /// Follows changed settings: other name servers, another form of the register body.
@@ -216,12 +243,23 @@ async fn register(broker: &Broker, client: &Client, name_server: &str, is_force:
     if !response.is_success() {
         return Err(format!("{}: {}", response.code, response.remark.unwrap_or_default()));
     }
+    if broker.is_slave() {
+        take_master(broker, &response);
+    }
     if !response.body.is_empty()
         && let Ok(orders) = json::from_slice::<KVTable>(&response.body)
     {
         broker.take_order_topics(orders.table.keys());
     }
     Ok(())
+}
+
+/// Takes over where a name server says that the master is. One that does not know it says nothing.
+fn take_master(broker: &Broker, response: &Response) {
+    if let Ok(header) = response.header::<RegisterBrokerResponseHeader<'_>>() {
+        let (address, ha_address) = (header.master_addr, header.ha_server_addr);
+        broker.outer.set_master(broker, address.unwrap_or_default(), ha_address.unwrap_or_default());
+    }
 }
 
 /// Whether the name server has another version of the topics. When it does not say, it is told.

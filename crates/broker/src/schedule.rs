@@ -168,6 +168,21 @@ impl Schedule {
         DelayOffsetSerializeWrapper { data_version, offset_table }
     }
 
+    /// Takes over how far the levels of the master are. A slave delivers nothing itself.
+    pub(crate) fn take_from_master(&self, master: &DelayOffsetSerializeWrapper) {
+        for level in &self.levels {
+            let Some(offset) = master.offset_table.get(&level.number) else { continue };
+            let is_moved = level.offset.swap(*offset, Ordering::AcqRel) != *offset;
+            *level.safe.lock() = Safe { offset: *offset, next: None, last: None };
+            if !level.is_kept.swap(true, Ordering::Relaxed) || is_moved {
+                self.dirty.store(true, Ordering::Release);
+            }
+        }
+        if let Some(version) = master.data_version {
+            *self.version.lock() = version;
+        }
+    }
+
     /// Notes that a level has delivered what lies before `offset`; the log ended at `log_end` then.
     fn move_to(&self, level: &Level, offset: i64, log_end: i64, now_ms: i64) {
         let is_moved = level.offset.swap(offset, Ordering::AcqRel) != offset;

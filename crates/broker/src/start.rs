@@ -20,7 +20,7 @@ use crate::dispatch::VIP_LISTENER;
 use crate::persist::KeptError;
 use crate::service::BrokerService;
 use crate::stats::SAMPLE_INTERVAL;
-use crate::{deliver, hold, outer, persist};
+use crate::{deliver, ha, hold, outer, persist};
 
 /// How far below the broker's port its VIP port is.
 const VIP_PORT_BELOW: u16 = 2;
@@ -28,6 +28,9 @@ const VIP_PORT_BELOW: u16 = 2;
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often when `channelExpiredTimeout` is shorter than that.
 const EXPIRE_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// How long a broker that stops waits for its slaves to have everything.
+const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 
 /// Why a broker did not start. Nothing is left half-started.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +85,7 @@ pub struct RunningBroker {
     broker: Arc<Broker>,
     server: Server,
     housekeeping: Thread,
+    replication: Thread,
     deliverer: Thread,
     keeper: Thread,
 }
@@ -99,18 +103,34 @@ pub fn start(settings: BrokerSettings) -> Result<RunningBroker, StartError> {
 
 /// Starts a broker on that disk and clock.
 pub fn start_with(
-    settings: BrokerSettings,
+    mut settings: BrokerSettings,
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
 ) -> Result<RunningBroker, StartError> {
     let options = server_options(&settings)?;
+    // Each belongs to the thread that uses it.
     let client = outer::client(&settings).map_err(raptormq_remoting::StartError::Tls)?;
+    let master_client = outer::client(&settings).map_err(raptormq_remoting::StartError::Tls)?;
+    let ha_address = SocketAddr::new(options.listen[0].address.ip(), settings.store.ha_listen_port);
+    // A port that the system chooses must be known before name servers are told of it.
+    let chosen = if ha_address.port() == 0 { Some(listen_for_slaves(ha_address)?) } else { None };
+    if let Some(address) = chosen.as_ref().and_then(|listener| listener.local_addr().ok()) {
+        settings.store.ha_listen_port = address.port();
+    }
     let broker = Broker::new(settings, disk, clock)?;
     let server = {
         let broker = Arc::clone(&broker);
         Server::start(options, move |thread_index| BrokerService::new(Arc::clone(&broker), thread_index))
     };
     let server = server.inspect_err(|_| close_store(&broker))?;
+    let slaves = match chosen {
+        Some(listener) => listener,
+        None => listen_for_slaves(ha_address).inspect_err(|_| close_store(&broker))?,
+    };
+    let replication = {
+        let broker = Arc::clone(&broker);
+        Thread::spawn("broker-ha", move |stop| ha::run(broker, master_client, slaves, stop))?
+    };
     let keeper = {
         let broker = Arc::clone(&broker);
         Thread::spawn("broker-keeper", move |_| persist::run(&broker))?
@@ -123,7 +143,7 @@ pub fn start_with(
         let broker = Arc::clone(&broker);
         Thread::spawn("broker-housekeeping", move |stop| keep_house(broker, client, stop))?
     };
-    Ok(RunningBroker { broker, server, housekeeping, deliverer, keeper })
+    Ok(RunningBroker { broker, server, housekeeping, replication, deliverer, keeper })
 }
 
 impl RunningBroker {
@@ -154,11 +174,21 @@ impl RunningBroker {
         self.broker.alarm.stop();
         self.deliverer.end().await;
         self.broker.readers.stop();
+        // Slaves get what was acknowledged, unless they are far behind.
+        let caught_up = self.broker.slaves.caught_up(self.broker.store.log_max_offset());
+        let _ = tokio::time::timeout(CATCH_UP_MAX, caught_up).await;
+        self.replication.end().await;
         // Then all that the delay offsets speak of is on disk.
         close_store(&self.broker);
         self.broker.keeper.stop();
         self.keeper.end().await;
     }
+}
+
+fn listen_for_slaves(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+    let listened = raptormq_replication::listen(address);
+    let refused = |source| raptormq_remoting::StartError::Listen { address, key: "haListenPort", source };
+    listened.map_err(|source| refused(source).into())
 }
 
 fn close_store(broker: &Broker) {

@@ -250,6 +250,23 @@ impl Topics {
         version.next(now_ms);
     }
 
+    /// Makes the table the master's, with its version. Topics that are the same stay as they are. Returns whether the
+    /// version is another one now.
+    pub(crate) fn take_from_master(&self, table: BTreeMap<String, TopicConfig>, data_version: DataVersion) -> bool {
+        let mut version = self.version.lock();
+        let pin = self.table.pin();
+        for name in pin.keys().filter(|name| !table.contains_key(&***name)).cloned().collect::<Vec<_>>() {
+            pin.remove(&name);
+        }
+        for (name, config) in table.into_iter().take(TOPICS_MAX) {
+            let config = TopicConfig { topic_name: name, ..config };
+            if pin.get(config.topic_name.as_str()).is_none_or(|known| known.config != config) {
+                pin.insert(config.topic_name.as_str().into(), Arc::new(Topic::new(config)));
+            }
+        }
+        std::mem::replace(&mut *version, data_version) != data_version
+    }
+
     /// Forgets a topic; `false` when there is none.
     pub(crate) fn remove(&self, name: &str, now_ms: i64) -> bool {
         let mut version = self.version.lock();

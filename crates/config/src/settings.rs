@@ -43,6 +43,8 @@ pub struct BrokerSettings {
     pub tls: TlsConfig,
     /// Who may do what.
     pub auth: AuthConfig,
+    /// The file says how many replicas must have a message (`inSyncReplicas`).
+    pub is_in_sync_replicas_set: bool,
     environment: Environment,
 }
 
@@ -56,6 +58,7 @@ impl BrokerSettings {
             store: StoreConfig::new(environment),
             tls: TlsConfig::new(environment),
             auth: AuthConfig::new(environment),
+            is_in_sync_replicas_set: false,
             environment: environment.clone(),
         }
     }
@@ -69,6 +72,7 @@ impl BrokerSettings {
         let environment = self.environment.clone();
         let remarks = load(&mut loaded.families_mut(), properties, &environment)?;
         follow_tls(&loaded.tls, &mut loaded.client, properties);
+        loaded.is_in_sync_replicas_set |= properties.get("inSyncReplicas").is_some();
         *self = loaded;
         Ok(remarks)
     }
@@ -87,9 +91,10 @@ impl BrokerSettings {
         match self.store.broker_role {
             BrokerRole::AsyncMaster | BrokerRole::SyncMaster => self.broker.broker_id = 0,
             BrokerRole::Slave if self.broker.broker_id <= 0 => return Err(ConfigError::SlaveId),
-            BrokerRole::Slave => return Err(unsupported("brokerRole=SLAVE", "cannot replicate yet")),
+            BrokerRole::Slave => {}
         }
-        if self.store.ha_listen_port == 0 {
+        // With port 0 the system chooses both.
+        if self.store.ha_listen_port == 0 && self.server.listen_port > 0 {
             self.store.ha_listen_port = self.server.listen_port.saturating_add(1);
         }
         Ok(())

@@ -188,15 +188,15 @@ config! {
         /// Port that slaves replicate from; 0 for listenPort plus 1.
         pub ha_listen_port: u16 = "haListenPort" => 0;
         /// Milliseconds between two heartbeats to slaves.
-        pub ha_send_heartbeat_interval: u64 = "haSendHeartbeatInterval" => 5000, no_effect;
+        pub ha_send_heartbeat_interval: u64 = "haSendHeartbeatInterval" => 5000;
         /// Milliseconds without news after which a replication connection is closed.
-        pub ha_housekeeping_interval: u64 = "haHousekeepingInterval" => 20_000, no_effect;
+        pub ha_housekeeping_interval: u64 = "haHousekeepingInterval" => 20_000;
         /// Bytes of one replication frame.
-        pub ha_transfer_batch_size: u32 = "haTransferBatchSize" => 32_768, no_effect;
+        pub ha_transfer_batch_size: u32 = "haTransferBatchSize" => 32_768;
         /// Address to replicate from; empty for what the name server says.
-        pub ha_master_address: String = "haMasterAddress" => "", important, no_effect;
+        pub ha_master_address: String = "haMasterAddress" => "", important;
         /// Bytes that a slave may be behind and still count as in sync.
-        pub ha_max_gap_not_in_sync: u64 = "haMaxGapNotInSync" => 268_435_456, no_effect;
+        pub ha_max_gap_not_in_sync: u64 = "haMaxGapNotInSync" => 268_435_456;
         /// ASYNC_MASTER, SYNC_MASTER or SLAVE.
         pub broker_role: BrokerRole = "brokerRole" => BrokerRole::AsyncMaster, important, fixed;
         /// ASYNC_FLUSH answers when the message is in the page cache, SYNC_FLUSH when it is on disk.
@@ -206,7 +206,7 @@ config! {
         /// Milliseconds that an append may take.
         pub put_message_timeout: u64 = "putMessageTimeout" => 8000, no_effect;
         /// Milliseconds that a send waits for slaves.
-        pub slave_timeout: u64 = "slaveTimeout" => 3000, no_effect;
+        pub slave_timeout: u64 = "slaveTimeout" => 3000;
         /// Delays of the levels from 1 on, as numbers with s, m, h or d.
         pub message_delay_level: String = "messageDelayLevel" => "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
         /// Milliseconds between two writes of the delay offsets.
@@ -316,7 +316,7 @@ config! {
         /// Replicas of the group, this one included.
         pub total_replicas: u32 = "totalReplicas" => 1, important, no_effect;
         /// Replicas that must have a message before it is acknowledged.
-        pub in_sync_replicas: u32 = "inSyncReplicas" => 1, important, no_effect;
+        pub in_sync_replicas: u32 = "inSyncReplicas" => 1, important;
         /// Replicas that must be in sync for sends to be taken.
         pub min_in_sync_replicas: u32 = "minInSyncReplicas" => 1, important, no_effect;
         /// Wait for all replicas that are in sync.
@@ -324,9 +324,9 @@ config! {
         /// Lower inSyncReplicas to those that are there.
         pub enable_auto_in_sync_replicas: bool = "enableAutoInSyncReplicas" => false, important, no_effect;
         /// Limit what replication sends.
-        pub ha_flow_control_enable: bool = "haFlowControlEnable" => false, important, no_effect;
+        pub ha_flow_control_enable: bool = "haFlowControlEnable" => false, important;
         /// Bytes a second that replication sends.
-        pub max_ha_transfer_byte_in_second: u64 = "maxHaTransferByteInSecond" => 104_857_600, no_effect;
+        pub max_ha_transfer_byte_in_second: u64 = "maxHaTransferByteInSecond" => 104_857_600;
         /// Milliseconds that a slave may be behind and stay in sync.
         pub ha_max_time_slave_not_catchup: u64 = "haMaxTimeSlaveNotCatchup" => 15_000, no_effect;
         /// Take the master's flushed offset at the start.
@@ -411,5 +411,7 @@ config! {
         pub enable_accelerated_recovery: bool = "enableAcceleratedRecovery" => false, later, no_effect;
         /// Log entries built twice in a recovery (5.4).
         pub enable_log_consume_queue_repeatedly_build_when_recover: bool = "enableLogConsumeQueueRepeatedlyBuildWhenRecover" => false, later, no_effect;
+        /// Connections that haListenPort takes at a time; more are closed at once.
+        pub ha_connections_max: u32 = "haConnectionsMax" [1..=1000] => 32, own;
     }
 }

@@ -1,4 +1,4 @@
-//! [`Cluster`]: a name server and a broker in this process.
+//! [`Cluster`]: a name server and a broker in this process, and [`Slave`]s of the broker.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -160,10 +160,66 @@ impl Cluster {
         Ok(())
     }
 
+    /// Starts a slave of the broker, with keys of its own. It is registered when this returns.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn slave(&self, broker_id: i64, pairs: &[(&str, &str)]) -> anyhow::Result<Slave> {
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        let mut settings = BrokerSettings::new(&environment(folder.path(), &self.namesrv_addr));
+        settings.server.bind_address = LOOPBACK.to_owned();
+        let id = broker_id.to_string();
+        let own = [("brokerRole", "SLAVE"), ("brokerId", id.as_str()), ("brokerName", self.broker_name())];
+        let pairs = SMALL_STORE.iter().copied().chain(own).chain(pairs.iter().copied());
+        known(settings.load(&properties(pairs))?)?;
+        let (broker, settings) = start_broker_somewhere(&settings)?;
+        broker.registered().await;
+        Ok(Slave { broker: Some(broker), settings, _folder: folder })
+    }
+
     /// Stops both in order.
     pub async fn shutdown(mut self) {
         self.stop_broker().await;
         self.namesrv.shutdown().await;
+    }
+}
+
+/// A slave of a cluster's broker, in this process and in a folder of its own. Dropped, it stops without order.
+pub struct Slave {
+    /// `None` while it is stopped.
+    broker: Option<RunningBroker>,
+    settings: BrokerSettings,
+    // Dropped last.
+    _folder: TempDir,
+}
+
+impl Slave {
+    /// Where clients find it: `host:port`.
+    pub fn addr(&self) -> String {
+        format!("{LOOPBACK}:{}", self.settings.server.listen_port)
+    }
+
+    /// The folder of its store.
+    pub fn store_folder(&self) -> PathBuf {
+        PathBuf::from(&self.settings.store.store_path_root_dir)
+    }
+
+    /// Stops it in order, if it runs.
+    pub async fn stop(&mut self) {
+        if let Some(broker) = self.broker.take() {
+            broker.shutdown().await;
+        }
+    }
+
+    /// Starts it again on the same port and folder.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        let broker = raptormq_broker::start(self.settings.clone()).context("the slave does not start again")?;
+        broker.registered().await;
+        self.broker = Some(broker);
+        Ok(())
     }
 }
 

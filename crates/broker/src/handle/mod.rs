@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod end_transaction;
 pub(crate) mod group;
+pub(crate) mod ha;
 pub(crate) mod lock;
 pub(crate) mod offset;
 pub(crate) mod progress;

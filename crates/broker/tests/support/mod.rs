@@ -66,7 +66,10 @@ impl Rig {
         for _ in 0..20 {
             match raptormq_broker::start_with(self.settings.clone(), self.disk.clone(), Arc::new(SystemClock)) {
                 Ok(broker) => return self.broker = Some(broker),
-                Err(raptormq_broker::StartError::Server(_)) => self.settings.server.listen_port = free_port(),
+                Err(raptormq_broker::StartError::Server(_)) => {
+                    self.settings.server.listen_port = free_port();
+                    self.settings.store.ha_listen_port = self.settings.server.listen_port + 1;
+                }
                 Err(error) => panic!("{error}"),
             }
         }
@@ -112,12 +115,12 @@ pub fn settings(folder: &TempDir) -> BrokerSettings {
     settings
 }
 
-/// A port that is free, and so is the VIP port below it.
+/// A port that is free, and so are the VIP port below it and the slaves' port above.
 pub fn free_port() -> u16 {
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        if port > 2 && TcpListener::bind(("0.0.0.0", port - 2)).is_ok() {
+        if port > 2 && [port - 2, port + 1].into_iter().all(|port| TcpListener::bind(("0.0.0.0", port)).is_ok()) {
             return port;
         }
     }

@@ -32,6 +32,59 @@ pub struct BrokerStatsItem {
     pub tps: f64,
 }
 
+/// How replication goes: answer to GET_BROKER_HA_STATUS (907). Java: `body/HARuntimeInfo.java`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HARuntimeInfo {
+    /// Of a slave: how it follows its master.
+    pub ha_client_runtime_info: HAClientRuntimeInfo,
+    /// Of a master: its slaves.
+    pub ha_connection_info: Vec<HAConnectionRuntimeInfo>,
+    /// Slaves that are in sync.
+    pub in_sync_slave_nums: i32,
+    /// Whether this is a master.
+    pub master: bool,
+    /// Where the master's log ends.
+    pub master_commit_log_max_offset: i64,
+}
+
+/// A slave, as its master sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HAConnectionRuntimeInfo {
+    /// Where it connects from.
+    pub addr: String,
+    /// Bytes that it lacks.
+    pub diff: i64,
+    /// Whether that is little enough.
+    pub in_sync: bool,
+    /// Log offset up to which it has everything.
+    pub slave_ack_offset: i64,
+    /// Log offset of what it is sent next.
+    pub transfer_from_where: i64,
+    /// Bytes sent to it in a second.
+    pub transferred_byte_in_second: i64,
+}
+
+/// A slave, as it sees itself. Times are in ms since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HAClientRuntimeInfo {
+    /// When something last came from the master.
+    pub last_read_timestamp: i64,
+    /// When something was last sent to it.
+    pub last_write_timestamp: i64,
+    /// Where the master's log is had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master_addr: Option<String>,
+    /// Up to where the master says its log is on disk.
+    pub master_flush_offset: i64,
+    /// Where this slave's log ends.
+    pub max_offset: i64,
+    /// Bytes that came in a second.
+    pub transferred_byte_in_second: i64,
+}
+
 /// Which times each queue of a topic covers: answer to QUERY_CONSUME_TIME_SPAN (303).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -99,4 +152,31 @@ pub struct ConsumeQueueData {
     pub physic_size: i32,
     /// Hash of its tag.
     pub tags_code: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_replication_has_javas_form() {
+        let slave = HAConnectionRuntimeInfo {
+            addr: "127.0.0.1:1".into(),
+            diff: 4,
+            in_sync: true,
+            slave_ack_offset: 5,
+            transfer_from_where: 8,
+            transferred_byte_in_second: 7,
+        };
+        let info = HARuntimeInfo {
+            master: true,
+            master_commit_log_max_offset: 9,
+            in_sync_slave_nums: 1,
+            ha_connection_info: vec![slave],
+            ..HARuntimeInfo::default()
+        };
+        // What Java 5.3.3 writes.
+        let text = r#"{"haClientRuntimeInfo":{"lastReadTimestamp":0,"lastWriteTimestamp":0,"masterFlushOffset":0,"maxOffset":0,"transferredByteInSecond":0},"haConnectionInfo":[{"addr":"127.0.0.1:1","diff":4,"inSync":true,"slaveAckOffset":5,"transferFromWhere":8,"transferredByteInSecond":7}],"inSyncSlaveNums":1,"master":true,"masterCommitLogMaxOffset":9}"#;
+        assert_eq!(String::from_utf8(crate::json::to_vec(&info).unwrap()).unwrap(), text);
+    }
 }

@@ -158,4 +158,24 @@ headers! {
         /// Whether the group may read the topic; only asked for when missing.
         readable: Option<bool> = "readable",
     }
+
+    /// EXCHANGE_BROKER_HA_INFO (906): tells a slave of its master, or asks a master without any field.
+    struct ExchangeHAInfoRequestHeader<'a> {
+        /// Where the master's log is had.
+        master_ha_address: Option<&'a str> = "masterHaAddress",
+        /// Up to where the master's log is on disk.
+        master_flush_offset: Option<i64> = "masterFlushOffset",
+        /// Where the master is reached.
+        master_address: Option<&'a str> = "masterAddress",
+    }
+
+    /// Answer to EXCHANGE_BROKER_HA_INFO.
+    struct ExchangeHAInfoResponseHeader<'a> {
+        /// Where the master's log is had.
+        master_ha_address: Option<&'a str> = "masterHaAddress",
+        /// Up to where the master's log is on disk.
+        master_flush_offset: Option<i64> = "masterFlushOffset",
+        /// Where the master is reached.
+        master_address: Option<&'a str> = "masterAddress",
+    }
 }

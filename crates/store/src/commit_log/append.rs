@@ -74,27 +74,15 @@ impl CommitLog {
     }
 
     /// Writes the records of a run of entries at the end of the log. When that fails, the entries are as if they had
-    /// never been, and what may have been written of them is wiped out.
+    /// never been.
     fn write_run(&self, tail: &mut Tail, staging: &mut Staging, run: Range<usize>) {
         if run.is_empty() {
             return;
         }
         let bytes = staging.entries[run.start].bytes.start..staging.entries[run.end - 1].bytes.end;
-        let segment = tail.segment.as_ref().expect("a run is assigned only behind a roll");
-        let at = (tail.offset - segment.start) as u64;
-        debug_assert!(tail.offset + bytes.len() as i64 + BLANK_BYTES_MIN <= segment.end, "a blank fits behind a run");
-        let file = segment.file.clone();
-        self.keep_clear(tail, bytes.len() as i64);
-        match file.write_at(at, &staging.buffer[bytes.clone()]) {
-            Ok(()) => {
-                tail.offset += bytes.len() as i64;
-                tail.recovered();
-                set_status(&mut staging.entries[run], PutStatus::PutOk);
-            }
+        match self.write_end(tail, &staging.buffer[bytes]) {
+            Ok(()) => set_status(&mut staging.entries[run], PutStatus::PutOk),
             Err(error) => {
-                tail.note_error(&error, "the log could not be written");
-                tail.unwiped = bytes.len() as u64;
-                self.wipe(tail);
                 for position in run.clone() {
                     give_back_queue_offsets(staging, position);
                 }
@@ -105,9 +93,32 @@ impl CommitLog {
         }
     }
 
+    /// Writes bytes at the end of the log, which is behind them then. When that fails, what may have been written of them
+    /// is wiped out.
+    pub(super) fn write_end(&self, tail: &mut Tail, bytes: &[u8]) -> io::Result<()> {
+        let segment = tail.segment.as_ref().expect("something is written only behind a roll");
+        let at = (tail.offset - segment.start) as u64;
+        debug_assert!(tail.offset + bytes.len() as i64 <= segment.end, "a run lies in one file");
+        let file = segment.file.clone();
+        self.keep_clear(tail, bytes.len() as i64);
+        match file.write_at(at, bytes) {
+            Ok(()) => {
+                tail.offset += bytes.len() as i64;
+                tail.recovered();
+                Ok(())
+            }
+            Err(error) => {
+                tail.note_error(&error, "the log could not be written");
+                tail.unwiped = bytes.len() as u64;
+                self.wipe(tail);
+                Err(error)
+            }
+        }
+    }
+
     /// Wipes what a failed write may have left behind the end. Returns whether that is done: on a full disk it may have to
     /// wait until there is room, with any other error the log is given up.
-    fn wipe(&self, tail: &mut Tail) -> bool {
+    pub(super) fn wipe(&self, tail: &mut Tail) -> bool {
         let Some(segment) = &tail.segment else { return true };
         match segment.file.zero((tail.offset - segment.start) as u64, tail.unwiped) {
             Ok(()) => tail.unwiped = 0,
@@ -118,7 +129,7 @@ impl CommitLog {
     }
 
     /// Fills the last file with a blank and goes on in the next one; if there is none, what to answer.
-    fn roll(&self, tail: &mut Tail) -> Result<(), PutStatus> {
+    pub(super) fn roll(&self, tail: &mut Tail) -> Result<(), PutStatus> {
         let start = tail.segment.as_ref().map_or(tail.offset, |segment| segment.end);
         let mut prepared = self.prepared.lock();
         let next = match self.take_segment(&mut prepared, start) {
@@ -183,7 +194,7 @@ impl Tail {
         self.is_failing = false;
     }
 
-    fn is_used(&self, percent: i64) -> bool {
+    pub(super) fn is_used(&self, percent: i64) -> bool {
         let used =
             |segment: &Arc<Segment>| (self.offset - segment.start) / percent >= (segment.end - segment.start) / 100;
         self.segment.as_ref().is_none_or(used)

@@ -1,8 +1,8 @@
 //! The commit log: all messages of all topics, one after another, in files of fixed length.
 //!
-//! [`append`] puts a turn's records at its end, [`flush`] makes them durable, [`prepare`] makes the next file ahead of need,
-//! [`read`] gives slices of the log, [`recover`] walks it at opening. A record never spans two files; what is left of a
-//! file is filled by a blank record.
+//! [`append`] puts a turn's records at its end, [`copy`] those of another broker's log, [`flush`] makes them durable,
+//! [`prepare`] makes the next file ahead of need, [`read`] gives slices of the log, [`recover`] walks it at opening. A
+//! record never spans two files; what is left of a file is filled by a blank record.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -19,6 +19,7 @@ use crate::watermark::Watermark;
 
 mod append;
 mod clean;
+pub(crate) mod copy;
 mod flush;
 mod prepare;
 mod read;

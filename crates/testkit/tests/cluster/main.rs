@@ -9,3 +9,4 @@ mod pulling;
 mod refusals;
 mod restart;
 mod sending;
+mod slaves;

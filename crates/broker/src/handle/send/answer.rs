@@ -14,6 +14,7 @@ use raptormq_store::{PutStatus, Slot, Staging};
 use crate::broker::Broker;
 use crate::dispatch;
 use crate::failure::Failure;
+use crate::ha::{self, SyncRule};
 use crate::persist::Table;
 use crate::stats::Counters;
 
@@ -30,6 +31,8 @@ pub(crate) struct SendTicket {
     pub(crate) key: Range<usize>,
     /// The answer waits until the message is on disk.
     pub(crate) waits_for_flush: bool,
+    /// The answer waits until slaves have the message.
+    pub(crate) waits_for_slaves: Option<SyncRule>,
     /// The answer waits until the topic, which is new, is on disk.
     pub(crate) waits_for_topic: bool,
 }
@@ -74,7 +77,15 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
         ..SendMessageResponseHeader::default()
     };
     let waits_for_flush = ticket.waits_for_flush && broker.store.watermarks().flushed.value() < placed.log_end;
-    if waits_for_flush || ticket.waits_for_topic {
+    let mut code = ResponseCode::SUCCESS;
+    let slaves = ticket.waits_for_slaves.filter(|rule| match ha::waits_for_slaves(broker, *rule, placed.log_end) {
+        Ok(waits) => waits,
+        Err(refusal) => {
+            code = refusal;
+            false
+        }
+    });
+    if waits_for_flush || ticket.waits_for_topic || slaves.is_some() {
         let later = Later {
             broker: Arc::clone(broker),
             responder: peer.responder(ticket.to),
@@ -83,11 +94,14 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
             is_inner_batch: ticket.is_inner_batch,
             queue_id: ticket.queue_id,
             queue_offset: placed.queue_offset,
-            flushed_to: waits_for_flush.then_some(placed.log_end),
+            log_end: placed.log_end,
+            code,
+            waits_for_flush,
+            slaves,
             waits_for_topic: ticket.waits_for_topic,
         };
         tokio::task::spawn_local(later.answer());
-    } else if let Some(writer) = out.answer(ticket.to, ResponseCode::SUCCESS, None) {
+    } else if let Some(writer) = out.answer(ticket.to, code, None) {
         write_sent(broker, writer, &header);
     }
 }
@@ -113,30 +127,27 @@ struct Later {
     is_inner_batch: bool,
     queue_id: i32,
     queue_offset: i64,
-    /// The log must be on disk up to here.
-    flushed_to: Option<i64>,
+    /// Log offset behind the message.
+    log_end: i64,
+    /// What is answered when all goes well from here on.
+    code: ResponseCode,
+    waits_for_flush: bool,
+    slaves: Option<SyncRule>,
     waits_for_topic: bool,
 }
 
 impl Later {
     async fn answer(self) {
         let broker = &self.broker;
-        let mut code = ResponseCode::SUCCESS;
         if self.waits_for_topic {
             if let Ok(Err(reason)) = broker.keeper.kept(Table::Topics).await {
                 return self.responder.respond(ResponseCode::SYSTEM_ERROR, Some(&reason));
             }
             broker.outer.told().await;
         }
-        if let Some(log_end) = self.flushed_to {
-            let flushed = broker.store.watermarks().flushed.reached(log_end);
-            let timeout = Duration::from_millis(broker.settings().store.sync_flush_timeout);
-            match tokio::time::timeout(timeout, flushed).await {
-                Ok(Ok(())) => {}
-                // The message is stored, but nobody can say whether it survives: what the original says then.
-                Ok(Err(_)) | Err(_) => code = ResponseCode::FLUSH_DISK_TIMEOUT,
-            }
-        }
+        let (flushed, replicated) = tokio::join!(self.flushed(), self.replicated());
+        // When both failed, the original tells of the slaves.
+        let code = replicated.and(flushed).err().unwrap_or(ResponseCode::SUCCESS);
         let header = SendMessageResponseHeader {
             msg_id: &self.message_id,
             queue_id: self.queue_id,
@@ -150,6 +161,31 @@ impl Later {
                 write_sent(broker, writer, &header);
             }
         });
+    }
+}
+
+impl Later {
+    /// Waits until the message is on disk. Where it does not get there the message is stored, but nobody can say whether
+    /// it survives: what the original says then.
+    async fn flushed(&self) -> Result<(), ResponseCode> {
+        if !self.waits_for_flush {
+            return Ok(());
+        }
+        let flushed = self.broker.store.watermarks().flushed.reached(self.log_end);
+        let timeout = Duration::from_millis(self.broker.settings().store.sync_flush_timeout);
+        match tokio::time::timeout(timeout, flushed).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(ResponseCode::FLUSH_DISK_TIMEOUT),
+        }
+    }
+
+    /// Waits until slaves have the message.
+    async fn replicated(&self) -> Result<(), ResponseCode> {
+        match (self.slaves, self.code) {
+            (Some(rule), _) => ha::replicated(&self.broker, rule, self.log_end).await,
+            (None, ResponseCode::SUCCESS) => Ok(()),
+            (None, code) => Err(code),
+        }
     }
 }
 

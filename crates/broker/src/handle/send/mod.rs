@@ -223,6 +223,7 @@ fn stage(
         is_inner_batch,
         key,
         waits_for_flush: identity.is_sync_flush && given.waits,
+        waits_for_slaves: identity.sync_rule.filter(|_| given.waits),
         waits_for_topic: target.is_new,
     }))
 }

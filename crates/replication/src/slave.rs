@@ -1,0 +1,288 @@
+//! The slave's side: follows a master. Java: `store/ha/DefaultHAClient.java`.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use raptormq_store::{CopyError, LogCopy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::Host;
+use crate::rate::Rate;
+use crate::wire::{FrameHeader, HEADER_BYTES};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Rest after a connection ended. Java: `closeMasterAndWait`.
+const REST: Duration = Duration::from_secs(5);
+/// The first rest; each further one is twice as long, up to [`REST`].
+const REST_MIN: Duration = Duration::from_millis(250);
+/// Bytes that are read at once.
+const READ_BYTES: usize = 1 << 20;
+
+/// What a slave knows of its master. Also a master has one, and nobody in it.
+pub struct Following {
+    master: watch::Sender<Option<String>>,
+    is_connected: AtomicBool,
+    last_read_ms: AtomicI64,
+    last_write_ms: AtomicI64,
+    rate: Rate,
+}
+
+/// How the following goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowingStatus {
+    /// Where the master is, as host:port of its `haListenPort`.
+    pub master: Option<String>,
+    /// Whether a connection to it is open.
+    pub is_connected: bool,
+    /// When something was last read, in milliseconds since 1970; 0 for never.
+    pub last_read_ms: i64,
+    /// When something was last written.
+    pub last_write_ms: i64,
+    /// Bytes read in the last whole second.
+    pub bytes_per_second: u64,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("it cannot be reached: {0}")]
+    Connect(io::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("nothing was heard for {0:?}")]
+    Silent(Duration),
+    #[error("it was closed by the other side")]
+    Closed,
+    #[error("the master is another one now")]
+    Moved,
+    #[error("a frame of {0} bytes")]
+    Frame(i32),
+    #[error("its log has another past: {0}; nothing was changed here. Empty this slave's store to copy the master's")]
+    OtherPast(String),
+    #[error("{0}; nothing of it was taken")]
+    Copy(#[from] CopyError),
+    #[error("the store does not go on")]
+    Stopped,
+}
+
+impl Following {
+    /// Follows the master at this address once there is one.
+    pub fn new(master: Option<String>) -> Following {
+        Following {
+            master: watch::Sender::new(master.filter(|address| !address.is_empty())),
+            is_connected: AtomicBool::new(false),
+            last_read_ms: AtomicI64::new(0),
+            last_write_ms: AtomicI64::new(0),
+            rate: Rate::default(),
+        }
+    }
+
+    /// Where the master is from now on, as host:port of its `haListenPort`. A connection to another one is closed.
+    pub fn set_master(&self, address: &str) {
+        self.master.send_if_modified(|master| {
+            let is_new = master.as_deref() != Some(address);
+            if is_new {
+                tracing::info!(from = master.as_deref().unwrap_or("nobody"), to = address, "the master to follow");
+                *master = Some(address.to_owned());
+            }
+            is_new
+        });
+    }
+
+    /// How it goes.
+    pub fn status(&self) -> FollowingStatus {
+        FollowingStatus {
+            master: self.master.borrow().clone(),
+            is_connected: self.is_connected.load(Ordering::Acquire),
+            last_read_ms: self.last_read_ms.load(Ordering::Acquire),
+            last_write_ms: self.last_write_ms.load(Ordering::Acquire),
+            bytes_per_second: self.rate.per_second(),
+        }
+    }
+}
+
+/// Follows the master for as long as this is polled, through as many connections as it takes.
+pub async fn follow<H: Host>(host: Arc<H>) {
+    let mut masters = host.following().master.subscribe();
+    let mut said = String::new();
+    let mut rest = REST_MIN;
+    loop {
+        let Some(master) = masters.borrow_and_update().clone() else {
+            // The sender lives as long as the host.
+            let _ = masters.changed().await;
+            continue;
+        };
+        let before = host.store().log_max_offset();
+        let end = tokio::select! {
+            end = follow_one(&host, &master) => end,
+            _ = masters.changed() => End::Moved,
+        };
+        let was_connected = host.following().is_connected.swap(false, Ordering::AcqRel);
+        let text = end.to_string();
+        // Each reason is said once, however often it is tried.
+        if was_connected || text != said {
+            match end {
+                End::OtherPast(_) | End::Copy(_) | End::Frame(_) => {
+                    tracing::error!(master, reason = text, "the master is not followed; trying on");
+                }
+                _ => tracing::warn!(master, reason = text, "the master is not followed; trying on"),
+            }
+        }
+        if host.store().log_max_offset() > before {
+            rest = REST_MIN;
+        }
+        said = text;
+        if !matches!(end, End::Moved) {
+            // Whichever comes first.
+            let _ = timeout(rest, masters.changed()).await;
+        }
+        rest = (rest * 2).min(REST);
+    }
+}
+
+async fn follow_one<H: Host>(host: &Arc<H>, master: &str) -> End {
+    if let Err(reason) = host.same_past(master).await {
+        return End::OtherPast(reason);
+    }
+    let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(master)).await;
+    let stream = match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(stream) => stream,
+        Err(error) => return End::Connect(error),
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        return error.into();
+    }
+    let (reader, writer) = stream.into_split();
+    let mut link = Link {
+        host,
+        reader,
+        writer,
+        copy: host.store().log_copy(),
+        reported: -1,
+        reported_at: Instant::now(),
+        header: [0; HEADER_BYTES],
+        header_len: 0,
+        next: 0,
+        left: 0,
+    };
+    match link.run(master).await {
+        Ok(never) => match never {},
+        Err(end) => end,
+    }
+}
+
+/// A connection to the master.
+struct Link<'a, H> {
+    host: &'a Arc<H>,
+    reader: OwnedReadHalf,
+    writer: OwnedWriteHalf,
+    copy: LogCopy,
+    /// What was reported last, and when.
+    reported: i64,
+    reported_at: Instant,
+    /// The header that is being read.
+    header: [u8; HEADER_BYTES],
+    header_len: usize,
+    /// Log offset of the frame's next byte, and how many are left.
+    next: i64,
+    left: usize,
+}
+
+impl<H: Host> Link<'_, H> {
+    async fn run(&mut self, master: &str) -> Result<std::convert::Infallible, End> {
+        let slaves = self.host.slaves();
+        let (heartbeat, patience) = (slaves.options.heartbeat_interval, slaves.options.housekeeping_interval);
+        let following = self.host.following();
+        self.report(self.host.store().log_max_offset()).await?;
+        let mut buffer = vec![0; READ_BYTES];
+        let mut heard_at = Instant::now();
+        loop {
+            match timeout_at(self.reported_at + heartbeat, self.reader.read(&mut buffer)).await {
+                Err(_) if heard_at.elapsed() >= patience => return Err(End::Silent(patience)),
+                Err(_) => {
+                    let log_offset = self.reported;
+                    self.report(log_offset).await?;
+                }
+                Ok(read) => {
+                    let count = read?;
+                    if count == 0 {
+                        return Err(End::Closed);
+                    }
+                    if !following.is_connected.swap(true, Ordering::AcqRel) {
+                        tracing::info!(master, from = self.reported, "the master is followed");
+                    }
+                    heard_at = Instant::now();
+                    following.last_read_ms.store(self.host.now_ms(), Ordering::Release);
+                    following.rate.add(count as u64);
+                    self.take(&buffer[..count])?;
+                    self.report_progress().await?;
+                }
+            }
+        }
+    }
+
+    /// Appends what came.
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), End> {
+        let host = self.host;
+        while !bytes.is_empty() {
+            if self.left == 0 {
+                let len = bytes.len().min(HEADER_BYTES - self.header_len);
+                self.header[self.header_len..self.header_len + len].copy_from_slice(&bytes[..len]);
+                self.header_len += len;
+                bytes = &bytes[len..];
+                if let Some(header) = FrameHeader::decode(&self.header[..self.header_len]) {
+                    self.header_len = 0;
+                    self.next = header.log_offset;
+                    self.left = usize::try_from(header.len).map_err(|_| End::Frame(header.len))?;
+                    self.check_place()?;
+                }
+                continue;
+            }
+            let (piece, behind) = bytes.split_at(self.left.min(bytes.len()));
+            let mut arrived = |arrivals: &[raptormq_store::Arrival<'_>]| host.arrived(arrivals);
+            host.store().append_copy(&mut self.copy, self.next, piece, &mut arrived)?;
+            self.next = self.next.saturating_add(piece.len() as i64);
+            self.left -= piece.len();
+            bytes = behind;
+        }
+        Ok(())
+    }
+
+    /// A frame without bytes says where the master is, too.
+    fn check_place(&mut self) -> Result<(), End> {
+        let expected = self.copy.next();
+        if expected != 0 && self.next != expected {
+            return Err(CopyError::Elsewhere { expected, got: self.next }.into());
+        }
+        Ok(())
+    }
+
+    /// Tells the master how far this log is, if it is farther than it was told.
+    async fn report_progress(&mut self) -> Result<(), End> {
+        let store = self.host.store();
+        let end = store.log_max_offset();
+        if end <= self.reported {
+            return Ok(());
+        }
+        if self.host.slaves().options.is_sync_flush {
+            store.flush_soon();
+            store.watermarks().flushed.reached(end).await.map_err(|_| End::Stopped)?;
+        }
+        self.report(end).await
+    }
+
+    async fn report(&mut self, log_offset: i64) -> Result<(), End> {
+        self.writer.write_all(&log_offset.to_be_bytes()).await?;
+        self.reported = log_offset;
+        self.reported_at = Instant::now();
+        self.host.following().last_write_ms.store(self.host.now_ms(), Ordering::Release);
+        Ok(())
+    }
+}
