@@ -1,5 +1,6 @@
 //! The broker: everything that handlers need, built once and whole.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +9,13 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use raptormq_config::{BrokerRole, BrokerSettings, FlushDiskType};
 use raptormq_protocol::body::{
-    ConsumerOffsetSerializeWrapper, DataVersion, DelayOffsetSerializeWrapper, SubscriptionGroupConfig,
-    SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
+    ConsumerOffsetSerializeWrapper, DataVersion, DelayOffsetSerializeWrapper, MessageRequestModeSerializeWrapper,
+    SubscriptionGroupConfig, SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
 };
 use raptormq_protocol::code::RequestCode;
 use raptormq_protocol::hash;
 use raptormq_protocol::header::NotifyConsumerIdsChangedRequestHeader;
+use raptormq_protocol::heartbeat::MessageModel;
 use raptormq_protocol::message::id::{Month, OffsetMessageId, UniqueIdGenerator};
 use raptormq_protocol::message::properties::{self, name};
 use raptormq_remoting::Request;
@@ -34,6 +36,8 @@ use crate::offsets::Offsets;
 use crate::outer::Outer;
 use crate::persist::{Intervals, Keeper, Table};
 use crate::readers::Readers;
+use crate::request_modes::RequestModes;
+use crate::routes::Routes;
 use crate::schedule::Schedule;
 use crate::start;
 use crate::stats::{Counters, History, Stats, Totals};
@@ -51,6 +55,8 @@ pub struct Broker {
     pub(crate) groups: Groups,
     pub(crate) offsets: Offsets,
     pub(crate) clients: Clients,
+    /// Groups whose members are told later that they have changed. Connected clients bound it.
+    changed_groups: Mutex<BTreeSet<String>>,
     pub(crate) locks: Locks,
     pub(crate) holds: Holds,
     pub(crate) readers: Readers,
@@ -62,6 +68,8 @@ pub struct Broker {
     pub(crate) outer: Outer,
     pub(crate) slaves: Slaves,
     pub(crate) following: Following,
+    pub(crate) routes: Routes,
+    pub(crate) request_modes: RequestModes,
     pub(crate) counters: Counters,
     pub(crate) history: History,
     pub(crate) stats: Stats,
@@ -104,6 +112,7 @@ impl Broker {
         let groups: SubscriptionGroupWrapper = keeper.load(Table::Groups)?;
         let offsets: ConsumerOffsetSerializeWrapper = keeper.load(Table::Offsets)?;
         let delays: DelayOffsetSerializeWrapper = keeper.load(Table::DelayOffsets)?;
+        let request_modes: MessageRequestModeSerializeWrapper = keeper.load(Table::RequestModes)?;
         let schedule = Schedule::new(&settings, &store, delays, now_ms)?;
         let budget = Budget::new(settings.broker.client_bytes_max);
         let kept_offsets = Offsets::new(offsets, settings.broker.consumer_offset_update_version_step, now_ms);
@@ -122,12 +131,15 @@ impl Broker {
             groups: Groups::new(&settings, groups, now_ms),
             offsets: kept_offsets,
             clients: Clients::new(budget.clone()),
+            changed_groups: Mutex::default(),
             locks: Locks::new(budget.clone()),
             holds: Holds::new(budget),
             readers: Readers::new(broker, &settings.broker),
             outer: Outer::new(&settings),
             slaves: Slaves::new(ha::options(&settings)),
             following: ha::following(&settings),
+            routes: Routes::default(),
+            request_modes: RequestModes::new(request_modes),
             counters: Counters::default(),
             history: History::default(),
             stats: Stats::default(),
@@ -195,7 +207,7 @@ impl Broker {
         match table {
             Table::Offsets => self.offsets.take_dirty(),
             Table::DelayOffsets => self.schedule.take_dirty(),
-            Table::Topics | Table::Groups => false,
+            Table::Topics | Table::Groups | Table::RequestModes => false,
         }
     }
 
@@ -238,6 +250,14 @@ impl Broker {
         OffsetMessageId { store_host: self.identity.store_host, log_offset }.to_string()
     }
 
+    /// Makes the topic an ordered one, or one that is not.
+    pub(crate) fn set_order(&self, topic: &Topic, is_ordered: bool) {
+        if topic.config.order != is_ordered {
+            self.topics.put(TopicConfig { order: is_ordered, ..topic.config.clone() }, self.now_ms());
+            self.topics_changed();
+        }
+    }
+
     /// Name servers know which topics are ordered over all brokers.
     pub(crate) fn take_order_topics<'a>(&self, names: impl Iterator<Item = &'a String>) {
         let mut is_other = false;
@@ -254,13 +274,31 @@ impl Broker {
         }
     }
 
-    /// Tells the members of a consumer group that it has others now, unless the group does not want to know.
+    /// Tells the members of a consumer group that it has others now: at once, or later when that is set.
     pub(crate) fn notify_members(&self, group: &str) {
+        if self.settings().broker.real_time_notify_consumer_change {
+            return self.tell_members(group);
+        }
+        self.changed_groups.lock().insert(group.to_owned());
+    }
+
+    /// Tells the members of all groups that have changed since the last call and were not told at once.
+    pub(crate) fn notify_late(&self) {
+        let groups = std::mem::take(&mut *self.changed_groups.lock());
+        groups.iter().for_each(|group| self.tell_members(group));
+    }
+
+    /// Tells the members of a group, unless it does not want to know.
+    fn tell_members(&self, group: &str) {
         let is_wanted = self.groups.get(group).is_none_or(|config| config.notify_consumer_ids_changed_enable);
         if !(self.settings().broker.notify_consumer_ids_changed_enable && is_wanted) {
             return;
         }
         let Some(members) = self.clients.consumer_group(group) else { return };
+        if members.manner().message_model == MessageModel::Broadcasting {
+            // Each of them has all queues, whoever else there is.
+            return;
+        }
         let header = NotifyConsumerIdsChangedRequestHeader { consumer_group: group };
         let request = Request::new(RequestCode::NOTIFY_CONSUMER_IDS_CHANGED).header(&header);
         for member in members.members() {

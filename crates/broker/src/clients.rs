@@ -56,6 +56,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) language: Language,
     pub(crate) version: Version,
     pub(crate) now_ms: i64,
+    /// What the heartbeat says its subscriptions are; 0 from clients that do not say it.
+    pub(crate) fingerprint: i32,
 }
 
 impl Caller<'_> {
@@ -103,10 +105,11 @@ impl Members {
         self.0.read().is_empty()
     }
 
-    /// Numbers of the connections that have said nothing since `before_ms`.
-    fn silent(&self, before_ms: i64) -> Vec<u64> {
+    /// Connections that have said nothing since `before_ms`.
+    fn silent(&self, before_ms: i64) -> Vec<Connection> {
         let members = self.0.read();
-        members.iter().filter(|(_, member)| member.last_update_ms() < before_ms).map(|(id, _)| *id).collect()
+        let silent = members.values().filter(|member| member.last_update_ms() < before_ms);
+        silent.map(|member| member.connection.clone()).collect()
     }
 }
 
@@ -133,6 +136,8 @@ impl From<&ConsumerData> for Manner {
 pub(crate) struct ConsumerGroup {
     members: Members,
     manner: RwLock<Manner>,
+    /// The fingerprint of the last heartbeat of any member.
+    fingerprint: Mutex<Option<i32>>,
     /// By topic. Replaced as a whole, because pulls read it all the time and it seldom changes.
     subscriptions: ArcSwap<HashMap<Box<str>, Arc<Subscription>>>,
     /// What the subscriptions take; held while they change.
@@ -145,6 +150,7 @@ impl ConsumerGroup {
         ConsumerGroup {
             members: Members::default(),
             manner: RwLock::new(manner),
+            fingerprint: Mutex::default(),
             subscriptions: ArcSwap::default(),
             subscriptions_share: Mutex::default(),
             _share: share,
@@ -208,12 +214,14 @@ fn bytes_of(subscription: &Subscription) -> usize {
 }
 
 /// What a heartbeat changed in a consumer group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
     /// The member was not there before.
     pub(crate) is_new_member: bool,
     /// Topics came or went.
     pub(crate) topics_changed: bool,
+    /// The member before subscribed to something else, or did not say.
+    pub(crate) is_other_fingerprint: bool,
 }
 
 impl Change {
@@ -228,6 +236,14 @@ impl Change {
 struct Joined {
     producers: HashSet<Arc<str>>,
     consumers: HashSet<Arc<str>>,
+}
+
+impl Joined {
+    fn close_if_idle(&self, connection: &Connection) {
+        if self.producers.is_empty() && self.consumers.is_empty() {
+            connection.close("no heartbeat within channelExpiredTimeout");
+        }
+    }
 }
 
 /// All connected clients.
@@ -315,7 +331,7 @@ impl Clients {
             let joined = joined.entry(caller.connection.id()).or_default();
             let name: &str = &data.group_name;
             if !joined.consumers.contains(name) && joined.consumers.len() >= GROUPS_PER_CONNECTION_MAX {
-                return Ok(Change { is_new_member: false, topics_changed: false });
+                return Ok(Change::default());
             }
             let pin = self.consumers.pin();
             let known = pin.get(name);
@@ -332,7 +348,9 @@ impl Clients {
         };
         *group.manner.write() = manner;
         let topics_changed = with_subscriptions && group.subscribe(data, &self.budget)?;
-        Ok(Change { is_new_member, topics_changed })
+        let before = group.fingerprint.lock().replace(caller.fingerprint);
+        let is_other_fingerprint = before.is_some_and(|before| before != caller.fingerprint);
+        Ok(Change { is_new_member, topics_changed, is_other_fingerprint })
     }
 
     /// A client says that it is no producer of the group any more.
@@ -366,34 +384,37 @@ impl Clients {
         left.filter(|group| self.drop_consumer(group, connection_id)).collect()
     }
 
-    /// Drops members that have said nothing since `before_ms`. Returns the consumer groups that lost a member.
+    /// Drops members that have said nothing since `before_ms`, and closes connections that are in no group then: who is
+    /// still there comes again and says who it is. Returns the consumer groups that lost a member.
     pub(crate) fn expire(&self, before_ms: i64) -> Vec<Arc<str>> {
         let mut joined = self.joined.lock();
         let mut changed = Vec::new();
-        let producers: Vec<(Arc<str>, Vec<u64>)> =
+        let producers: Vec<(Arc<str>, Vec<Connection>)> =
             self.producers.pin().iter().map(|(group, members)| (group.clone(), members.silent(before_ms))).collect();
         for (group, silent) in producers {
-            for id in silent {
+            for connection in silent {
                 let mut is_last = true;
-                if let Some(joined) = joined.get_mut(&id) {
+                if let Some(joined) = joined.get_mut(&connection.id()) {
                     joined.producers.remove(&group);
                     is_last = joined.producers.is_empty();
+                    joined.close_if_idle(&connection);
                 }
-                self.drop_producer(&group, id, is_last);
+                self.drop_producer(&group, connection.id(), is_last);
             }
         }
-        let consumers: Vec<(Arc<str>, Vec<u64>)> = self
+        let consumers: Vec<(Arc<str>, Vec<Connection>)> = self
             .consumers
             .pin()
             .iter()
             .map(|(group, members)| (group.clone(), members.members.silent(before_ms)))
             .collect();
         for (group, silent) in consumers {
-            let lost = silent.into_iter().filter(|id| {
-                if let Some(joined) = joined.get_mut(id) {
+            let lost = silent.into_iter().filter(|connection| {
+                if let Some(joined) = joined.get_mut(&connection.id()) {
                     joined.consumers.remove(&group);
+                    joined.close_if_idle(connection);
                 }
-                self.drop_consumer(&group, *id)
+                self.drop_consumer(&group, connection.id())
             });
             if lost.count() > 0 {
                 changed.push(group);

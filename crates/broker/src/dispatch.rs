@@ -111,6 +111,9 @@ requests! {
     GET_ALL_PRODUCER_INFO => client::all_producers, Admin;
     GET_CONSUMER_RUNNING_INFO(GetConsumerRunningInfoRequestHeader) => relay::running_info, Admin;
     CONSUME_MESSAGE_DIRECTLY(ConsumeMessageDirectlyResultRequestHeader) => relay::consume_directly, Admin;
+    QUERY_ASSIGNMENT => assignment::query, Client;
+    SET_MESSAGE_REQUEST_MODE => assignment::set_mode, Admin;
+    GET_ALL_MESSAGE_REQUEST_MODE => assignment::all_modes, Admin;
     LOCK_BATCH_MQ => lock::lock, Client;
     UNLOCK_BATCH_MQ => lock::unlock, Client;
     UPDATE_AND_CREATE_TOPIC(CreateTopicRequestHeader) => topic::create, Admin;
@@ -212,9 +215,6 @@ const ABSENT: &[(RequestCode, Absent)] = &[
     (RequestCode::GET_BROKER_LIVE_INFO_REQUEST, Absent::Original),
     (RequestCode::GET_SYNC_STATE_DATA_REQUEST, Absent::Original),
     (RequestCode::RAFT_BROKER_HEART_BEAT_EVENT_REQUEST, Absent::Original),
-    (RequestCode::QUERY_ASSIGNMENT, Absent::Later("rebalancing by the broker")),
-    (RequestCode::SET_MESSAGE_REQUEST_MODE, Absent::Later("rebalancing by the broker")),
-    (RequestCode::GET_ALL_MESSAGE_REQUEST_MODE, Absent::Later("rebalancing by the broker")),
     (RequestCode::GET_TIMER_CHECK_POINT, Absent::Off(ResponseCode::SYSTEM_ERROR, "The checkpoint is null")),
     (RequestCode::GET_TIMER_METRICS, Absent::Off(ResponseCode::SYSTEM_ERROR, "The timer message store is null")),
     (RequestCode::RECALL_MESSAGE, Absent::Off(ResponseCode::NO_PERMISSION, "recall failed, operation is forbidden")),

@@ -116,10 +116,13 @@ impl Groups {
         *version = master.data_version;
     }
 
-    /// Forgets a group; `false` when there is none.
+    /// Forgets a group and what it may not do; `false` when there is none.
     pub(crate) fn remove(&self, name: &str, now_ms: i64) -> bool {
         let mut version = self.version.lock();
         let removed = self.table.pin().remove(name).is_some();
+        let mut forbidden = self.forbidden.write();
+        forbidden.remove(name);
+        self.is_any_forbidden.store(!forbidden.is_empty(), Ordering::Relaxed);
         if removed {
             version.next(now_ms);
         }

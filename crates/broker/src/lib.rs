@@ -7,12 +7,13 @@
 //!
 //! What the broker knows: [`topics`], [`groups`] and [`offsets`], which [`persist`] keeps on disk; [`clients`] and
 //! [`locks`], which live as long as their connections. [`filter`] says which messages a group wants, [`names`] which names
-//! are allowed, [`outer`] tells the name servers, [`stats`] counts, [`configure`] changes
+//! are allowed, [`outer`] tells the name servers, [`routes`] asks them, [`stats`] counts, [`configure`] changes
 //! settings while the broker runs. [`ha`] is the broker's part in replication, and what a [`slave`] copies beside the log.
 //! [`start`] puts it all together and takes it apart again.
 #![forbid(unsafe_code)]
 
 mod alarm;
+mod attributes;
 mod broker;
 mod budget;
 mod clients;
@@ -32,6 +33,8 @@ mod outer;
 mod persist;
 mod readers;
 mod reput;
+mod request_modes;
+mod routes;
 mod schedule;
 mod service;
 mod slave;

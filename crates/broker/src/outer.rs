@@ -105,6 +105,11 @@ impl Outer {
         }
     }
 
+    /// The name servers as they are set now.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.name_servers.borrow().clone()
+    }
+
     /// Follows changed settings: other name servers, another form of the register body.
     pub(crate) fn follow(&self, settings: &BrokerSettings) {
         *self.body.lock() = None;
@@ -324,7 +329,7 @@ pub(crate) async fn unregister(broker: &Broker, client: &Client) {
         broker_id: identity.broker_id,
     };
     let request = Request::new(RequestCode::UNREGISTER_BROKER).header(&header);
-    let names = broker.outer.name_servers.borrow().clone();
+    let names = broker.outer.names();
     let calls: Vec<_> = names
         .into_iter()
         .map(|name| {

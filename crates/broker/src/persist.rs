@@ -40,10 +40,11 @@ pub(crate) enum Table {
     Groups,
     Offsets,
     DelayOffsets,
+    RequestModes,
 }
 
 impl Table {
-    const ALL: [Table; 4] = [Table::Topics, Table::Groups, Table::Offsets, Table::DelayOffsets];
+    const ALL: [Table; 5] = [Table::Topics, Table::Groups, Table::Offsets, Table::DelayOffsets, Table::RequestModes];
 
     fn file_name(self) -> &'static str {
         match self {
@@ -51,6 +52,7 @@ impl Table {
             Table::Groups => "subscriptionGroup.json",
             Table::Offsets => "consumerOffset.json",
             Table::DelayOffsets => "delayOffset.json",
+            Table::RequestModes => "messageRequestMode.json",
         }
     }
 }
@@ -158,7 +160,7 @@ impl Keeper {
         let intervals = *self.intervals.lock();
         let interval = match table {
             Table::DelayOffsets => intervals.delay_offsets,
-            Table::Topics | Table::Groups | Table::Offsets => intervals.offsets,
+            Table::Topics | Table::Groups | Table::Offsets | Table::RequestModes => intervals.offsets,
         };
         Instant::now() + interval.min(INTERVAL_MAX)
     }
@@ -278,6 +280,7 @@ impl Keeper {
             Table::Groups => self.replace(table, &broker.groups.snapshot()),
             Table::Offsets => self.replace(table, &broker.offsets.snapshot()),
             Table::DelayOffsets => self.replace(table, &broker.delay_offsets()),
+            Table::RequestModes => self.replace(table, &broker.request_modes.snapshot()),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::dispatch::VIP_LISTENER;
 use crate::persist::KeptError;
 use crate::service::BrokerService;
 use crate::stats::SAMPLE_INTERVAL;
-use crate::{deliver, ha, hold, outer, persist};
+use crate::{deliver, ha, hold, outer, persist, routes};
 
 /// How far below the broker's port its VIP port is.
 const VIP_PORT_BELOW: u16 = 2;
@@ -31,6 +31,8 @@ const EXPIRE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
 /// How long a broker that stops waits for its slaves to have everything.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
+/// How often members of changed groups are told when they are not told at once. Java: `DefaultConsumerIdsChangeListener`.
+const NOTIFY_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Why a broker did not start. Nothing is left half-started.
 #[derive(Debug, thiserror::Error)]
@@ -252,7 +254,9 @@ fn keep_house(broker: Arc<Broker>, client: Client, stop: oneshot::Receiver<()>) 
         let timeout = Duration::from_millis(broker.settings().broker.channel_expired_timeout);
         let interval = (timeout / 4).clamp(EXPIRE_INTERVAL_MIN, EXPIRE_INTERVAL);
         tokio::spawn(every(interval, Arc::clone(&broker), Broker::expire_clients));
+        tokio::spawn(every(NOTIFY_INTERVAL, Arc::clone(&broker), Broker::notify_late));
         let registering = tokio::spawn(outer::run(Arc::clone(&broker), client.clone()));
+        tokio::spawn(routes::run(Arc::clone(&broker), client.clone()));
         // The sender is dropped to stop.
         let _ = stop.await;
         registering.abort();

@@ -20,7 +20,7 @@ use crate::names::{self, SystemTopics};
 /// The attribute of a topic that says how its queues are kept.
 const QUEUE_TYPE: &str = "queue.type";
 /// Topics of light queues begin so.
-const LIGHT_PREFIX: &str = "%LMQ%";
+pub(crate) const LIGHT_PREFIX: &str = "%LMQ%";
 /// Queues of the topic for benchmarks.
 const BENCHMARK_QUEUES: i32 = 1024;
 /// Queues of the topic that is named after the cluster.
@@ -54,6 +54,11 @@ impl Topic {
     pub(crate) fn queue_count(&self) -> i32 {
         // At most QUEUES_MAX, see `new`.
         self.queues.len() as i32
+    }
+
+    /// Whether the topic has a queue of that id.
+    pub(crate) fn has_queue(&self, queue_id: i32) -> bool {
+        (0..self.queue_count()).contains(&queue_id)
     }
 
     /// The store's queue, made if there was none; `None` when the topic has no queue of that id, or a name that the

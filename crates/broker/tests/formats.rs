@@ -70,7 +70,7 @@ async fn files_of_what_this_broker_does_not_do_stay_as_they_are() {
     rig.stop().await;
     let folder = rig.folder.path().join("store/config");
     let names = ["consumerFilter.json", "consumerOrderInfo.json", "topicQueueMapping.json"];
-    let others = ["messageRequestMode.json", "lmqConsumerOffset.json", "timermetrics", "timercheck", "tools.yml"];
+    let others = ["lmqConsumerOffset.json", "timermetrics", "timercheck", "tools.yml"];
     let names: Vec<_> =
         names.iter().chain(&others).flat_map(|name| [name.to_string(), format!("{name}.bak")]).collect();
     for name in &names {

@@ -147,16 +147,16 @@ async fn sends_are_refused_in_the_originals_words() {
     let no_template = Message { default_topic: "T", ..Message::new("New") };
     let not_there = format!("topic[New] not exist, apply first please!{FAQ}");
     let long = "t".repeat(128);
-    let too_long = format!("The specified topic: {long}, is longer than topic max length: 127");
+    let too_long = "The specified topic is longer than topic max length.";
     let cases = [
         (Message::new(""), "x", 29, "The specified topic is blank."),
         (
             Message::new("../T"),
             "x",
             29,
-            "The specified topic: ../T, contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$",
+            "The specified topic contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$",
         ),
-        (Message::new(&long), "x", 29, &too_long),
+        (Message::new(&long), "x", 29, too_long),
         (Message::new("SELF_TEST_TOPIC"), "x", 16, "Sending message to topic[SELF_TEST_TOPIC] is forbidden."),
         (no_template, "x", 17, &not_there),
         (Message::new("T"), "", 13, ILLEGAL),

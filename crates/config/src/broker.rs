@@ -101,8 +101,8 @@ config! {
         pub end_transaction_pool_queue_capacity: u32 = "endTransactionPoolQueueCapacity" => 100_000, no_effect;
         /// Admin requests that wait for a thread.
         pub admin_broker_thread_pool_queue_capacity: u32 = "adminBrokerThreadPoolQueueCapacity" => 10_000, no_effect;
-        /// Load balancing requests that wait for a thread.
-        pub load_balance_thread_pool_queue_capacity: u32 = "loadBalanceThreadPoolQueueCapacity" => 100_000, no_effect;
+        /// Questions for shares of queues that wait for a name server.
+        pub load_balance_thread_pool_queue_capacity: u32 = "loadBalanceThreadPoolQueueCapacity" => 100_000;
         /// Hold a pull that finds nothing until a message arrives or its time is over.
         pub long_polling_enable: bool = "longPollingEnable" => true, dynamic;
         /// Milliseconds for which a pull is held when long polling is off.
@@ -247,18 +247,18 @@ config! {
         pub pop_revive_max_return_size_per_read: u32 = "popReviveMaxReturnSizePerRead" => 16_384, dynamic, no_effect;
         /// Attempts to bring a message back.
         pub pop_revive_max_attempt_times: u32 = "popReviveMaxAttemptTimes" => 16, dynamic, no_effect;
-        /// Tell groups of pop consumers about changes at once.
-        pub real_time_notify_consumer_change: bool = "realTimeNotifyConsumerChange" => true, dynamic, no_effect;
+        /// Tell members of groups about changes at once, not every 15 seconds.
+        pub real_time_notify_consumer_change: bool = "realTimeNotifyConsumerChange" => true, dynamic;
         /// Take pulls of lite consumers.
-        pub lite_pull_message_enable: bool = "litePullMessageEnable" => true;
+        pub lite_pull_message_enable: bool = "litePullMessageEnable" => true, dynamic;
         /// Milliseconds between two readings of this broker's group from the name servers.
         pub sync_broker_member_group_period: u64 = "syncBrokerMemberGroupPeriod" => 1000, no_effect;
         /// Milliseconds between two readings of routes for load balancing.
-        pub load_balance_poll_name_server_interval: u64 = "loadBalancePollNameServerInterval" => 30_000, no_effect;
+        pub load_balance_poll_name_server_interval: u64 = "loadBalancePollNameServerInterval" => 30_000, dynamic;
         /// Milliseconds between two removals of brokers that are gone.
         pub clean_offline_broker_interval: u64 = "cleanOfflineBrokerInterval" => 30_000, no_effect;
         /// Share queues out on the server for clients that ask.
-        pub server_load_balancer_enable: bool = "serverLoadBalancerEnable" => true, dynamic, no_effect;
+        pub server_load_balancer_enable: bool = "serverLoadBalancerEnable" => true, dynamic;
         /// How groups read unless told otherwise: PULL or POP.
         pub default_message_request_mode: String = "defaultMessageRequestMode" => "PULL", dynamic, no_effect;
         /// Queues that pop consumers share; -1 for all.

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod allocate;
 pub mod body;
 pub mod code;
 pub mod command;

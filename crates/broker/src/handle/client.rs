@@ -27,7 +27,8 @@ use crate::topics::UNIT_SUB;
 /// HEART_BEAT (34).
 ///
 /// Clients from 5.1 on may leave out subscriptions that have not changed. They are asked for them (`IS_SUB_CHANGE`) when
-/// this broker does not have them: after its restart, or when the client is new to it.
+/// another member of the group has others, or none of this form; and, unlike in the original, when this broker does not
+/// have them: after its restart, or when the client is new to it.
 pub(crate) fn heartbeat(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let data: HeartbeatData = json::from_slice(call.request.body).map_err(Failure::body)?;
     let caller = Caller {
@@ -36,25 +37,26 @@ pub(crate) fn heartbeat(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Repl
         language: call.request.language,
         version: call.request.version,
         now_ms: broker.now_ms(),
+        fingerprint: data.heartbeat_fingerprint,
     };
     let with_subscriptions = !data.without_sub;
-    let mut is_unknown = false;
+    let mut is_wanted = data.heartbeat_fingerprint == 0;
     for consumer in data.consumer_data_set {
         if broker.settings().broker.reject_pull_consumer_enable && consumer.consume_type == ConsumeType::ConsumeActively
         {
             continue;
         }
-        is_unknown |= consume(broker, consumer, with_subscriptions, &caller)?.is_new_member;
+        let change = consume(broker, consumer, with_subscriptions, &caller)?;
+        is_wanted |= change.is_other_fingerprint || (change.is_new_member && !with_subscriptions);
     }
     if broker.settings().broker.enable_register_producer {
         for producer in &data.producer_data_set {
             broker.clients.produce(&producer.group_name, &caller)?;
         }
     }
-    let is_first_form = data.heartbeat_fingerprint == 0;
     Ok(call.success_with(&HeartbeatResponseHeader {
         is_support_heart_beat_v2: Some(true),
-        is_sub_change: Some(is_first_form || (!with_subscriptions && is_unknown)),
+        is_sub_change: Some(is_wanted),
     }))
 }
 
@@ -65,9 +67,8 @@ fn consume(
     caller: &Caller<'_>,
 ) -> Result<Change, Failure> {
     let group = data.group_name.clone();
-    if let Some(config) = broker.group_or_create(&group) {
-        make_retry_topic(broker, &config, data.unit_mode);
-    }
+    let Some(config) = broker.group_or_create(&group) else { return Ok(Change::default()) };
+    make_retry_topic(broker, &config, &data, with_subscriptions);
     let change = broker.clients.consume(data, with_subscriptions, caller)?;
     if change.is_any() {
         broker.notify_members(&group);
@@ -75,15 +76,23 @@ fn consume(
     Ok(change)
 }
 
-/// Messages that the group gives back need a topic; clients subscribe to it from the start.
-fn make_retry_topic(broker: &Broker, group: &SubscriptionGroupConfig, is_unit: bool) {
+/// Messages that the group gives back need a topic; clients subscribe to it from the start. It is ordered when the group
+/// subscribes to a topic that is.
+fn make_retry_topic(broker: &Broker, group: &SubscriptionGroupConfig, member: &ConsumerData, with_subscriptions: bool) {
     let name = names::retry_topic(&group.group_name);
     if group.retry_queue_nums <= 0 || names::check_topic(&name).is_err() {
         return;
     }
-    let sys_flag = if is_unit { UNIT_SUB } else { 0 };
-    if let Err(failure) = broker.group_topic(&name, group.retry_queue_nums, sys_flag) {
-        tracing::warn!(topic = name, reason = %failure.remark, "a group has no topic for retries");
+    let sys_flag = if member.unit_mode { UNIT_SUB } else { 0 };
+    match broker.group_topic(&name, group.retry_queue_nums, sys_flag) {
+        Ok((topic, _)) if with_subscriptions => {
+            let mut subscribed = member.subscription_data_set.iter();
+            let is_ordered = subscribed
+                .any(|subscription| broker.topics.get(&subscription.topic).is_some_and(|topic| topic.config.order));
+            broker.set_order(&topic, is_ordered);
+        }
+        Ok(_) => {}
+        Err(failure) => tracing::warn!(topic = name, reason = %failure.remark, "a group has no topic for retries"),
     }
 }
 

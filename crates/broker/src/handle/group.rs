@@ -9,6 +9,7 @@ use raptormq_protocol::header::{
 };
 use raptormq_protocol::json;
 
+use crate::attributes;
 use crate::broker::Broker;
 use crate::dispatch::{Call, Reply};
 use crate::failure::Failure;
@@ -19,21 +20,32 @@ use crate::persist::Table;
 /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200).
 pub(crate) fn create(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let config: SubscriptionGroupConfig = json::from_slice(call.request.body).map_err(Failure::body)?;
+    Ok(put_all(broker, call, vec![completed(broker, config)?]))
+}
+
+/// The group as it is to be, when it may be so: `config` with the attributes of the one that there is, changed.
+fn completed(broker: &Broker, mut config: SubscriptionGroupConfig) -> Result<SubscriptionGroupConfig, Failure> {
     names::check_group(&config.group_name)?;
-    tracing::info!(group = config.group_name, by = %call.peer.peer_addr(), "a subscription group is made or changed");
-    broker.groups.put(config, broker.now_ms());
-    Ok(call.success_when_kept(broker.keeper.keep(Table::Groups)))
+    let known = broker.groups.get(&config.group_name);
+    let current = known.as_ref().map(|group| &group.attributes);
+    config.attributes = attributes::alter(attributes::OF_GROUPS, current, &config.attributes)?;
+    Ok(config)
+}
+
+fn put_all(broker: &Broker, call: &Call<'_, '_>, configs: Vec<SubscriptionGroupConfig>) -> Reply {
+    for config in configs {
+        tracing::info!(group = config.group_name, by = %call.peer.peer_addr(), "a subscription group is made or changed");
+        broker.groups.put(config, broker.now_ms());
+    }
+    call.success_when_kept(broker.keeper.keep(Table::Groups))
 }
 
 /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225): all of them, or none when one cannot be.
 pub(crate) fn create_list(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let body: SubscriptionGroupList = json::from_slice(call.request.body).map_err(Failure::body)?;
-    body.group_config_list.iter().try_for_each(|config| names::check_group(&config.group_name))?;
-    for config in body.group_config_list {
-        tracing::info!(group = config.group_name, by = %call.peer.peer_addr(), "a subscription group is made or changed");
-        broker.groups.put(config, broker.now_ms());
-    }
-    Ok(call.success_when_kept(broker.keeper.keep(Table::Groups)))
+    let complete = body.group_config_list.into_iter().map(|config| completed(broker, config));
+    let configs = complete.collect::<Result<_, _>>()?;
+    Ok(put_all(broker, call, configs))
 }
 
 /// UPDATE_AND_GET_GROUP_FORBIDDEN (353): whether the group may read the topic, changed first if that is asked for.
@@ -88,15 +100,14 @@ pub(crate) fn all(
     Ok(call.success_fields_body(|field| field("totalGroupNum", FieldValue::Integer(total as i64)), body))
 }
 
-/// GET_SUBSCRIPTIONGROUP_CONFIG (352).
+/// GET_SUBSCRIPTIONGROUP_CONFIG (352). Asking makes the group where groups make themselves, as in the original.
 pub(crate) fn get(
     broker: &Broker,
     call: &mut Call<'_, '_>,
     header: GetSubscriptionGroupConfigRequestHeader<'_>,
 ) -> Result<Reply, Failure> {
-    let group = broker.groups.get(header.group).ok_or_else(|| {
-        let remark = format!("No group in this broker. group: {}", header.group);
-        Failure::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
-    })?;
+    let group = broker
+        .group_or_create(header.group)
+        .ok_or_else(|| Failure::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, "No group in this broker"))?;
     call.success_json(&*group)
 }

@@ -2,6 +2,7 @@
 //! answers through the call, or refuses.
 
 pub(crate) mod admin;
+pub(crate) mod assignment;
 pub(crate) mod clean;
 pub(crate) mod client;
 pub(crate) mod config;

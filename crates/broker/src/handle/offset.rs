@@ -40,7 +40,7 @@ pub(crate) fn query_consumer_offset(
         }
         Some(_) => false,
         // A queue of a topic that exists and that nothing was ever written to.
-        None => broker.topics.get(header.topic).is_some(),
+        None => broker.topics.get(header.topic).is_some_and(|topic| topic.has_queue(header.queue_id)),
     };
     if begins_at_0 {
         return Ok(call.success_with(&OffsetResponseHeader { offset: 0 }));
@@ -67,7 +67,7 @@ pub(crate) fn update_consumer_offset(
     let progress = broker.offsets.progress(header.consumer_group, header.topic, queue_id);
     match progress {
         // The client does not know yet that its offset was set from outside; its next pull tells it.
-        Some(progress) if progress.is_reset() => {
+        Some(progress) if progress.is_reset() && broker.settings().broker.use_server_side_reset_offset => {
             call.out.respond(call.request, ResponseCode::SUCCESS, Some("Offset has been previously reset"));
             return Ok(Reply::Done);
         }

@@ -1,5 +1,5 @@
 //! Topics, as clients and tools make, remove and list them (17, 18, 21, 202, 215, 305, 351).
-//! Java: `processor/AdminBrokerProcessor.java`, `common/attribute/AttributeUtil.java`.
+//! Java: `processor/AdminBrokerProcessor.java`.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ use raptormq_protocol::header::{
 };
 use raptormq_protocol::json;
 
+use crate::attributes::{self, Changes, MESSAGE_TYPE};
 use crate::broker::Broker;
 use crate::dispatch::{Call, Reply};
 use crate::failure::Failure;
@@ -38,7 +39,8 @@ pub(crate) fn create(
         order: header.order,
         attributes: BTreeMap::new(),
     };
-    let config = completed(broker, config, header.attributes.unwrap_or_default().split(','))?;
+    check_own(broker, header.topic)?;
+    let config = completed(broker, config, &attributes::parse(header.attributes.unwrap_or_default())?)?;
     Ok(put_all(broker, call, vec![config]))
 }
 
@@ -46,38 +48,28 @@ pub(crate) fn create(
 pub(crate) fn create_list(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let body: CreateTopicListRequestBody = json::from_slice(call.request.body).map_err(Failure::body)?;
     let complete = |mut config: TopicConfig| {
-        let changes: Vec<String> =
-            std::mem::take(&mut config.attributes).iter().map(|(key, value)| change_text(key, value)).collect();
-        completed(broker, config, changes.iter().map(String::as_str))
+        let changes = std::mem::take(&mut config.attributes);
+        completed(broker, config, &changes)
     };
     let configs: Vec<TopicConfig> = body.topic_config_list.into_iter().map(complete).collect::<Result<_, _>>()?;
     Ok(put_all(broker, call, configs))
 }
 
-/// A change of an attribute as it stands in a list: the key begins with its sign, and one without is added.
-fn change_text(key: &str, value: &str) -> String {
-    match key.as_bytes().first() {
-        Some(b'+') => format!("{key}={value}"),
-        Some(b'-') => key.to_owned(),
-        _ => format!("+{key}={value}"),
-    }
-}
-
 /// The topic as it is to be, when it may be so: `config` with the attributes of the one that there is, changed.
-fn completed<'a>(
-    broker: &Broker,
-    mut config: TopicConfig,
-    attribute_changes: impl Iterator<Item = &'a str>,
-) -> Result<TopicConfig, Failure> {
+fn completed(broker: &Broker, mut config: TopicConfig, changes: &Changes) -> Result<TopicConfig, Failure> {
     check_own(broker, &config.topic_name)?;
     for (number, what) in [(config.read_queue_nums, "readQueueNums"), (config.write_queue_nums, "writeQueueNums")] {
         if !(1..=QUEUES_MAX).contains(&number) {
             return Err(Failure::invalid(format!("{what} is {number}; 1 to {QUEUES_MAX} queues are possible")));
         }
     }
+    let is_mixed = changes.iter().any(|(key, value)| key.strip_prefix('+') == Some(MESSAGE_TYPE) && value == "MIXED");
+    if is_mixed && !broker.settings().broker.enable_mixed_message_type {
+        return Err(Failure::invalid("MIXED message type is not supported."));
+    }
     let known = broker.topics.get(&config.topic_name);
-    config.attributes = known.as_ref().map(|topic| topic.config.attributes.clone()).unwrap_or_default();
-    change_attributes(broker, &mut config.attributes, attribute_changes, known.is_none())?;
+    let current = known.as_ref().map(|topic| &topic.config.attributes);
+    config.attributes = attributes::alter(attributes::OF_TOPICS, current, changes)?;
     Ok(config)
 }
 
@@ -104,62 +96,6 @@ fn check_own(broker: &Broker, name: &str) -> Result<(), Failure> {
     names::check_topic(name)?;
     if broker.settings().broker.validate_system_topic_when_update_topic && broker.topics.system.contains(name) {
         return Err(Failure::invalid(format!("The topic[{name}] is conflict with system topic.")));
-    }
-    Ok(())
-}
-
-/// Values that an attribute may have.
-enum Values {
-    OneOf(&'static [&'static str]),
-    Number,
-}
-
-/// The attributes of topics and what they may be. Java: `common/TopicAttributes.java`.
-const ATTRIBUTES: &[(&str, Values)] = &[
-    ("queue.type", Values::OneOf(&["SimpleCQ", "BatchCQ", "RocksDBCQ"])),
-    ("cleanup.policy", Values::OneOf(&["DELETE", "COMPACTION"])),
-    (MESSAGE_TYPE, Values::OneOf(&["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED"])),
-    ("reserve.time", Values::Number),
-];
-
-const MESSAGE_TYPE: &str = "message.type";
-
-/// Applies `+key=value,-key` to the attributes of a topic.
-fn change_attributes<'a>(
-    broker: &Broker,
-    attributes: &mut BTreeMap<String, String>,
-    changes: impl Iterator<Item = &'a str>,
-    is_new: bool,
-) -> Result<(), Failure> {
-    for change in changes.map(str::trim).filter(|change| !change.is_empty()) {
-        let refused = |reason: &str| Err(Failure::system(format!("attribute {change}: {reason}")));
-        let (sign, rest) = change.split_at_checked(1).unwrap_or_default();
-        match (sign, rest) {
-            ("+", pair) => {
-                let Some((key, value)) = pair.split_once('=') else { return refused("kv string format wrong.") };
-                let Some((_, values)) = ATTRIBUTES.iter().find(|(name, _)| *name == key) else {
-                    return refused("unsupported key");
-                };
-                let is_right = match values {
-                    Values::OneOf(values) => values.contains(&value),
-                    Values::Number => value.parse::<i64>().is_ok_and(|number| number >= -1),
-                };
-                if !is_right {
-                    return refused("value is not in set");
-                }
-                if key == MESSAGE_TYPE && value == "MIXED" && !broker.settings().broker.enable_mixed_message_type {
-                    return Err(Failure::invalid("MIXED message type is not supported."));
-                }
-                attributes.insert(key.to_owned(), value.to_owned());
-            }
-            ("-", _) if is_new => return refused("only add attribute is supported while creating topic"),
-            ("-", key) => {
-                if attributes.remove(key).is_none() {
-                    return refused("attempt to delete a nonexistent key");
-                }
-            }
-            _ => return refused("add/alter attribute format is wrong"),
-        }
     }
     Ok(())
 }

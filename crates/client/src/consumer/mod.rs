@@ -4,7 +4,6 @@
 //! [`pull`]s; [`work`] runs the handler, as often at once as allowed, and gives back what it could not do;
 //! [`process_queue`] knows what of a queue is unfinished; [`offsets`] and the task here commit where we are.
 
-mod allocate;
 pub(crate) mod calls;
 mod offsets;
 mod process_queue;

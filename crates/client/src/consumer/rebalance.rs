@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::join_all;
+use raptormq_protocol::allocate::Strategy;
 use raptormq_protocol::body::MessageQueue;
 use tokio::time::Instant;
 
 use super::process_queue::ProcessQueue;
-use super::{ConsumeFrom, Shared, allocate, calls, pull};
+use super::{ConsumeFrom, Shared, calls, pull};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::RETRY_PREFIX;
 use crate::route::{MASTER_ID, Route};
@@ -92,7 +93,7 @@ impl Shared {
             members = calls::members(&self.client, address, group).await?;
         }
         members.sort();
-        Ok(allocate::averagely(&route.subscribe, &members, self.client.id()))
+        Ok(Strategy::Averagely.share(&route.subscribe, &members, self.client.id()))
     }
 
     /// Lets go of the topic's queues that are not among `mine`, committing how far we came.

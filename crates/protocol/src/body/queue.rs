@@ -119,8 +119,9 @@ pub struct QueryAssignmentRequestBody {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct QueryAssignmentResponseBody {
-    /// The queues and how to serve them.
-    pub message_queue_assignments: Vec<MessageQueueAssignment>,
+    /// The queues and how to serve them; without it the client keeps those that it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_queue_assignments: Option<Vec<MessageQueueAssignment>>,
 }
 
 /// A queue and how to serve it.

@@ -9,4 +9,5 @@ mod pulling;
 mod refusals;
 mod restart;
 mod sending;
+mod serving;
 mod slaves;

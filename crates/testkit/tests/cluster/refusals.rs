@@ -67,22 +67,16 @@ async fn sends_to_topics_that_take_none() {
             send_header("p", "Bad Topic!"),
             refusal(
                 Code::INVALID_PARAMETER,
-                "The specified topic: Bad Topic!, contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$",
+                "The specified topic contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$",
             ),
         ),
         (
             send_header("p", &long),
-            refusal(
-                Code::INVALID_PARAMETER,
-                format!("The specified topic: {long}, is longer than topic max length: 127"),
-            ),
+            refusal(Code::INVALID_PARAMETER, "The specified topic is longer than topic max length."),
         ),
         (
             send_header("p", &retry),
-            refusal(
-                Code::INVALID_PARAMETER,
-                format!("The specified topic: {retry}, is longer than topic max length: 255"),
-            ),
+            refusal(Code::INVALID_PARAMETER, "The specified topic is longer than topic max length."),
         ),
         (
             send_header("p", "SCHEDULE_TOPIC_XXXX"),
@@ -360,15 +354,14 @@ async fn topics_and_groups_that_must_not_be_made() {
         let delete = Request::new(RequestCode::DELETE_TOPIC_IN_BROKER).field("topic", system);
         assert_eq!(peer.refused(delete).await, refusal(Code::INVALID_PARAMETER, remark));
     }
-    let illegal = |what: &str, name: &str| {
-        format!("The specified {what}: {name}, contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$")
-    };
+    let illegal =
+        |what: &str| format!("The specified {what} contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$");
     for name in ["../../etc/passwd", "a b", "Topíc", "x\u{0}y"] {
         let refused = peer.refused(topic(name)).await;
-        assert_eq!(refused, refusal(Code::INVALID_PARAMETER, illegal("topic", name)));
+        assert_eq!(refused, refusal(Code::INVALID_PARAMETER, illegal("topic")));
         let body = json::to_vec(&group(name)).unwrap();
         let refused = peer.refused(Request::new(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP).body(body)).await;
-        assert_eq!(refused, refusal(Code::INVALID_PARAMETER, illegal("group", name)));
+        assert_eq!(refused, refusal(Code::INVALID_PARAMETER, illegal("group")));
     }
     cluster.shutdown().await;
 }
