@@ -153,6 +153,12 @@ impl Schedule {
         self.dirty.swap(false, Ordering::AcqRel)
     }
 
+    /// The levels that messages came through: number, first message that is not delivered, end of the queue.
+    pub(crate) fn progress(&self) -> impl Iterator<Item = (i32, i64, i64)> {
+        let used = self.levels.iter().filter(|level| level.is_kept.load(Ordering::Relaxed));
+        used.map(|level| (level.number, level.offset.load(Ordering::Relaxed), level.queue.max_offset()))
+    }
+
     /// How far the levels are, as far as the log is on disk up to `flushed`.
     pub(crate) fn snapshot(&self, flushed: i64) -> DelayOffsetSerializeWrapper {
         let data_version = Some(*self.version.lock());

@@ -82,6 +82,7 @@ async fn delays_go_on_across_restarts() {
     let all = wait_for(&peer, "T", 0, 3).await;
     let bodies: Vec<_> = all.iter().map(|message| String::from_utf8_lossy(&message.body)).collect();
     assert_eq!(bodies, ["one", "two", "three"], "each once");
+    assert_eq!(peer.runtime().await["scheduleMessageOffset_1"], "2,2");
     let answer = peer.ask(Request::new(RequestCode::GET_ALL_DELAY_OFFSET)).await;
     let table: DelayOffsetSerializeWrapper = json::from_slice(&answer.body).unwrap();
     assert_eq!(table.offset_table[&1], 2);

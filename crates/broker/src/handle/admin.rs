@@ -74,6 +74,9 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     put("brokerVersionDesc", Version::CURRENT.to_string());
     put("startAcceptSendRequestTimeStamp", settings.broker.start_accept_send_request_time_stamp.to_string());
     put("pullRequestsHeld", broker.holds.len().to_string());
+    for (level, offset, end) in broker.schedule.progress() {
+        put(&format!("scheduleMessageOffset_{level}"), format!("{offset},{end}"));
+    }
     if let Ok([log, root]) = broker.store.disk_usage() {
         let log_ratio = log.used_ratio().to_string();
         let folders = settings.store.store_path_commit_log.split(',').map(str::trim).filter(|path| !path.is_empty());

@@ -11,3 +11,4 @@ mod restart;
 mod sending;
 mod serving;
 mod slaves;
+mod two_brokers;
