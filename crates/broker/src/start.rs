@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use raptormq_config::{BrokerSettings, FlushDiskType, StoreConfig};
+use raptormq_config::{BrokerRole, BrokerSettings, FlushDiskType, StoreConfig};
 use raptormq_remoting::{Client, Listen, Server, ServerOptions};
 use raptormq_store::disk::Disk;
 use raptormq_store::disk::real::RealDisk;
@@ -29,6 +29,8 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often when `channelExpiredTimeout` is shorter than that.
 const EXPIRE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
+/// Percent of the machine's memory that a slave counts less than a master. Java: `BrokerStartup.buildBrokerController`.
+const SLAVE_RATIO_LESS: u32 = 10;
 /// How long a broker that stops waits for its slaves to have everything.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 /// How often members of changed groups are told when they are not told at once. Java: `DefaultConsumerIdsChangeListener`.
@@ -334,7 +336,11 @@ pub(crate) fn store_options(config: &StoreConfig) -> Result<StoreOptions, Option
             config.max_transfer_count_on_message_in_memory,
         ),
         on_disk: limits(config.max_transfer_bytes_on_message_in_disk, config.max_transfer_count_on_message_in_disk),
-        in_memory_bytes: in_memory_bytes(config.access_message_in_memory_max_ratio.into()),
+        // A slave's machine keeps less of it in memory for its readers. Java: `BrokerStartup`.
+        in_memory_bytes: in_memory_bytes(match config.broker_role {
+            BrokerRole::Slave => config.access_message_in_memory_max_ratio.saturating_sub(SLAVE_RATIO_LESS).into(),
+            BrokerRole::AsyncMaster | BrokerRole::SyncMaster => config.access_message_in_memory_max_ratio.into(),
+        }),
         query_count_max: config.max_msgs_num_batch as usize,
         delay_levels_ms: parse_delay_levels(&config.message_delay_level)?,
         clean: clean_options(config)?,

@@ -55,6 +55,12 @@ const COMMANDS: &[Command] = &[
         about: "check a store's folder, or print its messages, without a broker",
         run: tool::store::run,
     },
+    Command {
+        name: "dist",
+        script: "",
+        about: "write an installation: scripts, sample configurations and this binary",
+        run: tool::dist::run,
+    },
     Command { name: "bench", script: "", about: "measure how fast a cluster takes messages", run: tool::bench::run },
 ];
 

@@ -124,10 +124,11 @@ pub async fn follow<H: Host>(host: Arc<H>) {
             end = follow_one(&host, &master) => end,
             _ = masters.changed() => End::Moved,
         };
-        let was_connected = host.following().is_connected.swap(false, Ordering::AcqRel);
+        host.following().is_connected.store(false, Ordering::Release);
+        let has_grown = host.store().log_max_offset() > before;
         let text = end.to_string();
-        // Each reason is said once, however often it is tried.
-        if was_connected || text != said {
+        // Each reason is said once, however often it is tried without getting any farther.
+        if has_grown || text != said {
             match end {
                 End::OtherPast(_) | End::Copy(_) | End::Frame(_) => {
                     tracing::error!(master, reason = text, "the master is not followed; trying on");
@@ -135,7 +136,7 @@ pub async fn follow<H: Host>(host: Arc<H>) {
                 _ => tracing::warn!(master, reason = text, "the master is not followed; trying on"),
             }
         }
-        if host.store().log_max_offset() > before {
+        if has_grown {
             rest = REST_MIN;
         }
         said = text;
@@ -171,6 +172,7 @@ async fn follow_one<H: Host>(host: &Arc<H>, master: &str) -> End {
         header_len: 0,
         next: 0,
         left: 0,
+        has_taken: false,
     };
     match link.run(master).await {
         Ok(never) => match never {},
@@ -193,6 +195,8 @@ struct Link<'a, H> {
     /// Log offset of the frame's next byte, and how many are left.
     next: i64,
     left: usize,
+    /// Something of it was appended.
+    has_taken: bool,
 }
 
 impl<H: Host> Link<'_, H> {
@@ -200,7 +204,8 @@ impl<H: Host> Link<'_, H> {
         let slaves = self.host.slaves();
         let (heartbeat, patience) = (slaves.options.heartbeat_interval, slaves.options.housekeeping_interval);
         let following = self.host.following();
-        self.report(self.host.store().log_max_offset()).await?;
+        let from = self.host.store().log_max_offset();
+        self.report(from).await?;
         let mut buffer = vec![0; READ_BYTES];
         let mut heard_at = Instant::now();
         loop {
@@ -215,14 +220,15 @@ impl<H: Host> Link<'_, H> {
                     if count == 0 {
                         return Err(End::Closed);
                     }
-                    if !following.is_connected.swap(true, Ordering::AcqRel) {
-                        tracing::info!(master, from = self.reported, "the master is followed");
-                    }
+                    following.is_connected.store(true, Ordering::Release);
                     heard_at = Instant::now();
                     following.last_read_ms.store(self.host.now_ms(), Ordering::Release);
                     following.rate.add(count as u64);
                     self.take(&buffer[..count])?;
-                    self.report_progress().await?;
+                    if self.report_progress().await? && !self.has_taken {
+                        self.has_taken = true;
+                        tracing::info!(master, from, "the master is followed");
+                    }
                 }
             }
         }
@@ -264,18 +270,19 @@ impl<H: Host> Link<'_, H> {
         Ok(())
     }
 
-    /// Tells the master how far this log is, if it is farther than it was told.
-    async fn report_progress(&mut self) -> Result<(), End> {
+    /// Tells the master how far this log is, if it is farther than it was told; returns whether it is.
+    async fn report_progress(&mut self) -> Result<bool, End> {
         let store = self.host.store();
         let end = store.log_max_offset();
         if end <= self.reported {
-            return Ok(());
+            return Ok(false);
         }
         if self.host.slaves().options.is_sync_flush {
             store.flush_soon();
             store.watermarks().flushed.reached(end).await.map_err(|_| End::Stopped)?;
         }
-        self.report(end).await
+        self.report(end).await?;
+        Ok(true)
     }
 
     async fn report(&mut self, log_offset: i64) -> Result<(), End> {

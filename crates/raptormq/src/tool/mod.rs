@@ -5,6 +5,7 @@
 
 pub(crate) mod bench;
 mod cluster;
+pub(crate) mod dist;
 mod embedded;
 mod printer;
 pub(crate) mod quickstart;

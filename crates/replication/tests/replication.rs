@@ -1,0 +1,226 @@
+//! Two stores and a connection between them: what is copied, what is refused, and what a port that is not open to anyone
+//! has to bear.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raptormq_replication::{Following, Host, Options, Slaves, follow, listen, serve};
+use raptormq_store::disk::real::RealDisk;
+use raptormq_store::{Arrival, NewMessage, Store, StoreOptions, SystemClock};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Node {
+    store: Store,
+    slaves: Slaves,
+    following: Following,
+    other_past: Option<String>,
+    _folder: TempDir,
+}
+
+impl Host for Node {
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn slaves(&self) -> &Slaves {
+        &self.slaves
+    }
+
+    fn following(&self) -> &Following {
+        &self.following
+    }
+
+    fn now_ms(&self) -> i64 {
+        1
+    }
+
+    fn arrived(&self, _arrivals: &[Arrival<'_>]) {}
+
+    async fn same_past(&self, _ha_address: &str) -> Result<(), String> {
+        self.other_past.clone().map_or(Ok(()), Err)
+    }
+}
+
+fn open(folder: &Path) -> Store {
+    let options = StoreOptions {
+        segment_bytes: 64 << 10,
+        queue_file_bytes: 6000,
+        index_slots: 100,
+        index_entries: 400,
+        ..StoreOptions::new(folder)
+    };
+    Store::open(options, Arc::new(RealDisk), Arc::new(SystemClock)).unwrap()
+}
+
+fn node(master: Option<SocketAddr>, change: impl FnOnce(&mut Options)) -> Node {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options {
+        heartbeat_interval: Duration::from_millis(50),
+        housekeeping_interval: Duration::from_secs(1),
+        frame_bytes: 2000,
+        bytes_per_second_max: None,
+        gap_max: 1 << 20,
+        connections_max: 4,
+        is_sync_flush: false,
+    };
+    change(&mut options);
+    Node {
+        store: open(folder.path()),
+        slaves: Slaves::new(options),
+        following: Following::new(master.map(|address| address.to_string())),
+        other_past: None,
+        _folder: folder,
+    }
+}
+
+fn put(store: &Store, count: usize, body_len: usize) {
+    let queue = store.queue_or_create("T", 0).unwrap();
+    let mut staging = store.staging();
+    for number in 0..count {
+        let message = NewMessage {
+            flag: number as i32,
+            sys_flag: 0,
+            born_timestamp_ms: 1,
+            born_host: "127.0.0.1:1".parse().unwrap(),
+            store_host: "127.0.0.1:2".parse().unwrap(),
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: &vec![number as u8; body_len],
+            properties: &[],
+        };
+        staging.put(&queue, &message).unwrap();
+        store.append(&mut staging);
+        staging.clear();
+    }
+}
+
+/// Serves slaves; returns where.
+fn start_serving(master: &Arc<Node>) -> SocketAddr {
+    let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(master.clone(), listener));
+    address
+}
+
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let looking = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+fn assert_same(master: &Store, slave: &Store) {
+    let mut at = slave.log_min_offset();
+    while let Some(bytes) = master.log_part(at, 4096).unwrap() {
+        assert_eq!(slave.log_slice(at, bytes.len()).unwrap(), bytes, "at {at}");
+        at += bytes.len() as i64;
+    }
+}
+
+#[tokio::test]
+async fn slaves_follow_each_at_its_own_pace() {
+    let master = Arc::new(node(None, |_| ()));
+    put(&master.store, 5, 3000);
+    let address = start_serving(&master);
+    let slaves = [Arc::new(node(Some(address), |_| ())), Arc::new(node(Some(address), |_| ()))];
+    let tasks = slaves.clone().map(|slave| tokio::spawn(follow(slave)));
+    until("both have it", || slaves.iter().all(|slave| slave.store.log_max_offset() > 0)).await;
+    put(&master.store, 200, 1000);
+    let end = master.store.log_max_offset();
+    tokio::time::timeout(PATIENCE, master.slaves.replicated(2).unwrap().reached(end)).await.unwrap().unwrap();
+    slaves.iter().for_each(|slave| assert_same(&master.store, &slave.store));
+    assert_eq!(slaves[0].store.queue("T", 0).unwrap().max_offset(), 205);
+    assert!(master.slaves.status(end).iter().all(|slave| slave.is_in_sync && slave.acked == end));
+
+    // One goes away, and comes back for what it missed.
+    tasks[1].abort();
+    put(&master.store, 50, 100);
+    let end = master.store.log_max_offset();
+    tokio::time::timeout(PATIENCE, master.slaves.replicated(1).unwrap().reached(end)).await.unwrap().unwrap();
+    assert!(slaves[1].store.log_max_offset() < end);
+    tokio::spawn(follow(slaves[1].clone()));
+    until("the second has it", || slaves[1].store.log_max_offset() == end).await;
+    assert_same(&master.store, &slaves[1].store);
+}
+
+#[tokio::test]
+async fn a_slave_that_is_ahead_or_has_another_past_keeps_what_it_has() {
+    let master = Arc::new(node(None, |_| ()));
+    put(&master.store, 3, 500);
+    let address = start_serving(&master);
+    let ahead = Arc::new(node(Some(address), |_| ()));
+    put(&ahead.store, 9, 500);
+    let before = ahead.store.log_max_offset();
+    // Its end is in the middle of a record of the master's.
+    let other = Arc::new(node(Some(address), |_| ()));
+    put(&other.store, 1, 77);
+    let other_before = other.store.log_max_offset();
+    let told = Arc::new(Node { other_past: Some("it says so".to_owned()), ..node(Some(address), |_| ()) });
+    for slave in [&ahead, &other, &told] {
+        tokio::spawn(follow(slave.clone()));
+    }
+    until("they were tried", || {
+        ahead.following.status().last_write_ms > 0 && other.following.status().last_read_ms > 0
+    })
+    .await;
+    put(&master.store, 20, 500);
+    until("it was tried again", || master.slaves.status(0).is_empty()).await;
+    assert_eq!((ahead.store.log_max_offset(), other.store.log_max_offset()), (before, other_before));
+    assert_eq!(told.store.log_max_offset(), 0);
+    assert_eq!(told.following.status().last_write_ms, 0, "it did not even connect");
+}
+
+#[tokio::test]
+async fn strangers_at_the_port_are_bounded_and_disturb_nobody() {
+    let master = Arc::new(node(None, |options| options.connections_max = 3));
+    put(&master.store, 10, 500);
+    let address = start_serving(&master);
+    let slave = Arc::new(node(Some(address), |_| ()));
+    tokio::spawn(follow(slave.clone()));
+    until("it follows", || slave.store.log_max_offset() == master.store.log_max_offset()).await;
+
+    let mut strangers = Vec::new();
+    for words in [&b"GET / HTTP/1.1\r\n\r\n"[..], &(-5_i64).to_be_bytes(), &i64::MAX.to_be_bytes(), b"abc", b""] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // It may be closed already.
+        let _ = stream.write_all(words).await;
+        strangers.push(stream);
+    }
+    for mut stream in strangers {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap();
+        assert!(read.is_err() || rest.is_empty(), "a stranger got {} bytes", rest.len());
+    }
+    // One that asks for everything and reads nothing.
+    put(&master.store, 300, 1000);
+    let mut deaf = TcpStream::connect(address).await.unwrap();
+    deaf.write_all(&master.store.log_last_file_start().to_be_bytes()).await.unwrap();
+    put(&master.store, 10, 1000);
+    until("the slave goes on", || slave.store.log_max_offset() == master.store.log_max_offset()).await;
+    until("who says nothing is closed", || master.slaves.status(0).len() == 1).await;
+}
+
+#[tokio::test]
+async fn an_empty_slave_begins_at_the_last_file_and_a_flow_limit_holds() {
+    let limit = 200_000;
+    let master = Arc::new(node(None, |options| options.bytes_per_second_max = Some(limit)));
+    put(&master.store, 100, 2000);
+    let start = master.store.log_last_file_start();
+    assert!(start > 0);
+    let address = start_serving(&master);
+    let slave = Arc::new(node(Some(address), |_| ()));
+    tokio::spawn(follow(slave.clone()));
+    until("it has the last file", || slave.store.log_max_offset() == master.store.log_max_offset()).await;
+    assert_eq!(slave.store.log_min_offset(), start);
+    assert_same(&master.store, &slave.store);
+}
