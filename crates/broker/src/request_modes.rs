@@ -25,6 +25,14 @@ impl RequestModes {
         modes.entry(mode.topic.clone()).or_default().insert(mode.consumer_group.clone(), mode);
     }
 
+    /// Takes over what the master was told; returns whether that is something else.
+    pub(crate) fn take_from_master(&self, master: MessageRequestModeSerializeWrapper) -> bool {
+        let mut modes = self.0.write();
+        let is_other = *modes != master.message_request_mode_map;
+        *modes = master.message_request_mode_map;
+        is_other
+    }
+
     /// Everything that was said.
     pub(crate) fn snapshot(&self) -> MessageRequestModeSerializeWrapper {
         MessageRequestModeSerializeWrapper { message_request_mode_map: self.0.read().clone() }

@@ -1,4 +1,5 @@
-//! What a slave copies from its master beside the log: topics, groups, offsets of consumers and of delay levels.
+//! What a slave copies from its master beside the log: topics, groups, offsets of consumers and of delay levels, request
+//! modes.
 //!
 //! Every ten seconds; the original does it each minute, and until then its slaves answer that they do not know a topic.
 //! Java: `slave/SlaveSynchronize.java`.
@@ -8,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raptormq_protocol::body::{
-    ConsumerOffsetSerializeWrapper, DataVersion, DelayOffsetSerializeWrapper, SubscriptionGroupWrapper,
-    TopicConfigAndMappingSerializeWrapper,
+    ConsumerOffsetSerializeWrapper, DataVersion, DelayOffsetSerializeWrapper, MessageRequestModeSerializeWrapper,
+    SubscriptionGroupWrapper, TopicConfigAndMappingSerializeWrapper,
 };
-use raptormq_protocol::code::RequestCode;
+use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::header::{GetAllSubscriptionGroupRequestHeader, GetAllTopicConfigRequestHeader};
 use raptormq_protocol::json;
 use raptormq_remoting::{Client, Request, Response};
@@ -69,6 +70,20 @@ async fn copy(broker: &Broker, client: &Client, master: &str) -> Result<(), Stri
     broker.offsets.take_from_master(offsets);
     let delays: DelayOffsetSerializeWrapper = ask(client, master, RequestCode::GET_ALL_DELAY_OFFSET).await?;
     broker.schedule.take_from_master(&delays);
+    copy_modes(broker, client, master).await
+}
+
+/// Copies whether groups pull or pop, unless the master is of a release that knows no such thing.
+async fn copy_modes(broker: &Broker, client: &Client, master: &str) -> Result<(), String> {
+    let request = Request::new(RequestCode::GET_ALL_MESSAGE_REQUEST_MODE);
+    let response = client.call(master, request, TIMEOUT).await.map_err(|error| error.to_string())?;
+    if response.code == ResponseCode::REQUEST_CODE_NOT_SUPPORTED {
+        return Ok(());
+    }
+    let modes: MessageRequestModeSerializeWrapper = body_of(&response)?;
+    if broker.request_modes.take_from_master(modes) {
+        broker.keeper.changed(Table::RequestModes);
+    }
     Ok(())
 }
 
@@ -160,11 +175,14 @@ async fn ask<T: DeserializeOwned>(client: &Client, master: &str, code: RequestCo
 
 async fn call<T: DeserializeOwned>(client: &Client, master: &str, request: Request) -> Result<(T, Response), String> {
     let response = client.call(master, request, TIMEOUT).await.map_err(|error| error.to_string())?;
+    Ok((body_of(&response)?, response))
+}
+
+fn body_of<T: DeserializeOwned>(response: &Response) -> Result<T, String> {
     if !response.is_success() {
         return Err(format!("it answered {}: {}", response.code, response.remark.as_deref().unwrap_or_default()));
     }
     // An empty body stands for nothing, as of a broker that never had a delayed message.
     let body = if response.body.is_empty() { b"{}" as &[u8] } else { &response.body };
-    let body = json::from_slice(body).map_err(|error| format!("its answer cannot be read: {error}"))?;
-    Ok((body, response))
+    json::from_slice(body).map_err(|error| format!("its answer cannot be read: {error}"))
 }

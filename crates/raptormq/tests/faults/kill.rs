@@ -14,23 +14,33 @@ use tokio::sync::Notify;
 use crate::common::free_port;
 use crate::{BROKER, start_on};
 
-const TOPIC: &str = "Survivors";
+pub(crate) const TOPIC: &str = "Survivors";
 const QUEUES: i32 = 4;
 const CONNECTIONS: usize = 4;
 /// Sends on their way on each connection.
 const DEPTH: usize = 8;
 
 /// Body of a message to the queue and the place in it.
-type Places = BTreeMap<String, (i32, i64)>;
+pub(crate) type Places = BTreeMap<String, (i32, i64)>;
 
 /// Counts acknowledgements, and tells when there are enough.
-struct Goal {
+pub(crate) struct Goal {
     left: AtomicUsize,
     reached: Notify,
 }
 
+impl Goal {
+    pub(crate) fn new(count: usize) -> Goal {
+        Goal { left: AtomicUsize::new(count), reached: Notify::new() }
+    }
+
+    pub(crate) async fn reached(&self) {
+        tokio::time::timeout(PATIENCE, self.reached.notified()).await.expect("the broker acknowledges");
+    }
+}
+
 /// Sends until the broker is gone; the places of what was acknowledged.
-async fn send_until_lost(peer: Arc<Peer>, name: String, goal: Arc<Goal>) -> Places {
+pub(crate) async fn send_until_lost(peer: Arc<Peer>, name: String, goal: Arc<Goal>) -> Places {
     let mut acknowledged = Places::new();
     for number in 0.. {
         // Some are longer than a page, so that records are torn, too.
@@ -51,7 +61,7 @@ async fn send_until_lost(peer: Arc<Peer>, name: String, goal: Arc<Goal>) -> Plac
 }
 
 /// Everything that the broker has. Offsets have no gaps, and no message is there twice.
-async fn everything(peer: &Peer) -> Places {
+pub(crate) async fn everything(peer: &Peer) -> Places {
     let mut places = Places::new();
     for queue_id in 0..QUEUES {
         let end = peer.max_offset(TOPIC, queue_id).await;
@@ -93,7 +103,7 @@ async fn what_was_acknowledged_survives_kill_nine() {
             // What was in the queues stays, whether anybody knows that it arrived or not.
             acknowledged.clone_from(&found);
         }
-        let goal = Arc::new(Goal { left: AtomicUsize::new(count), reached: Notify::new() });
+        let goal = Arc::new(Goal::new(count));
         let mut senders = tokio::task::JoinSet::new();
         for connection in 0..CONNECTIONS {
             let peer = Arc::new(Peer::new(address.clone()));
@@ -102,7 +112,7 @@ async fn what_was_acknowledged_survives_kill_nine() {
                 senders.spawn(send_until_lost(Arc::clone(&peer), name, Arc::clone(&goal)));
             }
         }
-        tokio::time::timeout(PATIENCE, goal.reached.notified()).await.expect("the broker acknowledges");
+        goal.reached().await;
         broker.stop("KILL");
         while let Some(sent) = senders.join_next().await {
             acknowledged.extend(sent.unwrap());

@@ -7,6 +7,7 @@ mod bad_input;
 mod common;
 mod full_disk;
 mod kill;
+mod slaves;
 
 use std::path::Path;
 
@@ -26,6 +27,16 @@ fn start_on(home: &Path, role: &str, port: u16, more: &str) -> Serving {
     let mut command = raptormq(home);
     command.args([role, "-c", &file]);
     Serving::start(command)
+}
+
+/// Waits until it is so.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !is_so().await {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(raptormq_testkit::PATIENCE, looking).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
 /// A broker's settings: small files, and addresses that are this machine's.
