@@ -28,6 +28,9 @@ fn main() {
     write("body", spread(bodies));
     let is_record = |vector: &Value| vector["name"].as_str().is_some_and(|name| name.starts_with("record/"));
     write("record", vectors("messages.json", "hex", is_record));
+    let conditions = vectors("filters.json", "expression", |vector| vector["matches"].is_string());
+    let numbered = conditions.into_iter().enumerate().map(|(number, (_, text))| (format!("{number:04}"), text));
+    write("condition", spread(numbered.collect()));
     write("batch", vectors("messages.json", "hex", |vector| vector["name"] == "batch"));
 }
 

@@ -9,8 +9,9 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use raptormq_config::{BrokerRole, BrokerSettings, FlushDiskType};
 use raptormq_protocol::body::{
-    ConsumerOffsetSerializeWrapper, DataVersion, DelayOffsetSerializeWrapper, MessageRequestModeSerializeWrapper,
-    SubscriptionGroupConfig, SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
+    ConsumerFilterTable, ConsumerOffsetSerializeWrapper, DataVersion, DelayOffsetSerializeWrapper,
+    MessageRequestModeSerializeWrapper, SubscriptionGroupConfig, SubscriptionGroupWrapper, TopicConfig,
+    TopicConfigSerializeWrapper,
 };
 use raptormq_protocol::code::RequestCode;
 use raptormq_protocol::hash;
@@ -28,6 +29,7 @@ use crate::alarm::Alarm;
 use crate::budget::Budget;
 use crate::clients::Clients;
 use crate::failure::Failure;
+use crate::filter::kept::ConsumerFilters;
 use crate::groups::Groups;
 use crate::ha::{self, SyncRule};
 use crate::hold::Holds;
@@ -57,6 +59,8 @@ pub struct Broker {
     pub(crate) clients: Clients,
     /// Groups whose members are told later that they have changed. Connected clients bound it.
     changed_groups: Mutex<BTreeSet<String>>,
+    /// Conditions of groups on the messages of topics.
+    pub(crate) filters: ConsumerFilters,
     pub(crate) locks: Locks,
     pub(crate) holds: Holds,
     pub(crate) readers: Readers,
@@ -113,6 +117,7 @@ impl Broker {
         let offsets: ConsumerOffsetSerializeWrapper = keeper.load(Table::Offsets)?;
         let delays: DelayOffsetSerializeWrapper = keeper.load(Table::DelayOffsets)?;
         let request_modes: MessageRequestModeSerializeWrapper = keeper.load(Table::RequestModes)?;
+        let filters: ConsumerFilterTable = keeper.load(Table::Filters)?;
         let schedule = Schedule::new(&settings, &store, delays, now_ms)?;
         let budget = Budget::new(settings.broker.client_bytes_max);
         let kept_offsets = Offsets::new(offsets, settings.broker.consumer_offset_update_version_step, now_ms);
@@ -132,6 +137,7 @@ impl Broker {
             offsets: kept_offsets,
             clients: Clients::new(budget.clone()),
             changed_groups: Mutex::default(),
+            filters: ConsumerFilters::new(&settings.broker, filters, budget.clone(), now_ms),
             locks: Locks::new(budget.clone()),
             holds: Holds::new(budget),
             readers: Readers::new(broker, &settings.broker),
@@ -207,6 +213,10 @@ impl Broker {
         match table {
             Table::Offsets => self.offsets.take_dirty(),
             Table::DelayOffsets => self.schedule.take_dirty(),
+            Table::Filters => {
+                self.filters.expire(self.now_ms(), self.settings().broker.filter_data_clean_time_span);
+                self.filters.take_dirty()
+            }
             Table::Topics | Table::Groups | Table::RequestModes => false,
         }
     }
@@ -276,6 +286,10 @@ impl Broker {
 
     /// Tells the members of a consumer group that it has others now: at once, or later when that is set.
     pub(crate) fn notify_members(&self, group: &str) {
+        if self.clients.consumer_group(group).is_none() {
+            // The last one has left.
+            return self.filters.unregister(group, self.now_ms());
+        }
         if self.settings().broker.real_time_notify_consumer_change {
             return self.tell_members(group);
         }
@@ -365,11 +379,15 @@ impl Identity {
     }
 }
 
+/// How often the conditions of groups are written, when they change. Java: `BrokerController.java`.
+const FILTERS_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How often tables are written that change all the time.
 fn intervals(settings: &BrokerSettings) -> Intervals {
     Intervals {
         offsets: Duration::from_millis(settings.broker.flush_consumer_offset_interval),
         delay_offsets: Duration::from_millis(settings.store.flush_delay_offset_interval),
+        filters: FILTERS_INTERVAL,
     }
 }
 

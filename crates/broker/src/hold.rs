@@ -168,7 +168,12 @@ impl Holds {
 
     /// Takes out the holds that one of the messages is for; or calls them, if the messages can be read only when the log is
     /// flushed up to `flushed_to`.
-    fn take_wanting<'a>(&self, arrivals: impl Iterator<Item = Arrival<'a>>, flushed_to: Option<i64>) -> Vec<Hold> {
+    fn take_wanting<'a>(
+        &self,
+        broker: &Broker,
+        arrivals: impl Iterator<Item = Arrival<'a>>,
+        flushed_to: Option<i64>,
+    ) -> Vec<Hold> {
         let mut woken = Vec::new();
         // The appended messages are in their queues; whoever holds from now on sees them by itself.
         fence(Ordering::SeqCst);
@@ -180,7 +185,7 @@ impl Holds {
             let mut table = self.table.lock();
             let of_queue = table.holds.range((address, 0)..=(address, u64::MAX));
             let wants = |hold: &Hold| {
-                hold.pull.queue_offset <= arrival.queue_offset && hold.pull.filter.matches(arrival.tags_code)
+                hold.pull.queue_offset <= arrival.queue_offset && hold.pull.filter.is_woken_by(broker, &arrival)
             };
             let places: Vec<Place> = of_queue.filter(|(_, hold)| wants(hold)).map(|(place, _)| *place).collect();
             match flushed_to {
@@ -256,7 +261,7 @@ pub(crate) fn wake(broker: &Broker, staging: &Staging) {
 pub(crate) fn wake_for<'a>(broker: &Broker, arrivals: impl Iterator<Item = Arrival<'a>>, log_end: i64) {
     let flushed = broker.store.watermarks().flushed;
     let flushed_to = broker.identity.is_sync_flush.then_some(log_end).filter(|log_end| flushed.value() < *log_end);
-    for hold in broker.holds.take_wanting(arrivals, flushed_to) {
+    for hold in broker.holds.take_wanting(broker, arrivals, flushed_to) {
         pull::again(broker, hold.pull, hold.responder);
     }
 }

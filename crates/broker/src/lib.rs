@@ -44,5 +44,6 @@ mod topics;
 mod transaction;
 
 pub use broker::Broker;
+pub use filter::sql;
 pub use persist::KeptError;
 pub use start::{RunningBroker, StartError, start, start_with};

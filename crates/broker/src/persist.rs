@@ -41,10 +41,15 @@ pub(crate) enum Table {
     Offsets,
     DelayOffsets,
     RequestModes,
+    Filters,
 }
 
 impl Table {
-    const ALL: [Table; 5] = [Table::Topics, Table::Groups, Table::Offsets, Table::DelayOffsets, Table::RequestModes];
+    const ALL: [Table; 6] =
+        [Table::Topics, Table::Groups, Table::Offsets, Table::DelayOffsets, Table::RequestModes, Table::Filters];
+
+    /// Those that change all the time.
+    const PACED: [Table; 3] = [Table::Offsets, Table::DelayOffsets, Table::Filters];
 
     fn file_name(self) -> &'static str {
         match self {
@@ -53,6 +58,7 @@ impl Table {
             Table::Offsets => "consumerOffset.json",
             Table::DelayOffsets => "delayOffset.json",
             Table::RequestModes => "messageRequestMode.json",
+            Table::Filters => "consumerFilter.json",
         }
     }
 }
@@ -62,6 +68,7 @@ impl Table {
 pub(crate) struct Intervals {
     pub(crate) offsets: Duration,
     pub(crate) delay_offsets: Duration,
+    pub(crate) filters: Duration,
 }
 
 /// When such a table is written next.
@@ -160,6 +167,7 @@ impl Keeper {
         let intervals = *self.intervals.lock();
         let interval = match table {
             Table::DelayOffsets => intervals.delay_offsets,
+            Table::Filters => intervals.filters,
             Table::Topics | Table::Groups | Table::Offsets | Table::RequestModes => intervals.offsets,
         };
         Instant::now() + interval.min(INTERVAL_MAX)
@@ -281,6 +289,7 @@ impl Keeper {
             Table::Offsets => self.replace(table, &broker.offsets.snapshot()),
             Table::DelayOffsets => self.replace(table, &broker.delay_offsets()),
             Table::RequestModes => self.replace(table, &broker.request_modes.snapshot()),
+            Table::Filters => self.replace(table, &broker.filters.snapshot()),
         }
     }
 
@@ -343,7 +352,7 @@ fn backup_of(path: &Path) -> PathBuf {
 /// written is tried again when the offsets are.
 pub(crate) fn run(broker: &Broker) {
     let keeper = &broker.keeper;
-    let mut paces = [Table::Offsets, Table::DelayOffsets].map(|table| Pace { table, due: keeper.due(table) });
+    let mut paces = Table::PACED.map(|table| Pace { table, due: keeper.due(table) });
     let mut failures = Failures::new();
     loop {
         let until = paces.iter().map(|pace| pace.due).min().unwrap_or_else(Instant::now);
@@ -388,7 +397,11 @@ mod tests {
 
     fn keeper(folder: &Path) -> Keeper {
         let interval = Duration::from_secs(5);
-        Keeper::new(Arc::new(RealDisk), folder, Intervals { offsets: interval, delay_offsets: interval })
+        Keeper::new(
+            Arc::new(RealDisk),
+            folder,
+            Intervals { offsets: interval, delay_offsets: interval, filters: interval },
+        )
     }
 
     fn table(topic: &str) -> TopicConfigSerializeWrapper {

@@ -69,7 +69,7 @@ async fn files_of_what_this_broker_does_not_do_stay_as_they_are() {
     peer.send("T", "kept").await;
     rig.stop().await;
     let folder = rig.folder.path().join("store/config");
-    let names = ["consumerFilter.json", "consumerOrderInfo.json", "topicQueueMapping.json"];
+    let names = ["consumerOrderInfo.json", "topicQueueMapping.json"];
     let others = ["lmqConsumerOffset.json", "timermetrics", "timercheck", "tools.yml"];
     let names: Vec<_> =
         names.iter().chain(&others).flat_map(|name| [name.to_string(), format!("{name}.bak")]).collect();

@@ -160,13 +160,13 @@ config! {
         /// Refuse consumers that pull by themselves.
         pub reject_pull_consumer_enable: bool = "rejectPullConsumerEnable" => false, dynamic;
         /// Groups with SQL filters expected on a topic.
-        pub expect_consumer_num_use_filter: u32 = "expectConsumerNumUseFilter" => 32, no_effect;
+        pub expect_consumer_num_use_filter: u32 = "expectConsumerNumUseFilter" => 32;
         /// Wrong hits of the filter bit map, in percent.
-        pub max_error_rate_of_bloom_filter: u32 = "maxErrorRateOfBloomFilter" => 20, no_effect;
+        pub max_error_rate_of_bloom_filter: u32 = "maxErrorRateOfBloomFilter" => 20;
         /// Milliseconds after which the filter of a group that is gone is dropped.
-        pub filter_data_clean_time_span: u64 = "filterDataCleanTimeSpan" => 86_400_000, no_effect;
+        pub filter_data_clean_time_span: u64 = "filterDataCleanTimeSpan" => 86_400_000;
         /// Filter the messages of retry topics by SQL too.
-        pub filter_support_retry: bool = "filterSupportRetry" => false, dynamic, no_effect;
+        pub filter_support_retry: bool = "filterSupportRetry" => false, dynamic;
         /// Allow filters by SQL92.
         pub enable_property_filter: bool = "enablePropertyFilter" => false, dynamic;
         /// Send registrations compressed to name servers that understand it.

@@ -47,6 +47,17 @@ pub struct GetLimits {
     pub bytes: usize,
 }
 
+/// Which messages a read wants. What it does not want it passes over.
+pub struct Filter<'f> {
+    /// Sees the tags code of each message before the log is touched.
+    pub by_tags: &'f mut dyn FnMut(i64) -> bool,
+    /// Sees the whole record, if the tags code cannot decide.
+    pub by_record: Option<&'f mut WantsRecord<'f>>,
+}
+
+/// Says of a whole record whether it is wanted.
+pub type WantsRecord<'f> = dyn FnMut(&[u8]) -> bool + 'f;
+
 /// How a read ended (Java: `store/GetMessageStatus.java`, whose names [`GetStatus::name`] has).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "Java's names, explained by Java's conditions in docs/formats.md")]
@@ -135,8 +146,13 @@ impl Store {
         limits: &GetLimits,
         filter: &mut dyn FnMut(i64) -> bool,
     ) -> GetResult {
+        self.get_filtered(queue, from, limits, Filter { by_tags: filter, by_record: None })
+    }
+
+    /// As [`Store::get`] with a filter that may look into the messages.
+    pub fn get_filtered(&self, queue: &Arc<Queue>, from: i64, limits: &GetLimits, mut filter: Filter<'_>) -> GetResult {
         let mut read = self.begin(queue, from, limits, Patience::Disk);
-        read.run(filter);
+        read.run(&mut filter);
         read.finish()
     }
 
@@ -149,8 +165,19 @@ impl Store {
         limits: &GetLimits,
         filter: &mut dyn FnMut(i64) -> bool,
     ) -> Option<GetResult> {
+        self.get_cached_filtered(queue, from, limits, Filter { by_tags: filter, by_record: None })
+    }
+
+    /// As [`Store::get_cached`] with a filter that may look into the messages.
+    pub fn get_cached_filtered(
+        &self,
+        queue: &Arc<Queue>,
+        from: i64,
+        limits: &GetLimits,
+        mut filter: Filter<'_>,
+    ) -> Option<GetResult> {
         let mut read = self.begin(queue, from, limits, Patience::Memory);
-        read.run(filter);
+        read.run(&mut filter);
         (!read.needs_disk || read.result.count > 0).then(|| read.finish())
     }
 
@@ -291,7 +318,7 @@ impl<'a> Read<'a> {
     }
 
     /// Walks units until a limit is reached, the queue ends, or as many were looked at as a read may.
-    fn run(&mut self, filter: &mut dyn FnMut(i64) -> bool) {
+    fn run(&mut self, filter: &mut Filter<'_>) {
         if self.queue.queue_type == QueueType::Batch {
             return self.run_batch(filter);
         }
@@ -328,7 +355,7 @@ impl<'a> Read<'a> {
 
     /// The same in a batch queue: a unit stands for one or several messages, and the first one may hold messages before
     /// those asked for, which the client leaves out.
-    fn run_batch(&mut self, filter: &mut dyn FnMut(i64) -> bool) {
+    fn run_batch(&mut self, filter: &mut Filter<'_>) {
         let shared = &*self.store.shared;
         let from = self.result.next_offset;
         // The original counts the distance of offsets, not of units.
@@ -368,7 +395,7 @@ impl<'a> Read<'a> {
 
     /// Answers a unit if it is wanted, given the offset of its first message and how many it holds. Returns whether the
     /// next unit may be looked at.
-    fn take(&mut self, unit: &Unit, messages: (i64, usize), filter: &mut dyn FnMut(i64) -> bool) -> bool {
+    fn take(&mut self, unit: &Unit, messages: (i64, usize), filter: &mut Filter<'_>) -> bool {
         if unit.is_blank() || unit.log_offset < self.skip_log_until {
             return true;
         }
@@ -377,11 +404,19 @@ impl<'a> Read<'a> {
         }
         // A tags code that cannot be looked up is left to the client's filter.
         let tags_code = self.queue.resolve_tags_code(&self.store.shared.files, unit.tags_code);
-        if tags_code.is_some_and(|tags_code| !filter(tags_code)) {
+        if tags_code.is_some_and(|tags_code| !(filter.by_tags)(tags_code)) {
             return true;
         }
         match self.find(unit, messages.0) {
-            Ok(position) => self.add(unit, messages.1, position),
+            Ok(position) => {
+                let is_wanted = match &mut filter.by_record {
+                    Some(wants) => wants(&self.window.bytes[position.clone()]),
+                    None => true,
+                };
+                if is_wanted {
+                    self.add(unit, messages.1, position);
+                }
+            }
             Err(ReadError::NotThere(_)) => {
                 if self.result.count == 0 {
                     self.result.status = GetStatus::MessageWasRemoving;

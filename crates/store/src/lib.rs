@@ -44,7 +44,7 @@ pub use consume_queue::unit::{BATCH_UNIT_BYTES, BatchUnit, UNIT_BYTES, Unit};
 pub use consume_queue::{Puts, Queue, QueueType};
 pub use copy::{CopyError, LogCopy};
 pub use figures::Figures;
-pub use get::{GetLimits, GetResult, GetStatus};
+pub use get::{Filter, GetLimits, GetResult, GetStatus, WantsRecord};
 pub use open::{OpenError, Store, Watermarks};
 pub use options::{DELAY_LEVELS, OptionsError, StoreOptions, TransferLimits, in_memory_bytes, parse_delay_levels};
 pub use query::QueryResult;

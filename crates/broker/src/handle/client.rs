@@ -69,6 +69,9 @@ fn consume(
     let group = data.group_name.clone();
     let Some(config) = broker.group_or_create(&group) else { return Ok(Change::default()) };
     make_retry_topic(broker, &config, &data, with_subscriptions);
+    if with_subscriptions {
+        broker.filters.register(&group, &data.subscription_data_set, caller.now_ms)?;
+    }
     let change = broker.clients.consume(data, with_subscriptions, caller)?;
     if change.is_any() {
         broker.notify_members(&group);
@@ -132,7 +135,7 @@ pub(crate) fn consumer_list(
 pub(crate) fn check_config(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let body: CheckClientRequestBody = json::from_slice(call.request.body).map_err(Failure::body)?;
     if let Some(subscription) = &body.subscription_data {
-        pull::check_expression_type(broker, &subscription.expression_type)?;
+        pull::check_subscription(broker, subscription)?;
     }
     Ok(call.success())
 }

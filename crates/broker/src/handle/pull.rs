@@ -7,15 +7,20 @@ use std::time::{Duration, Instant};
 use raptormq_protocol::body::{PERM_READ, SubscriptionGroupConfig};
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
-use raptormq_protocol::heartbeat::{EXPRESSION_TAG, MessageModel};
+use raptormq_protocol::heartbeat::{EXPRESSION_SQL92, EXPRESSION_TAG, MessageModel, SubscriptionData};
+use raptormq_protocol::message::properties::{Properties, name};
+use raptormq_protocol::message::record::RecordView;
 use raptormq_remoting::{Exchange, Output, Responder};
-use raptormq_store::{GetLimits, GetResult, GetStatus, Queue};
+use raptormq_store::{Arrival, Filter, GetLimits, GetResult, GetStatus, Queue, WantsRecord};
 
 use crate::broker::Broker;
 use crate::dispatch::{Call, Reply};
 use crate::failure::{Failure, Forbidden};
+use crate::filter::kept::ConsumerFilter;
+use crate::filter::sql::Expression;
 use crate::filter::{Subscription, TagFilter};
 use crate::hold::NotHeld;
+use crate::names;
 use crate::offsets::Progress;
 use crate::persist::Table;
 use crate::stats::Counters;
@@ -47,12 +52,18 @@ pub(crate) struct Pull {
     progress: Arc<Progress>,
 }
 
-/// Where the filter of a pull comes from.
+/// Which messages a pull wants, and where that comes from.
 pub(crate) enum PullFilter {
-    /// The request.
+    /// Tags that the request names.
     Own(TagFilter),
-    /// What the group subscribes to.
+    /// Tags that the group subscribes to.
     Of(Arc<Subscription>),
+    /// A condition that the request brings.
+    OwnSql(Box<Expression>),
+    /// The condition of the group on the topic.
+    Sql(Arc<ConsumerFilter>),
+    /// The conditions of the group on the topics whose messages it gave back (`filterSupportRetry`).
+    Retries(String),
 }
 
 impl PullFilter {
@@ -60,15 +71,59 @@ impl PullFilter {
     pub(crate) fn own_bytes(&self) -> usize {
         match self {
             PullFilter::Own(TagFilter::Codes(codes)) => size_of_val(&**codes),
-            PullFilter::Own(TagFilter::All) | PullFilter::Of(_) => 0,
+            PullFilter::OwnSql(expression) => expression.bytes(),
+            PullFilter::Retries(group) => group.len(),
+            PullFilter::Own(TagFilter::All) | PullFilter::Of(_) | PullFilter::Sql(_) => 0,
         }
     }
 
+    /// Whether a message may be wanted whose tags have that code.
     pub(crate) fn matches(&self, tags_code: i64) -> bool {
         match self {
             PullFilter::Own(filter) => filter.matches(tags_code),
             PullFilter::Of(subscription) => subscription.filter.matches(tags_code),
+            PullFilter::OwnSql(_) | PullFilter::Sql(_) | PullFilter::Retries(_) => true,
         }
+    }
+
+    /// Whether the tags code does not decide.
+    fn needs_record(&self) -> bool {
+        !matches!(self, PullFilter::Own(_) | PullFilter::Of(_))
+    }
+
+    /// Whether looking into messages may take long.
+    fn is_heavy(&self) -> bool {
+        match self {
+            PullFilter::Own(_) | PullFilter::Of(_) => false,
+            PullFilter::OwnSql(expression) => expression.is_heavy(),
+            PullFilter::Sql(filter) => filter.expression.is_heavy(),
+            PullFilter::Retries(_) => true,
+        }
+    }
+
+    /// Whether the message is wanted, given that it may be by its tags code.
+    fn matches_record(&self, broker: &Broker, record: &[u8]) -> bool {
+        if !self.needs_record() {
+            return true;
+        }
+        // A record that cannot be read has no properties, as in Java.
+        let view = RecordView::parse(record).ok();
+        let text = view.as_ref().map(RecordView::properties).unwrap_or_default();
+        let properties = Properties(&text);
+        match self {
+            PullFilter::Own(_) | PullFilter::Of(_) => true,
+            PullFilter::OwnSql(expression) => expression.matches(properties),
+            PullFilter::Sql(filter) => filter.expression.matches(properties),
+            PullFilter::Retries(group) => {
+                let topic = properties.get(name::RETRY_TOPIC).unwrap_or_default();
+                broker.filters.get(topic, group).is_none_or(|filter| filter.expression.matches(properties))
+            }
+        }
+    }
+
+    /// Whether a message that has just come may end the wait of a pull. What takes long is left to the pull itself.
+    pub(crate) fn is_woken_by(&self, broker: &Broker, arrival: &Arrival<'_>) -> bool {
+        self.matches(arrival.tags_code) && (self.is_heavy() || self.matches_record(broker, arrival.record))
     }
 }
 
@@ -177,7 +232,7 @@ fn allow(broker: &Broker, call: &Call<'_, '_>, header: &PullMessageRequestHeader
     let queue = find_queue(broker, &topic, header, call)?;
     let filter = match header.sys_flag & pull_flag::SUBSCRIPTION != 0 {
         true => own_filter(broker, header)?,
-        false => PullFilter::Of(group_filter(broker, &group, header)?),
+        false => group_filter(broker, &group, header)?,
     };
     let bytes = header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
     Ok(Pull {
@@ -234,11 +289,25 @@ fn find_queue(
 
 /// The filter that the request carries.
 fn own_filter(broker: &Broker, header: &PullMessageRequestHeader<'_>) -> Result<PullFilter, Failure> {
-    check_expression_type(broker, header.expression_type.unwrap_or_default())?;
-    let filter = TagFilter::parse(header.subscription.unwrap_or_default());
-    filter.map(PullFilter::Own).ok_or_else(|| {
-        Failure::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, "parse the consumer's subscription failed")
-    })
+    let refused = || Failure::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, "parse the consumer's subscription failed");
+    let (text, kind) = (header.subscription.unwrap_or_default(), header.expression_type.unwrap_or_default());
+    if is_by_tags(kind) {
+        return TagFilter::parse(text).map(PullFilter::Own).ok_or_else(refused);
+    }
+    if text.is_empty() {
+        return Err(refused());
+    }
+    check_expression_type(broker, kind)?;
+    if kind != EXPRESSION_SQL92 {
+        return Err(refused());
+    }
+    // Most often the group has said the same in a heartbeat.
+    if let Some(filter) = broker.filters.get(header.topic, header.consumer_group).filter(|filter| *filter.text == *text)
+    {
+        return Ok(PullFilter::Sql(filter));
+    }
+    // The original lets everything through when it does not understand the text.
+    Expression::parse(text).map(|expression| PullFilter::OwnSql(Box::new(expression))).map_err(|_| refused())
 }
 
 /// The filter that the group's members have told.
@@ -246,7 +315,7 @@ fn group_filter(
     broker: &Broker,
     group: &SubscriptionGroupConfig,
     header: &PullMessageRequestHeader<'_>,
-) -> Result<Arc<Subscription>, Failure> {
+) -> Result<PullFilter, Failure> {
     let name = header.consumer_group;
     let members = broker.clients.consumer_group(name).ok_or_else(Failure::group_not_online)?;
     if !group.consume_broadcast_enable && members.manner().message_model == MessageModel::Broadcasting {
@@ -261,20 +330,48 @@ fn group_filter(
     if subscription.data.sub_version < header.sub_version {
         return Err(Failure::new(ResponseCode::SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest"));
     }
+    if subscription.data.is_tag_type() {
+        return Ok(PullFilter::Of(subscription));
+    }
+    let filter = broker.filters.get(header.topic, name).ok_or_else(|| {
+        let remark = "The broker's consumer filter data is not exist!Your expression may be wrong!";
+        Failure::new(ResponseCode::FILTER_DATA_NOT_EXIST, remark)
+    })?;
+    if filter.client_version() < header.sub_version {
+        let remark = "the consumer's consumer filter data not latest";
+        return Err(Failure::new(ResponseCode::FILTER_DATA_NOT_LATEST, remark));
+    }
     check_expression_type(broker, &subscription.data.expression_type)?;
-    Ok(subscription)
+    let is_by_origin = broker.settings().broker.filter_support_retry && header.topic.starts_with(names::RETRY_PREFIX);
+    Ok(match is_by_origin {
+        true => PullFilter::Retries(name.to_owned()),
+        false => PullFilter::Sql(filter),
+    })
 }
 
-/// Refuses what is no filter by tags.
-pub(crate) fn check_expression_type(broker: &Broker, expression_type: &str) -> Result<(), Failure> {
-    if expression_type.is_empty() || expression_type == EXPRESSION_TAG {
+fn is_by_tags(expression_type: &str) -> bool {
+    expression_type.is_empty() || expression_type == EXPRESSION_TAG
+}
+
+/// Refuses what is no filter by tags, unless others are allowed.
+fn check_expression_type(broker: &Broker, expression_type: &str) -> Result<(), Failure> {
+    if is_by_tags(expression_type) || broker.settings().broker.enable_property_filter {
         return Ok(());
     }
-    if !broker.settings().broker.enable_property_filter {
-        let remark = format!("The broker does not support consumer to filter message by {expression_type}");
-        return Err(Failure::system(remark));
+    Err(Failure::system(format!("The broker does not support consumer to filter message by {expression_type}")))
+}
+
+/// Checks a subscription before it is used.
+pub(crate) fn check_subscription(broker: &Broker, data: &SubscriptionData) -> Result<(), Failure> {
+    if data.is_tag_type() {
+        return Ok(());
     }
-    Err(Failure::not_built("filters other than by tags"))
+    check_expression_type(broker, &data.expression_type)?;
+    let refused = |remark: String| Err(Failure::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark));
+    if data.expression_type != EXPRESSION_SQL92 {
+        return refused(format!("there are no filters of type {}, only TAG and SQL92", data.expression_type));
+    }
+    Expression::parse(&data.sub_string).map(drop).or_else(|error| refused(error.to_string()))
 }
 
 /// What a pull is answered.
@@ -287,21 +384,39 @@ struct Answer {
 /// Reads what the pull wants, and waits for the disk if it must.
 fn read(broker: &Broker, pull: &Pull) -> Answer {
     let begin = Instant::now();
-    let mut filter = |code| pull.filter.matches(code);
+    let (mut by_tags, mut by_record) = filters(broker, &pull.filter);
+    let filter = Filter { by_tags: &mut by_tags, by_record: optional(&pull.filter, &mut by_record) };
     let result = match pull.progress.take_reset() {
         Some(offset) => reset_to(broker, &pull.queue, offset),
-        None => broker.store.get(&pull.queue, pull.queue_offset, &pull.limits, &mut filter),
+        None => broker.store.get_filtered(&pull.queue, pull.queue_offset, &pull.limits, filter),
     };
     answer(broker, pull, result, begin.elapsed())
 }
 
-/// Reads what the pull wants if that is in memory.
+/// What the store asks for each message, and what it asks with the record in its hand.
+fn filters<'p>(
+    broker: &'p Broker,
+    filter: &'p PullFilter,
+) -> (impl FnMut(i64) -> bool + 'p, impl FnMut(&[u8]) -> bool + 'p) {
+    (|code| filter.matches(code), |record: &[u8]| filter.matches_record(broker, record))
+}
+
+/// The second of them where the first does not decide.
+fn optional<'f>(filter: &PullFilter, by_record: &'f mut WantsRecord<'f>) -> Option<&'f mut WantsRecord<'f>> {
+    filter.needs_record().then_some(by_record)
+}
+
+/// Reads what the pull wants if that is in memory, and not much work.
 fn read_cached(broker: &Broker, pull: &Pull) -> Option<Answer> {
+    if pull.filter.is_heavy() {
+        return None;
+    }
     let begin = Instant::now();
-    let mut filter = |code| pull.filter.matches(code);
+    let (mut by_tags, mut by_record) = filters(broker, &pull.filter);
+    let filter = Filter { by_tags: &mut by_tags, by_record: optional(&pull.filter, &mut by_record) };
     let result = match pull.progress.take_reset() {
         Some(offset) => reset_to(broker, &pull.queue, offset),
-        None => broker.store.get_cached(&pull.queue, pull.queue_offset, &pull.limits, &mut filter)?,
+        None => broker.store.get_cached_filtered(&pull.queue, pull.queue_offset, &pull.limits, filter)?,
     };
     Some(answer(broker, pull, result, begin.elapsed()))
 }

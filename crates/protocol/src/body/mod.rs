@@ -8,6 +8,7 @@
 //! Mirrors `remoting/protocol/{body,admin,subscription}/*.java` and what they use of `common`.
 
 mod client;
+mod filter;
 mod group;
 mod offset;
 mod queue;
@@ -16,6 +17,7 @@ mod stats;
 mod topic;
 
 pub use client::*;
+pub use filter::*;
 pub use group::*;
 pub use offset::*;
 pub use queue::*;

@@ -3,6 +3,10 @@
 //!
 //! Codes are always our own, computed from the expression: some clients send wrong ones in their heartbeats.
 
+mod bloom;
+pub(crate) mod kept;
+pub mod sql;
+
 use raptormq_protocol::hash::java_hash;
 use raptormq_protocol::heartbeat::{SUBSCRIBE_ALL, SubscriptionData};
 
@@ -46,7 +50,7 @@ impl TagFilter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Subscription {
     pub(crate) data: SubscriptionData,
-    /// Of a filter by tags; an expression of another kind is refused when the group pulls.
+    /// Of a filter by tags; those of another kind are [`kept`] for themselves.
     pub(crate) filter: TagFilter,
 }
 
