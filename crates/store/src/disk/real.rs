@@ -210,9 +210,16 @@ fn reserve(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)
 }
 
-/// Bytes of views that one mapping serves. Pages stay in the process's resident memory as long as the mapping that they
-/// were touched through, so a long-lived mapping would grow to what was ever read; they stay in the page cache anyway.
+/// Bytes of a file that one mapping shows at most. Pages stay in the process's resident memory as long as the mapping that
+/// they were touched through, so a long-lived mapping would grow to what was ever read; they stay in the page cache anyway.
 const MAPPING_BYTES_MAX: u64 = 32 << 20;
+
+/// Bytes of a file that are kept book of together.
+const BLOCK_BYTES: u64 = 64 << 10;
+
+/// How long a block that was found in memory is taken to be there: whoever reads a queue comes back for the next messages of
+/// the same blocks at once, and what was just read is not the first that the kernel gives up.
+const FOUND_FOR: Duration = Duration::from_millis(500);
 
 /// An open file, and its mapping once somebody wanted a view.
 struct RealFile {
@@ -226,22 +233,50 @@ struct RealFile {
 struct Mapping {
     /// The whole file; unmapped when it was replaced and its last view is dropped.
     bytes: Bytes,
-    /// Bytes of the views it has served.
-    viewed_bytes: u64,
+    /// What its views show.
+    viewed: Blocks,
     found: Found,
 }
 
-/// Bytes of a file that are asked about together.
-const BLOCK_BYTES: u64 = 64 << 10;
-/// How long a block that was found in memory is taken to be there: whoever reads a queue comes back for the next messages of
-/// the same blocks at once, and what was just read is not the first that the kernel gives up.
-const FOUND_FOR: Duration = Duration::from_millis(500);
+/// Some of a file's blocks.
+#[derive(Default)]
+struct Blocks {
+    /// A bit a block.
+    bits: Vec<u64>,
+    count: u64,
+}
+
+impl Blocks {
+    /// The blocks that hold those bytes.
+    fn of(at: u64, len: u64) -> Range<u64> {
+        at / BLOCK_BYTES..(at + len).div_ceil(BLOCK_BYTES)
+    }
+
+    fn has(&self, block: u64) -> bool {
+        self.bits.get((block / 64) as usize).is_some_and(|bits| bits >> (block % 64) & 1 == 1)
+    }
+
+    fn add(&mut self, blocks: Range<u64>) {
+        for block in blocks {
+            if !self.has(block) {
+                let word = (block / 64) as usize;
+                self.bits.resize(self.bits.len().max(word + 1), 0);
+                self.bits[word] |= 1 << (block % 64);
+                self.count += 1;
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bits.clear();
+        self.count = 0;
+    }
+}
 
 /// Blocks of a file that were in memory a moment ago.
 #[derive(Default)]
 struct Found {
-    /// A bit a block.
-    blocks: Vec<u64>,
+    blocks: Blocks,
     /// When the first of them was found.
     since: Option<Instant>,
 }
@@ -254,17 +289,12 @@ impl Found {
             self.blocks.clear();
             self.since = None;
         }
-        is_fresh
-            && blocks
-                .all(|block| self.blocks.get((block / 64) as usize).is_some_and(|bits| bits >> (block % 64) & 1 == 1))
+        is_fresh && blocks.all(|block| self.blocks.has(block))
     }
 
     fn add(&mut self, blocks: Range<u64>) {
         self.since.get_or_insert_with(Instant::now);
-        self.blocks.resize(self.blocks.len().max((blocks.end / 64) as usize + 1), 0);
-        for block in blocks {
-            self.blocks[(block / 64) as usize] |= 1 << (block % 64);
-        }
+        self.blocks.add(blocks);
     }
 }
 
@@ -274,13 +304,14 @@ impl RealFile {
         Ok(RealFile { file, len, mapping: Mutex::default() })
     }
 
-    /// The mapping that serves views, of which one of `len` bytes is made.
-    fn mapped(&self, len: u64) -> io::Result<Bytes> {
+    /// The mapping that serves views, of which one of those blocks is made.
+    fn mapped(&self, view: Range<u64>) -> io::Result<Bytes> {
         let mut mapping = self.mapping.lock();
-        if mapping.bytes.is_empty() || mapping.viewed_bytes >= MAPPING_BYTES_MAX {
-            *mapping = Mapping { bytes: self.map()?, viewed_bytes: 0, found: std::mem::take(&mut mapping.found) };
+        if mapping.bytes.is_empty() || mapping.viewed.count >= MAPPING_BYTES_MAX / BLOCK_BYTES {
+            mapping.bytes = self.map()?;
+            mapping.viewed.clear();
         }
-        mapping.viewed_bytes += len;
+        mapping.viewed.add(view);
         Ok(mapping.bytes.clone())
     }
 
@@ -364,11 +395,11 @@ impl LogFile for RealFile {
         if range.is_empty() {
             return Ok(true);
         }
-        let blocks = at / BLOCK_BYTES..(at + len as u64).div_ceil(BLOCK_BYTES);
+        let blocks = Blocks::of(at, len as u64);
         if self.mapping.lock().found.has(blocks.clone()) {
             return Ok(true);
         }
-        let bytes = self.mapped(0)?;
+        let bytes = self.mapped(0..0)?;
         let whole = (blocks.start * BLOCK_BYTES) as usize..(blocks.end * BLOCK_BYTES).min(self.len) as usize;
         if are_resident(&bytes[whole])? {
             self.mapping.lock().found.add(blocks);
@@ -390,7 +421,7 @@ impl LogFile for RealFile {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        Ok(self.mapped(len as u64)?.slice(range))
+        Ok(self.mapped(Blocks::of(at, len as u64))?.slice(range))
     }
 
     fn release_views(&self) {
@@ -537,11 +568,14 @@ mod tests {
     #[test]
     fn views_of_a_mapping_that_was_replaced_stay_what_they_are() {
         let folder = tempfile::tempdir().unwrap();
-        let file = RealDisk.create(&folder.path().join("f"), 1 << 20, Space::Sparse).unwrap();
+        let file = RealDisk.create(&folder.path().join("f"), 2 * MAPPING_BYTES_MAX, Space::Sparse).unwrap();
         file.write_at(0, b"hello").unwrap();
         let early = file.view(0, 5).unwrap();
-        for _ in 0..(2 * MAPPING_BYTES_MAX) >> 20 {
-            file.view(0, 1 << 20).unwrap();
+        for _ in 0..2 * MAPPING_BYTES_MAX / BLOCK_BYTES {
+            assert_eq!(file.view(0, 5).unwrap().as_ptr(), early.as_ptr(), "the same block again costs no room");
+        }
+        for at in (0..2 * MAPPING_BYTES_MAX).step_by(BLOCK_BYTES as usize) {
+            file.view(at, 1).unwrap();
         }
         let late = file.view(0, 5).unwrap();
         assert_ne!(early.as_ptr(), late.as_ptr());
