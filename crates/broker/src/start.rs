@@ -205,6 +205,12 @@ impl Drop for RunningBroker {
     fn drop(&mut self) {
         self.broker.alarm.stop();
         self.broker.keeper.stop();
+        // It writes what is left to be kept: whoever removes the folder then finds nothing made anew.
+        if let Some(handle) = self.keeper.handle.lock().take()
+            && handle.join().is_err()
+        {
+            tracing::error!("the thread that keeps tables panicked");
+        }
     }
 }
 

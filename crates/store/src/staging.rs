@@ -559,21 +559,27 @@ impl<'a> Facts<'a> {
     /// Looks through the pieces once; the last property of a name counts.
     pub(crate) fn read(pieces: &[&'a str]) -> Facts<'a> {
         let mut facts = Facts::default();
-        for (name, value) in pieces.iter().flat_map(|piece| Properties(piece).iter()) {
-            match name {
-                name::TAGS => facts.tags = Some(value),
-                name::UNIQ_KEY => facts.unique_key = Some(value),
-                name::KEYS => facts.keys = Some(value),
-                name::DELAY => facts.delay = Some(value),
-                name::INNER_NUM => facts.inner_count = Some(value),
-                name::INNER_BASE => facts.inner_base = Some(value),
-                name::INNER_MULTI_DISPATCH => facts.multi_dispatch = Some(value),
-                name::INNER_MULTI_QUEUE_OFFSET => facts.multi_offsets = Some(value),
-                name::CRC32 => facts.has_crc = true,
-                _ => {}
+        for piece in pieces {
+            for (name, value) in Properties(piece).iter() {
+                facts.note(name, value);
             }
         }
         facts
+    }
+
+    fn note(&mut self, name: &str, value: &'a str) {
+        match name {
+            name::TAGS => self.tags = Some(value),
+            name::UNIQ_KEY => self.unique_key = Some(value),
+            name::KEYS => self.keys = Some(value),
+            name::DELAY => self.delay = Some(value),
+            name::INNER_NUM => self.inner_count = Some(value),
+            name::INNER_BASE => self.inner_base = Some(value),
+            name::INNER_MULTI_DISPATCH => self.multi_dispatch = Some(value),
+            name::INNER_MULTI_QUEUE_OFFSET => self.multi_offsets = Some(value),
+            name::CRC32 => self.has_crc = true,
+            _ => {}
+        }
     }
 
     /// The tags, or on the topic of delayed messages the delay of their level; the highest one stands for those beyond.
