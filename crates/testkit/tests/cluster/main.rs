@@ -3,6 +3,7 @@
 
 mod common;
 mod consuming;
+mod crowd;
 mod limits;
 mod members;
 mod pulling;
