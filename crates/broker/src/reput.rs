@@ -1,7 +1,7 @@
 //! Messages that are stored again: given back by a consumer, due after a delay, committed, or asked about.
 
 use raptormq_protocol::message::record::RecordView;
-use raptormq_store::{NewMessage, PutStatus, Staging};
+use raptormq_store::{NewMessage, Staging};
 
 use crate::broker::Broker;
 use crate::hold;
@@ -25,9 +25,4 @@ pub(crate) fn again<'a>(view: &RecordView<'a>, properties: &'a [&'a str]) -> New
 pub(crate) fn append(broker: &Broker, staging: &mut Staging) {
     broker.store.append(staging);
     hold::wake(broker, staging);
-}
-
-/// Whether the store has the message.
-pub(crate) fn is_stored(status: PutStatus) -> bool {
-    status == PutStatus::PutOk
 }

@@ -13,7 +13,7 @@ use raptormq_config::BrokerSettings;
 use raptormq_protocol::body::{DataVersion, DelayOffsetSerializeWrapper};
 use raptormq_protocol::message::properties::{self, Properties, name};
 use raptormq_protocol::message::record::RecordView;
-use raptormq_store::{Queue, QueueNameError, ReadError, Slot, Staging, Store, Unit, parse_delay_levels};
+use raptormq_store::{PutStatus, Queue, QueueNameError, ReadError, Slot, Staging, Store, Unit, parse_delay_levels};
 
 use crate::StartError;
 use crate::broker::Broker;
@@ -267,7 +267,7 @@ impl Deliverer {
         }
         if !staged.is_empty() {
             reput::append(broker, &mut self.staging);
-            let refused = staged.iter().find(|(_, slot)| !reput::is_stored(self.staging.placed(*slot).status));
+            let refused = staged.iter().find(|(_, slot)| self.staging.placed(*slot).status != PutStatus::PutOk);
             if let Some((offset, _)) = refused {
                 tracing::error!(level = level.number, offset, "a delayed message cannot be stored; it is tried again");
                 (end, next_ms) = (*offset, now_ms + RETRY_MS);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use raptormq_protocol::command::Command;
 use raptormq_remoting::{Connection, Outcome, Output, Service};
-use raptormq_store::Staging;
+use raptormq_store::{PutStatus, Staging};
 
 use crate::broker::Broker;
 use crate::dispatch::{self, Call, Reply};
@@ -17,7 +17,6 @@ use crate::handle::reply::{self, ReplyTicket};
 use crate::handle::send::answer::{self, SendTicket, Sent};
 use crate::handle::send_back::{self, SendBackTicket};
 use crate::hold;
-use crate::reput;
 use crate::transaction::End;
 
 /// The broker on one I/O thread.
@@ -158,7 +157,7 @@ impl BrokerService {
         }
         let transactions = &self.broker.transactions;
         ends.retain(|end| {
-            let is_stored = end.slot.is_none_or(|slot| reput::is_stored(staging.placed(slot).status));
+            let is_stored = end.slot.is_none_or(|slot| staging.placed(slot).status == PutStatus::PutOk);
             if !is_stored {
                 transactions.release(&end.half_offsets);
             }

@@ -171,9 +171,9 @@ fn take_up(broker: &Broker, log_offset: i64) -> Result<(), Failure> {
     let put = staging.put(&broker.transactions.half, &reput::again(&view, &[&text]));
     let slot = put.map_err(|_| not_resumed())?;
     reput::append(broker, &mut staging);
-    match reput::is_stored(staging.placed(slot).status) {
-        true => Ok(()),
-        false => Err(Failure::system("Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed.")),
+    match staging.placed(slot).status {
+        PutStatus::PutOk => Ok(()),
+        _ => Err(Failure::system("Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed.")),
     }
 }
 

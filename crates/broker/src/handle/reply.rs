@@ -12,14 +12,13 @@ use raptormq_protocol::header::{
 };
 use raptormq_protocol::message::properties::{self, Properties, name};
 use raptormq_remoting::{Connection, Exchange, Request, Responder};
-use raptormq_store::{NewMessage, Slot, Staging};
+use raptormq_store::{NewMessage, PutStatus, Slot, Staging};
 
 use super::send::answer::write_fields;
 use super::send::{Send, check};
 use crate::broker::Broker;
 use crate::dispatch::{Call, Reply};
 use crate::failure::Failure;
-use crate::reput;
 use crate::service::Ticket;
 
 /// How long the waiting client has to take a reply. Java: `Broker2Client.callClient`.
@@ -135,7 +134,7 @@ fn request(broker: &Broker, call: &Call<'_, '_>, send: &Send<'_>) -> Request {
 /// Hands the reply over and answers, when the turn has ended.
 pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, ticket: ReplyTicket, staging: &Staging) {
     let ReplyTicket { to, queue_id, slot, push, client_id } = ticket;
-    let placed = slot.map(|slot| *staging.placed(slot)).filter(|placed| reput::is_stored(placed.status));
+    let placed = slot.map(|slot| *staging.placed(slot)).filter(|placed| placed.status == PutStatus::PutOk);
     let stored = placed.map(|placed| (broker.message_id(placed.log_offset), placed.queue_offset));
     let (broker, responder) = (Arc::clone(broker), peer.responder(to));
     tokio::task::spawn_local(async move {

@@ -11,7 +11,7 @@ use raptormq_protocol::header::ConsumerSendMsgBackRequestHeader;
 use raptormq_protocol::message::properties::{self, Properties, name};
 use raptormq_protocol::message::record::RecordView;
 use raptormq_remoting::{Exchange, Output};
-use raptormq_store::{NewMessage, Queue, Slot, Staging};
+use raptormq_store::{NewMessage, PutStatus, Queue, Slot, Staging};
 
 use crate::broker::Broker;
 use crate::dispatch::{self, Call, Reply};
@@ -150,7 +150,7 @@ fn changed(
 /// Answers when the turn has ended.
 pub(crate) fn finish(broker: &Broker, ticket: SendBackTicket, staging: &Staging, out: &mut Output) {
     let status = staging.placed(ticket.slot).status;
-    if reput::is_stored(status) {
+    if status == PutStatus::PutOk {
         broker.stats.note_send_back(ticket.topic, ticket.group);
         out.respond(ticket.to, ResponseCode::SUCCESS, None);
         return;

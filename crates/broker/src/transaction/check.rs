@@ -14,7 +14,7 @@ use raptormq_protocol::header::CheckTransactionStateRequestHeader;
 use raptormq_protocol::message::properties::{self, Properties, name};
 use raptormq_protocol::message::record::{self, Place, RecordParts, RecordView};
 use raptormq_remoting::Request;
-use raptormq_store::{Placed, Queue, ReadError, Slot, Staging};
+use raptormq_store::{Placed, PutStatus, Queue, ReadError, Slot, Staging};
 
 use super::{GROUP, done, named};
 use crate::broker::Broker;
@@ -206,7 +206,7 @@ impl Checker {
         reput::append(broker, &mut self.staging);
         for one in staged {
             let placed = *self.staging.placed(one.slot);
-            if !reput::is_stored(placed.status) {
+            if placed.status != PutStatus::PutOk {
                 tracing::error!(offset = one.position, "an open transaction cannot be stored again; it is tried later");
                 return Some(one.position);
             }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use raptormq_protocol::message::properties::{self, name};
-use raptormq_store::{NewMessage, Queue, QueueNameError, Slot, Staging, Store};
+use raptormq_store::{NewMessage, PutStatus, Queue, QueueNameError, Slot, Staging, Store};
 
 use self::ended::Ended;
 use crate::broker::Broker;
@@ -143,7 +143,7 @@ impl Transactions {
         reput::append(broker, ops);
         for (slot, offsets) in written {
             let placed = ops.placed(slot);
-            if reput::is_stored(placed.status) {
+            if placed.status == PutStatus::PutOk {
                 self.note(placed.queue_offset, &offsets);
             } else {
                 tracing::error!("ends of transactions are not noted; their producers are asked again");
