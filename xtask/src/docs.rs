@@ -15,7 +15,8 @@ struct Page {
     print: fn() -> String,
 }
 
-const PAGES: &[Page] = &[Page { path: "docs/config.md", print: config_page }];
+const PAGES: &[Page] =
+    &[Page { path: "docs/config.md", print: config_page }, Page { path: "docs/mqadmin.md", print: mqadmin_page }];
 
 /// Writes every generated page below `root`.
 pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
@@ -33,6 +34,66 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
         anyhow::ensure!(there == print(), "{path} is not what the declarations say: run `cargo xtask docs`");
     }
     Ok(())
+}
+
+const MQADMIN_INTRODUCTION: &str = "\
+# mqadmin
+
+<!-- Printed by `cargo xtask docs` from crates/admin and golden/mqadmin/differences.tsv: change it there. -->
+
+`distribution/bin/mqadmin COMMAND …` is RocketMQ's `mqadmin`: the same commands, options and standard output, column by
+column, so that scripts go on working; a command takes some milliseconds instead of three seconds. `raptormq admin
+COMMAND …` is the same program under its own name. It works with RaptorMQ and with Java clusters, and Java's `mqadmin`
+works with RaptorMQ.
+
+```console
+$ mqadmin updateTopic -c DefaultCluster -t Orders -r 8 -w 8 -n 127.0.0.1:9876
+create topic to 127.0.0.1:10911 success.
+TopicConfig [topicName=Orders, readQueueNums=8, writeQueueNums=8, perm=RW-, topicFilterType=SINGLE_TAG, topicSysFlag=0, order=false, attributes={}]
+$ mqadmin topicRoute -t Ordres -n 127.0.0.1:9876
+mqadmin topicRoute: No topic route info in name server for the topic: Ordres; topicList shows the topics that there are
+```
+
+- `mqadmin` alone lists the commands, `mqadmin help COMMAND` and `mqadmin COMMAND -h` show the options of one. Names of
+  commands may be written in upper or lower case.
+- Every command has `-n HOST:PORT;HOST:PORT`, the name servers to ask. Without it they are taken from
+  `-Drocketmq.namesrv.addr=` or `NAMESRV_ADDR`. Commands that name a broker with `-b HOST:PORT` and nothing else need none.
+- Options may be written as in the original: `-nADDR`, `-n=ADDR`, `-namesrvAddr ADDR`, `--namesrvAddr=ADDR`.
+- Standard error has one line for what failed: the cause, the address or name concerned, and what to do. Every request has
+  a time-out, 5 s unless said otherwise.
+- Exit status: as `mqadmin` that of the original, 0 whatever happens, 1 when options cannot be read or a command is not
+  there yet; with `--strict-exit` anywhere in the line, or `MQADMIN_STRICT_EXIT=1` in the environment, 1 when something
+  failed. As `raptormq admin` 0 done, 1 failed, 2 the command line is no use.
+- Bodies of messages that are shown are written to `/tmp/rocketmq/msgbodys/ID`, as by the original; here they are readable
+  for their user only.
+
+Not there yet: `--json`, `--watch`, `--dry-run`, completions and man pages; signing requests for access control
+(`tools.yml`).
+
+## What differs from Java's output, and why
+
+Everything else of the recorded lines is the same: `.ci/interop` compares our `mqadmin` and Java's on RaptorMQ with what
+Java's printed on a Java cluster. *ours*: our `mqadmin`; *java*: Java's `mqadmin` on RaptorMQ.
+
+";
+
+/// Lines of the recorded outputs that differ on purpose: whose `mqadmin`, which lines, why.
+const MQADMIN_DIFFERENCES: &str = include_str!("../../golden/mqadmin/differences.tsv");
+
+fn mqadmin_page() -> String {
+    let mut page = MQADMIN_INTRODUCTION.to_owned();
+    page.push_str("| mqadmin | lines | why |\n|---|---|---|\n");
+    for row in MQADMIN_DIFFERENCES.lines().filter(|row| !row.starts_with('#')) {
+        let columns: Vec<&str> = row.split('\t').collect();
+        if let [whose, lines, why] = columns.as_slice() {
+            page.push_str(&format!("| {whose} | {lines} | {why} |\n"));
+        }
+    }
+    page.push_str("\n## Commands\n\n");
+    page.push_str(&raptormq_admin::reference());
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
 }
 
 const CONFIG_INTRODUCTION: &str = "\

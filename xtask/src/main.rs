@@ -18,7 +18,7 @@ use anyhow::Context as _;
 
 const USAGE: &str = "usage: cargo xtask CHORE
 
-  docs           print the generated pages (docs/config.md) anew
+  docs           print the generated pages (docs/config.md, docs/mqadmin.md) anew
   docs --check   fail when a generated page is not what would be printed
   faults         let each call to the disk fail in turn: nothing acknowledged may be missing; takes minutes
   crash [--images N] [--seed N]

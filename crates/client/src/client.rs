@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::admin::Admin;
 use crate::clock;
 use crate::consumer::ConsumerBuilder;
 use crate::error::{Error, ErrorKind, Result};
@@ -108,7 +109,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Does not try to reach a name server before it is needed.
+    /// Does not try to reach a name server before it is needed; that there is none at all is not noticed before, either.
     pub fn lazy(mut self) -> ClientBuilder {
         self.lazy = true;
         self
@@ -122,6 +123,9 @@ impl ClientBuilder {
             None => std::env::var(NAMESRV_VARIABLE).unwrap_or_default(),
         };
         let name_servers = NameServers::parse(&text)?;
+        if !self.lazy {
+            name_servers.required()?;
+        }
         let ip = local_ip();
         let instance = self.instance_name.clone().unwrap_or_else(new_instance_name);
         let registry = Arc::new(Registry::default());
@@ -181,6 +185,12 @@ impl Client {
         ReaderBuilder::new(self.clone(), topic.into())
     }
 
+    /// What administrators ask: topics, groups, brokers, name servers, messages.
+    #[doc(alias = "DefaultMQAdminExt")]
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.clone())
+    }
+
     /// The id by which brokers know this client: `address@instance`.
     pub fn id(&self) -> &str {
         &self.shared.id
@@ -199,6 +209,10 @@ impl Client {
 
     pub(crate) fn remoting(&self) -> &raptormq_remoting::Client {
         &self.shared.remoting
+    }
+
+    pub(crate) fn name_servers(&self) -> &NameServers {
+        &self.shared.name_servers
     }
 
     pub(crate) fn registry(&self) -> &Registry {

@@ -31,10 +31,11 @@
 //! `RECONSUME_LATER` is [`Retry`].
 //!
 //! Where to go next: `client` for what is shared, `producer` for the way of a send, `consumer` for the way of a received
-//! message, `reader` for reading without a group, `route` for what is known of topics.
+//! message, `reader` for reading without a group, `admin` for what administrators ask, `route` for what is known of topics.
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod client;
 mod clock;
 mod consumer;
@@ -53,6 +54,7 @@ pub use raptormq_protocol::code::ResponseCode;
 pub use raptormq_protocol::message::MessageExt;
 pub use raptormq_remoting::{ClientTls, TlsError};
 
+pub use self::admin::{Admin, PullFrom, PullStatus, Pulled, QueueRange};
 pub use self::client::{Client, ClientBuilder};
 pub use self::consumer::{ConsumeFrom, Consumer, ConsumerBuilder, Retry};
 pub use self::error::{Error, ErrorKind, Result};

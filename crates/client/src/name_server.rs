@@ -30,7 +30,7 @@ pub(crate) struct NameServers {
 
 impl NameServers {
     /// Takes `host:port` lists with `;` or `,` between, also as `rocketmq://host:port,host:port`. A host without a port
-    /// has 9876.
+    /// has 9876. An empty text is no name server.
     pub(crate) fn parse(text: &str) -> Result<NameServers> {
         let list = text.trim();
         let list = list.strip_prefix(SCHEME).unwrap_or(list).trim_end_matches('/');
@@ -44,10 +44,20 @@ impl NameServers {
             .filter(|one| !one.is_empty())
             .map(with_port)
             .collect::<Result<_>>()?;
-        if addresses.is_empty() {
-            return Err(Error::invalid("No name server address, please set it."));
-        }
         Ok(NameServers { addresses, current: AtomicUsize::new(0) })
+    }
+
+    /// The addresses, `host:port`.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The addresses; that there is none is an error.
+    pub(crate) fn required(&self) -> Result<&[String]> {
+        match self.addresses.as_slice() {
+            [] => Err(Error::invalid("No name server address, please set it.")),
+            addresses => Ok(addresses),
+        }
     }
 
     /// The addresses as one text, for messages.
@@ -56,7 +66,8 @@ impl NameServers {
     }
 
     /// Asks the name server that answered last, and the others when it does not.
-    async fn call(&self, remoting: &raptormq_remoting::Client, request: Request) -> Result<Response> {
+    pub(crate) async fn call(&self, remoting: &raptormq_remoting::Client, request: Request) -> Result<Response> {
+        self.required()?;
         let first = self.current.load(Ordering::Relaxed);
         let mut last_error = None;
         for step in 0..self.addresses.len() {
@@ -141,8 +152,11 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", " ; ", "a:b", "a:99999", ":1", "rocketmq://user:secret@a:1", "a:1/?tls=true"] {
+        for text in ["a:b", "a:99999", ":1", "rocketmq://user:secret@a:1", "a:1/?tls=true"] {
             assert!(NameServers::parse(text).is_err(), "{text}");
+        }
+        for text in ["", " ; "] {
+            assert!(NameServers::parse(text).unwrap().required().is_err(), "{text}");
         }
     }
 }

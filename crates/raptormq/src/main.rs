@@ -31,6 +31,9 @@ struct Command {
     run: fn(Invocation) -> ExitCode,
 }
 
+/// The command that has statuses of its own when it is not called as the original's script.
+const ADMIN: &str = "admin";
+
 /// Every command. A new one is one row.
 const COMMANDS: &[Command] = &[
     Command {
@@ -46,6 +49,12 @@ const COMMANDS: &[Command] = &[
         script: "",
         about: "send and consume 1,000 messages, in a cluster of its own unless -n names one",
         run: tool::quickstart::run,
+    },
+    Command {
+        name: ADMIN,
+        script: "mqadmin",
+        about: "administration: topics, groups, brokers, messages",
+        run: tool::admin::run,
     },
     Command { name: "send", script: "", about: "send messages", run: tool::send::run },
     Command { name: "recv", script: "", about: "print messages as they come", run: tool::recv::run },
@@ -82,7 +91,9 @@ fn main() -> ExitCode {
     rest.remove(at);
     match COMMANDS.iter().find(|command| command.name == name || (command.script == name && !name.is_empty())) {
         Some(command) => {
-            let shown = if command.script.is_empty() { format!("raptormq {name}") } else { command.script.into() };
+            // Roles show the script's name whatever they are called by; tools go by what the user typed.
+            let is_tool = command.script.is_empty() || command.name == ADMIN && name == ADMIN;
+            let shown = if is_tool { format!("raptormq {name}") } else { command.script.into() };
             (command.run)(Invocation::new(&shown, rest))
         }
         None => other_word(&name),

@@ -27,7 +27,9 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     put("runtime", run_time(now_ms - figures.opened_at_ms));
     put("putMessageTimesTotal", figures.appended_count.to_string());
     put("putMessageSizeTotal", figures.appended_bytes.to_string());
-    put("putMessageAverageSize", (figures.appended_bytes as f64 / figures.appended_count.max(1) as f64).to_string());
+    // Debug prints a point where Java does.
+    let average_bytes = figures.appended_bytes as f64 / figures.appended_count.max(1) as f64;
+    put("putMessageAverageSize", format!("{average_bytes:?}"));
     put("putMessageFailedTimes", counters.sends_failed.load(Ordering::Relaxed).to_string());
     let rates: [(&str, Rate); 5] = [
         ("putTps", |totals| totals.messages_in),
@@ -60,7 +62,9 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     for (key, value) in TIMER_AT_REST {
         put(key, (*value).to_owned());
     }
-    put("commitLogMinOffset", figures.log_min_offset.to_string());
+    // The original has no first offset before the first message.
+    let log_min_offset = if figures.log_max_offset == 0 { -1 } else { figures.log_min_offset };
+    put("commitLogMinOffset", log_min_offset.to_string());
     put("commitLogMaxOffset", figures.log_max_offset.to_string());
     put("dispatchBehindBytes", (figures.log_max_offset - figures.dispatched_offset).max(0).to_string());
     put("remainHowManyDataToFlush", readable_bytes(figures.log_max_offset - figures.flushed_offset));

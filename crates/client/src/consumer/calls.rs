@@ -30,7 +30,7 @@ const PULL_SUSPENDS: i32 = 0x2;
 const PULL_FILTERS: i32 = 0x4;
 
 /// Largest body that a message may decompress to: what a producer may send, and room for those with a higher limit.
-const BODY_BYTES_MAX: usize = 64 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// What to pull.
 pub(crate) struct Pull<'a> {

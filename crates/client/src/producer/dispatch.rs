@@ -112,7 +112,7 @@ impl Producer {
         let Shared { client, settings, .. } = &*self.shared;
         let route = client.publish_route(&outgoing.topic, settings.default_topic_queues).await?;
         let to = self.shared.choose(&route, None);
-        let request = outgoing.request(settings, to);
+        let request = outgoing.request(settings, &to.queue);
         let deadline = Instant::now() + settings.timeout;
         loop {
             match client.remoting().oneway(&to.address, &request).await {
@@ -182,7 +182,7 @@ impl Delivery {
         };
         let failed_broker = self.tries.last().map(|to| to.queue.broker_name.as_str());
         let to = self.shared.choose(&route, failed_broker).clone();
-        let request = self.outgoing.request(settings, &to);
+        let request = self.outgoing.request(settings, &to.queue);
         let left = self.deadline.saturating_duration_since(Instant::now());
         self.tries.push(to.clone());
         Ok(client.remoting().begin(&to.address, &request, left).await?)

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use self::dispatch::{Ack, Send};
-use self::outgoing::Outgoing;
+pub(crate) use self::outgoing::Outgoing;
 pub use self::receipt::{SendReceipt, SendStatus};
 use crate::client::Client;
 use crate::error::{Error, Result};
@@ -40,20 +40,28 @@ pub(crate) struct ProducerSettings {
     default_topic_queues: i32,
 }
 
-impl ProducerBuilder {
-    pub(crate) fn new(client: Client, group: String) -> ProducerBuilder {
-        // Java: `DefaultMQProducer`.
-        let settings = ProducerSettings {
-            group,
+impl ProducerSettings {
+    /// The settings of a producer that asks for nothing else. Java: `DefaultMQProducer`.
+    pub(crate) fn of_group(group: impl Into<String>) -> ProducerSettings {
+        ProducerSettings {
+            group: group.into(),
             timeout: Duration::from_secs(3),
             retries: 2,
             weak_ack: false,
             in_flight_max: 1024,
             in_flight_bytes_max: 100 << 20,
             compress_from_bytes: 4096,
-            default_topic_queues: 4,
-        };
-        ProducerBuilder { client, settings }
+            default_topic_queues: DEFAULT_TOPIC_QUEUES,
+        }
+    }
+}
+
+/// Queues that a topic gets on each broker that creates it.
+pub(crate) const DEFAULT_TOPIC_QUEUES: i32 = 4;
+
+impl ProducerBuilder {
+    pub(crate) fn new(client: Client, group: String) -> ProducerBuilder {
+        ProducerBuilder { client, settings: ProducerSettings::of_group(group) }
     }
 
     /// How long a send may take with all its tries. 3 s unless set.

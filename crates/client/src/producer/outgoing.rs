@@ -1,6 +1,7 @@
 //! A message, or a batch of them, made ready for the wire.
 
 use bytes::Bytes;
+use raptormq_protocol::body::MessageQueue;
 use raptormq_protocol::code::RequestCode;
 use raptormq_protocol::header::SendMessageRequestHeaderV2;
 use raptormq_protocol::message::batch::{self, InnerMessage};
@@ -13,15 +14,14 @@ use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{BODY_BYTES_MAX, Message};
 use crate::names::{DEFAULT_TOPIC, RETRY_PREFIX};
-use crate::route::PublishQueue;
 
 use super::ProducerSettings;
 
 /// What is sent: the same in each attempt, but for the queue.
 #[derive(Clone, Debug)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     pub(super) topic: String,
-    pub(super) message_id: String,
+    pub(crate) message_id: String,
     code: RequestCode,
     body: Bytes,
     properties: String,
@@ -32,7 +32,7 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Checks a message, gives it its id and compresses its body.
-    pub(super) fn single(client: &Client, settings: &ProducerSettings, message: &Message) -> Result<Outgoing> {
+    pub(crate) fn single(client: &Client, settings: &ProducerSettings, message: &Message) -> Result<Outgoing> {
         message.check()?;
         let now_ms = clock::now_ms();
         let message_id = client.new_message_id(now_ms);
@@ -93,13 +93,13 @@ impl Outgoing {
     }
 
     /// The request that puts this into a queue.
-    pub(super) fn request(&self, settings: &ProducerSettings, to: &PublishQueue) -> Request {
+    pub(crate) fn request(&self, settings: &ProducerSettings, to: &MessageQueue) -> Request {
         let header = SendMessageRequestHeaderV2 {
             producer_group: &settings.group,
             topic: &self.topic,
             default_topic: DEFAULT_TOPIC,
             default_topic_queue_nums: settings.default_topic_queues,
-            queue_id: to.queue.queue_id,
+            queue_id: to.queue_id,
             sys_flag: self.sys_flag,
             born_timestamp: self.born_timestamp_ms,
             flag: self.flag,
@@ -108,7 +108,7 @@ impl Outgoing {
             unit_mode: Some(false),
             max_reconsume_times: None,
             batch: Some(self.code == RequestCode::SEND_BATCH_MESSAGE),
-            broker_name: Some(&to.queue.broker_name),
+            broker_name: Some(&to.broker_name),
         };
         Request::new(self.code).header(&header).body(self.body.clone())
     }

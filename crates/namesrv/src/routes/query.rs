@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use raptormq_protocol::body::{BrokerMemberGroup, PERM_WRITE};
+use raptormq_protocol::hash::sort_as_java_map;
 use raptormq_protocol::route::{BrokerData, ClusterInfo, QueueData, TopicRouteData};
 
 use super::{BrokerKey, MASTER_ID, Routes, min_id};
@@ -16,14 +17,18 @@ impl Routes {
     /// is shown as the master.
     pub(crate) fn route(&self, topic: &str, shows_acting_master: bool) -> Option<TopicRouteData> {
         let brokers = self.topics.get(topic)?;
-        let broker_datas: Vec<BrokerData> = brokers.keys().filter_map(|name| self.groups.get(name)).cloned().collect();
+        let mut queue_datas: Vec<QueueData> = brokers.values().cloned().collect();
+        // Tools ask the first broker of a route, so its place is part of what they show.
+        sort_as_java_map(&mut queue_datas, |queues| &queues.broker_name);
+        let groups = queue_datas.iter().filter_map(|queues| self.groups.get(&queues.broker_name));
+        let broker_datas: Vec<BrokerData> = groups.cloned().collect();
         if broker_datas.is_empty() {
             return None;
         }
         let mut route = TopicRouteData {
             filter_server_table: self.filter_servers(&broker_datas),
             broker_datas,
-            queue_datas: brokers.values().cloned().collect(),
+            queue_datas,
             topic_queue_mapping_by_broker: self.mappings.get(topic).cloned(),
             order_topic_conf: None,
         };

@@ -165,6 +165,18 @@ impl MessageExt {
 }
 
 /// As Java's `toString` prints it; scripts read these lines.
+impl MessageExt {
+    /// The properties as Java prints them: `{TAGS=TagA, KEYS=k}` in the order of its map, `null` when there are none.
+    pub fn properties_text(&self) -> String {
+        if self.properties.is_empty() {
+            return "null".to_owned();
+        }
+        let pairs: Vec<_> =
+            in_java_order(&self.properties).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("{{{}}}", pairs.join(", "))
+    }
+}
+
 impl fmt::Display for MessageExt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let MessageExt { broker_name, queue_id, store_size, queue_offset, sys_flag, msg_id, .. } = self;
@@ -180,14 +192,7 @@ impl fmt::Display for MessageExt {
         write!(f, "bodyCRC={}, reconsumeTimes={}, ", self.body_crc, self.reconsume_times)?;
         write!(f, "preparedTransactionOffset={}, ", self.prepared_transaction_offset)?;
         write!(f, "toString()=Message{{topic='{}', flag={}, properties=", self.topic, self.flag)?;
-        if self.properties.is_empty() {
-            f.write_str("null")?;
-        } else {
-            for (position, (name, value)) in in_java_order(&self.properties).into_iter().enumerate() {
-                write!(f, "{}{name}={value}", if position == 0 { "{" } else { ", " })?;
-            }
-            f.write_str("}")?;
-        }
+        f.write_str(&self.properties_text())?;
         write!(f, ", body={}, ", JavaBytes(&self.body))?;
         write!(f, "transactionId='{}'}}]", self.transaction_id.as_deref().unwrap_or("null"))
     }

@@ -3,6 +3,7 @@
 //! They are programs over the public client, like any user's. Results go to stdout, everything else to stderr; what
 //! fails is said in one line with what to do, and the status is not 0.
 
+pub(crate) mod admin;
 pub(crate) mod bench;
 mod cluster;
 pub(crate) mod dist;

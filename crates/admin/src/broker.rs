@@ -1,0 +1,267 @@
+//! Commands about single brokers: their settings, their figures, their house-keeping.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use raptormq_client::Admin;
+
+use crate::command::{Arguments, Command, Opt, Run};
+use crate::failure::{Failure, Result};
+use crate::session::{Session, line, print};
+use crate::targets::{self, MASTER_ID};
+use crate::text::{self, front};
+
+const BROKER: Opt = Opt::value("b", "brokerAddr", "The broker, host:port");
+const CLUSTER: Opt = Opt::value("c", "clusterName", "All brokers of this cluster");
+const ALL: Opt = Opt::value("c", "cluster", "All brokers of this cluster; without it and -b, of all clusters");
+
+pub(crate) const UPDATE_CONFIG: Command = Command {
+    name: "updateBrokerConfig",
+    about: "Change a setting of brokers while they run",
+    options: &[
+        BROKER,
+        Opt::value("c", "clusterName", "All masters of this cluster"),
+        Opt::value("a", "updateAllBroker", "With -c: slaves, too"),
+        Opt::value("k", "key", "Key of the setting").required(),
+        Opt::value("v", "value", "Its new value").required(),
+    ],
+    run: Run::By(|session, arguments| Box::pin(update_config(session, arguments))),
+};
+
+pub(crate) const GET_CONFIG: Command = Command {
+    name: "getBrokerConfig",
+    about: "Show the settings of brokers",
+    options: &[BROKER, CLUSTER],
+    run: Run::By(|session, arguments| Box::pin(get_config(session, arguments))),
+};
+
+pub(crate) const STATUS: Command = Command {
+    name: "brokerStatus",
+    about: "Show the figures of brokers",
+    options: &[BROKER.one_of(), CLUSTER.one_of()],
+    run: Run::By(|session, arguments| Box::pin(status(session, arguments))),
+};
+
+pub(crate) const CONSUME_STATS: Command = Command {
+    name: "brokerConsumeStats",
+    about: "Show how far all consumer groups of a broker are",
+    options: &[
+        BROKER.required(),
+        Opt::value("t", "timeoutMillis", "How long the broker may take, milliseconds; 50000 unless given"),
+        Opt::value("l", "level", "Only queues with at least so many messages to consume"),
+        Opt::value("o", "order", "Whether to show only globally ordered topics, true or false"),
+    ],
+    run: Run::By(|session, arguments| Box::pin(consume_stats(session, arguments))),
+};
+
+pub(crate) const CLEAN_QUEUES: Command = Command {
+    name: "cleanExpiredCQ",
+    about: "Have brokers delete what queues hold of messages that are gone",
+    options: &[BROKER, ALL],
+    run: Run::By(|session, arguments| Box::pin(clean(session, arguments, Task::Queues))),
+};
+
+pub(crate) const CLEAN_TOPICS: Command = Command {
+    name: "cleanUnusedTopic",
+    about: "Have brokers delete the queues of topics that are gone",
+    options: &[BROKER, ALL],
+    run: Run::By(|session, arguments| Box::pin(clean(session, arguments, Task::Topics))),
+};
+
+pub(crate) const DELETE_LOG: Command = Command {
+    name: "deleteExpiredCommitLog",
+    about: "Have brokers delete files of their logs that are old enough",
+    options: &[BROKER, ALL],
+    run: Run::By(|session, arguments| Box::pin(clean(session, arguments, Task::Log))),
+};
+
+async fn update_config(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
+    let settings = BTreeMap::from([(arguments.require("k")?.to_owned(), arguments.require("v")?.to_owned())]);
+    if let Some(address) = arguments.get("b") {
+        change(session, address, &settings).await?;
+        line!(session, "update broker config success, {address}");
+        return Ok(());
+    }
+    let Some(cluster) = arguments.get("c") else { return Err(Failure::Usage) };
+    let addresses = match arguments.has("a") {
+        true => targets::members(session, cluster).await?,
+        false => targets::masters(session, cluster).await?,
+    };
+    for address in addresses {
+        match change(session, &address, &settings).await {
+            Ok(()) => line!(session, "update broker config success, {address}"),
+            Err(failure) => session.complain(&failure),
+        }
+    }
+    Ok(())
+}
+
+/// Changes a setting of a broker. That it has no such key, or did not take the value, is a failure: the original's broker
+/// says that it is done.
+async fn change(session: &Session<'_>, address: &str, settings: &BTreeMap<String, String>) -> Result<()> {
+    check_keys(address, &session.admin.broker_config(address).await?, settings)?;
+    session.admin.update_broker_config(address, settings).await?;
+    check_values(address, &session.admin.broker_config(address).await?, settings)
+}
+
+/// Refuses keys that a server does not have.
+pub(crate) fn check_keys(
+    address: &str,
+    known: &BTreeMap<String, String>,
+    wanted: &BTreeMap<String, String>,
+) -> Result<()> {
+    match wanted.keys().find(|key| !known.contains_key(*key)) {
+        Some(key) => {
+            Err(Failure::argument(format!("{address} has no setting {key}; see getBrokerConfig, getNamesrvConfig")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Says which values a server did not take.
+pub(crate) fn check_values(
+    address: &str,
+    known: &BTreeMap<String, String>,
+    wanted: &BTreeMap<String, String>,
+) -> Result<()> {
+    let is_same = |one: &str, other: &str| {
+        one.eq_ignore_ascii_case(other) || one.parse::<f64>().is_ok_and(|number| other.parse() == Ok(number))
+    };
+    for (key, value) in wanted {
+        let now = known.get(key).map_or("", String::as_str);
+        if !is_same(now, value) {
+            return Err(Failure::argument(format!("{address} did not take {key}={value}: it still is {now}")));
+        }
+    }
+    Ok(())
+}
+
+async fn get_config(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
+    if let Some(address) = arguments.get("b") {
+        return print_config(session, &format!("============{address}============"), address).await;
+    }
+    let Some(cluster) = arguments.get("c") else {
+        return Err(Failure::argument("name a broker with -b HOST:PORT or a cluster with -c NAME"));
+    };
+    for group in targets::groups_of(session, cluster).await? {
+        let master = group.broker_addrs.get(&MASTER_ID).map_or("NO_MASTER", String::as_str);
+        let head = format!("============Master: {master}============");
+        if group.broker_addrs.contains_key(&MASTER_ID) {
+            print_config(session, &head, master).await?;
+        } else {
+            line!(session, "{head}");
+        }
+        for slave in group.broker_addrs.iter().filter(|(id, _)| **id != MASTER_ID).map(|(_, address)| address) {
+            let head = format!("============My Master: {master}=====Slave: {slave}============");
+            print_config(session, &head, slave).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn print_config(session: &Session<'_>, head: &str, address: &str) -> Result<()> {
+    line!(session, "{head}");
+    for (key, value) in session.admin.broker_config(address).await? {
+        line!(session, "{key:<50}=  {value}");
+    }
+    line!(session);
+    Ok(())
+}
+
+async fn status(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
+    if let Some(address) = arguments.get("b") {
+        for (key, value) in session.admin.runtime_info(address).await? {
+            line!(session, "{key:<32}: {value}");
+        }
+        return Ok(());
+    }
+    for address in targets::members(session, arguments.require("c")?).await? {
+        match session.admin.runtime_info(&address).await {
+            Ok(figures) => {
+                for (key, value) in figures {
+                    line!(session, "{address:<24} {key:<32}: {value}");
+                }
+            }
+            Err(error) => session.complain(&error.into()),
+        }
+    }
+    Ok(())
+}
+
+async fn consume_stats(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
+    let address = arguments.require("b")?;
+    let level: i64 = arguments.number("l")?.unwrap_or(0);
+    let timeout = Duration::from_millis(arguments.number("t")?.unwrap_or(50_000));
+    let admin = session.admin.with_timeout(timeout);
+    let stats = admin.all_consume_stats(address, arguments.truth("o").unwrap_or(false)).await?;
+    line!(
+        session,
+        "{:<64}  {:<64}  {:<32}  {:<4}  {:<20}  {:<20}  {:<20}  #LastTime",
+        "#Topic",
+        "#Group",
+        "#Broker Name",
+        "#QID",
+        "#Broker Offset",
+        "#Consumer Offset",
+        "#Diff"
+    );
+    let groups = stats.consume_stats_list.iter().flatten();
+    for (group, queues) in groups.flat_map(|(group, stats)| stats.iter().map(move |stats| (group, stats))) {
+        for (queue, offset) in &queues.offset_table {
+            let diff = offset.broker_offset - offset.consumer_offset;
+            if diff < level || offset.last_timestamp <= 0 {
+                continue;
+            }
+            line!(
+                session,
+                "{:<64}  {group:<64}  {:<32}  {:<4}  {:<20}  {:<20}  {diff:<20}  {}",
+                front(&queue.topic, 64),
+                front(&queue.broker_name, 32),
+                queue.queue_id,
+                offset.broker_offset,
+                offset.consumer_offset,
+                text::time(offset.last_timestamp)
+            );
+        }
+    }
+    line!(session, "\nDiff Total: {}", stats.total_diff);
+    Ok(())
+}
+
+/// What brokers are asked to clean.
+#[derive(Clone, Copy)]
+enum Task {
+    Queues,
+    Topics,
+    Log,
+}
+
+async fn clean(session: &Session<'_>, arguments: &Arguments, task: Task) -> Result<()> {
+    let addresses = match (arguments.get("b"), arguments.get("c").filter(|cluster| !cluster.is_empty())) {
+        (Some(address), _) => BTreeSet::from([address.to_owned()]),
+        (None, wanted) => {
+            let info = session.admin.cluster_info().await?;
+            let clusters = info.cluster_addr_table.iter().filter(|(name, _)| wanted.is_none_or(|one| one == *name));
+            let groups = clusters.flat_map(|(_, names)| names).filter_map(|name| info.broker_addr_table.get(name));
+            groups.flat_map(|group| group.broker_addrs.values().cloned()).collect()
+        }
+    };
+    for address in &addresses {
+        run(&session.admin, address, task).await?;
+    }
+    if addresses.is_empty() {
+        print!(session, "false");
+        return Err(targets::no_such_cluster(arguments.get("c").unwrap_or("with a broker")));
+    }
+    print!(session, "success");
+    Ok(())
+}
+
+async fn run(admin: &Admin, address: &str, task: Task) -> Result<()> {
+    match task {
+        Task::Queues => admin.clean_expired_queues(address).await?,
+        Task::Topics => admin.clean_unused_topics(address).await?,
+        Task::Log => admin.delete_expired_log(address).await?,
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! What a command is: declared once, and everything about it follows.
+
+use std::pin::Pin;
+
+use crate::commons_cli::{Known, Need};
+use crate::failure::{Failure, Result};
+use crate::session::Session;
+
+/// A command of `mqadmin`.
+pub(crate) struct Command {
+    /// The original's name.
+    pub(crate) name: &'static str,
+    /// What it does, in a few words of ours.
+    pub(crate) about: &'static str,
+    /// Its options; every command has `-h` and `-n` besides.
+    pub(crate) options: &'static [Opt],
+    /// What runs it.
+    pub(crate) run: Run,
+}
+
+/// What runs a command.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// A function.
+    By(for<'a> fn(&'a Session<'a>, &'a Arguments) -> Work<'a>),
+    /// Nothing yet, for this reason.
+    Absent(&'static str),
+}
+
+/// A command at work.
+pub(crate) type Work<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+/// An option of a command.
+pub(crate) struct Opt {
+    short: &'static str,
+    long: &'static str,
+    takes_value: bool,
+    need: Need,
+    about: &'static str,
+}
+
+impl Opt {
+    /// An option with a value.
+    pub(crate) const fn value(short: &'static str, long: &'static str, about: &'static str) -> Opt {
+        Opt { short, long, takes_value: true, need: Need::Optional, about }
+    }
+
+    /// An option without a value.
+    pub(crate) const fn flag(short: &'static str, long: &'static str, about: &'static str) -> Opt {
+        Opt { short, long, takes_value: false, need: Need::Optional, about }
+    }
+
+    /// The same, but it must be given.
+    pub(crate) const fn required(self) -> Opt {
+        Opt { need: Need::Required, ..self }
+    }
+
+    /// The same, but it or another one of the command that is marked so must be given, and not both.
+    pub(crate) const fn one_of(self) -> Opt {
+        Opt { need: Need::OneOf, ..self }
+    }
+
+    fn known(&self) -> Known {
+        Known {
+            short: self.short.to_owned(),
+            long: self.long.to_owned(),
+            takes_value: self.takes_value,
+            need: self.need,
+            about: self.about.to_owned(),
+        }
+    }
+}
+
+/// Options of every command.
+const COMMON: [Opt; 2] = [
+    Opt::flag("h", "help", "Show this text"),
+    Opt::value("n", "namesrvAddr", "Name servers to ask, host:port, with ; between; else those of NAMESRV_ADDR"),
+];
+
+impl Command {
+    /// All options, as the parser wants them.
+    pub(crate) fn known(&self) -> Vec<Known> {
+        COMMON.iter().chain(self.options).map(Opt::known).collect()
+    }
+}
+
+/// The options that a command was given.
+#[derive(Debug, Default)]
+pub(crate) struct Arguments {
+    /// Key (the short name if there is one) and value; the value of a flag is empty.
+    found: Vec<(String, String)>,
+}
+
+impl Arguments {
+    pub(crate) fn new(found: Vec<(&Known, Option<String>)>) -> Arguments {
+        let found = found.into_iter().map(|(option, value)| (option.key().to_owned(), value.unwrap_or_default()));
+        Arguments { found: found.collect() }
+    }
+
+    /// The value of an option, without blanks around it.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        self.found.iter().find(|(name, _)| name == key).map(|(_, value)| value.trim())
+    }
+
+    /// The value of an option that must be there.
+    pub(crate) fn require(&self, key: &str) -> Result<&str> {
+        self.get(key).ok_or_else(|| Failure::argument(format!("option -{key} is missing")))
+    }
+
+    /// Whether an option is there.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The number that an option gives.
+    pub(crate) fn number<N: std::str::FromStr>(&self, key: &str) -> Result<Option<N>> {
+        self.get(key)
+            .map(|text| {
+                let wrong = |_| Failure::argument(format!("-{key} {text}: a whole number is expected"));
+                text.parse().map_err(wrong)
+            })
+            .transpose()
+    }
+
+    /// Whether an option says `true`; `None` when it is not there.
+    pub(crate) fn truth(&self, key: &str) -> Option<bool> {
+        self.get(key).map(|text| text.eq_ignore_ascii_case("true"))
+    }
+
+    /// The moment that an option gives, in ms since 1970: as a number or as `yyyy-MM-dd#HH:mm:ss:SSS` of this time zone.
+    pub(crate) fn moment(&self, key: &str) -> Result<Option<i64>> {
+        self.get(key)
+            .map(|text| {
+                crate::text::moment(text).ok_or_else(|| {
+                    Failure::argument(format!(
+                        "-{key} {text}: a time is expected, in milliseconds since 1970 or as yyyy-MM-dd#HH:mm:ss:SSS"
+                    ))
+                })
+            })
+            .transpose()
+    }
+}

@@ -1,0 +1,55 @@
+//! The brokers that a command is for.
+
+use std::collections::BTreeSet;
+
+use raptormq_protocol::route::{BrokerData, TopicRouteData};
+
+use crate::failure::{Failure, Result};
+use crate::session::{Session, print};
+
+/// Id of a broker group's master.
+pub(crate) const MASTER_ID: i64 = 0;
+
+/// What the original prints, without a line end, when a cluster is not known. Java: `CommandUtil.ERROR_MESSAGE`.
+const NO_CLUSTER: &str =
+    "[error] Make sure the specified clusterName exists or the name server connected to is correct.";
+
+/// Addresses of a cluster's masters, sorted. A cluster that does not exist is said on standard output as the original
+/// does, and has none.
+pub(crate) async fn masters(session: &Session<'_>, cluster: &str) -> Result<BTreeSet<String>> {
+    let groups = groups_of(session, cluster).await?;
+    Ok(groups.iter().filter_map(|group| group.broker_addrs.get(&MASTER_ID).cloned()).collect())
+}
+
+/// Addresses of a cluster's brokers, slaves too, sorted: as [`masters`].
+pub(crate) async fn members(session: &Session<'_>, cluster: &str) -> Result<BTreeSet<String>> {
+    let groups = groups_of(session, cluster).await?;
+    Ok(groups.iter().flat_map(|group| group.broker_addrs.values().cloned()).collect())
+}
+
+/// The broker groups of a cluster, sorted by name.
+pub(crate) async fn groups_of(session: &Session<'_>, cluster: &str) -> Result<Vec<BrokerData>> {
+    let mut info = session.admin.cluster_info().await?;
+    let Some(names) = info.cluster_addr_table.remove(cluster) else {
+        print!(session, "{NO_CLUSTER}");
+        return Ok(Vec::new());
+    };
+    Ok(names.iter().filter_map(|name| info.broker_addr_table.remove(name)).collect())
+}
+
+/// A failure when a cluster does not exist, for commands that would change something elsewhere then.
+pub(crate) fn no_such_cluster(cluster: &str) -> Failure {
+    Failure::argument(format!("there is no cluster {cluster}; clusterList shows the clusters that there are"))
+}
+
+/// The address of a group's master, or of another member when it has none.
+pub(crate) fn any_member(group: &BrokerData) -> Option<&str> {
+    let addresses = &group.broker_addrs;
+    addresses.get(&MASTER_ID).or_else(|| addresses.values().next()).map(String::as_str)
+}
+
+/// Name and [`any_member`] of each broker group of a route, in the route's order.
+pub(crate) fn brokers(route: &TopicRouteData) -> Vec<(&str, &str)> {
+    let brokers = route.broker_datas.iter();
+    brokers.filter_map(|group| Some((group.broker_name.as_str(), any_member(group)?))).collect()
+}
