@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
+use raptormq_auth::PlainAcl;
 use raptormq_config::{BrokerRole, BrokerSettings, FlushDiskType};
 use raptormq_protocol::body::{
     ConsumerFilterTable, ConsumerOffsetSerializeWrapper, DataVersion, DelayOffsetSerializeWrapper,
@@ -78,6 +79,8 @@ pub struct Broker {
     pub(crate) history: History,
     pub(crate) stats: Stats,
     pub(crate) identity: Identity,
+    /// Who may do what; `None` when everybody may everything.
+    pub(crate) acl: Option<PlainAcl>,
 }
 
 /// What of the settings every message needs, in the form that it needs.
@@ -98,6 +101,19 @@ pub(crate) struct Identity {
     pub(crate) is_slave: bool,
 }
 
+/// The accounts, when access control is on.
+fn accounts(settings: &BrokerSettings, now_ms: i64) -> Result<Option<PlainAcl>, StartError> {
+    let broker = &settings.broker;
+    if !broker.acl_enable {
+        return Ok(None);
+    }
+    let acl = PlainAcl::open(broker.rocketmq_home.as_ref(), broker.plain_acl_file.as_ref(), now_ms)?;
+    if acl.rules().configs.is_empty() {
+        tracing::warn!(home = broker.rocketmq_home, "aclEnable=true and there is no account: every request is refused");
+    }
+    Ok(Some(acl))
+}
+
 impl Broker {
     /// Opens the store and reads what was kept. Nothing runs and nothing listens yet but the store's own threads.
     pub fn new(
@@ -106,6 +122,7 @@ impl Broker {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Broker>, StartError> {
         let identity = Identity::new(&settings)?;
+        let acl = accounts(&settings, clock.now_ms())?;
         let keeper = Keeper::new(Arc::clone(&disk), settings.store.store_path_root_dir.as_ref(), intervals(&settings));
         let topics: TopicConfigSerializeWrapper = keeper.load(Table::Topics)?;
         let mut options = start::store_options(&settings.store)?;
@@ -155,6 +172,7 @@ impl Broker {
             store,
             keeper,
             identity,
+            acl,
             clock,
             settings: ArcSwap::from_pointee(settings),
             settings_version: Mutex::default(),
@@ -196,6 +214,17 @@ impl Broker {
     /// Whether it follows a master, and takes no messages itself.
     pub(crate) fn is_slave(&self) -> bool {
         self.identity.is_slave
+    }
+
+    /// Reads the accounts again when their files have changed.
+    pub(crate) fn follow_accounts(&self) {
+        match self.acl.as_ref().map(|acl| acl.reload(self.now_ms())) {
+            None | Some(Ok(false)) => {}
+            Some(Ok(true)) => tracing::info!("the accounts of access control were read again"),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "accounts have changed and cannot be used; the earlier ones count")
+            }
+        }
     }
 
     pub(crate) fn now_ms(&self) -> i64 {

@@ -9,6 +9,7 @@ use raptormq_remoting::{Connection, Exchange, Output, Responder};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use crate::access::{self, Need};
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::handle;
@@ -43,9 +44,11 @@ pub(crate) enum Lane {
     Admin,
 }
 
-/// Declares the table: code, header (if the request has fields that matter), handler, lane.
+/// Declares the table: code, header (if the request has fields that matter), handler, lane, and what the sender needs when
+/// access control is on.
 macro_rules! requests {
-    ($($code:ident $(($header:ident))? => $family:ident::$handler:ident, $lane:ident;)*) => {
+    ($($code:ident $(($header:ident))? => $family:ident::$handler:ident, $lane:ident,
+        $need:ident $(($($field:literal),*))?;)*) => {
         /// Codes that have a handler.
         #[cfg(test)]
         const ANSWERED: &[RequestCode] = &[$(RequestCode::$code),*];
@@ -54,10 +57,13 @@ macro_rules! requests {
         pub(crate) fn handle(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
             match RequestCode(call.request.code) {
                 $(RequestCode::$code => {
-                    admit(broker, call, Lane::$lane)?;
+                    admit(broker, call, Lane::$lane, Need::$need $(($($field),*))?)?;
                     requests!(@run $family::$handler(broker, call) $($header)?)
                 })*
-                code => Err(absent(code)),
+                code => {
+                    known(broker, call, Need::Account)?;
+                    Err(absent(code))
+                }
             }
         }
     };
@@ -71,75 +77,80 @@ macro_rules! requests {
 }
 
 requests! {
-    SEND_MESSAGE(SendMessageRequestHeader) => send::send, Send;
-    SEND_MESSAGE_V2(SendMessageRequestHeaderV2) => send::send_v2, Send;
-    SEND_BATCH_MESSAGE(SendMessageRequestHeaderV2) => send::send_batch, Send;
-    CONSUMER_SEND_MSG_BACK(ConsumerSendMsgBackRequestHeader) => send_back::send_back, Send;
-    SEND_REPLY_MESSAGE(SendMessageRequestHeader) => reply::reply, Send;
-    SEND_REPLY_MESSAGE_V2(SendMessageRequestHeaderV2) => reply::reply_v2, Send;
-    END_TRANSACTION(EndTransactionRequestHeader) => end_transaction::end_transaction, Send;
-    RESUME_CHECK_HALF_MESSAGE(ResumeCheckHalfMessageRequestHeader) => end_transaction::resume, Admin;
-    PULL_MESSAGE(PullMessageRequestHeader) => pull::pull, Pull;
-    LITE_PULL_MESSAGE(PullMessageRequestHeader) => pull::lite_pull, Pull;
-    VIEW_MESSAGE_BY_ID(ViewMessageRequestHeader) => query::view_message, Admin;
-    QUERY_MESSAGE(QueryMessageRequestHeader) => query::query_message, Admin;
-    QUERY_CONSUME_QUEUE(QueryConsumeQueueRequestHeader) => query::query_consume_queue, Admin;
-    QUERY_CONSUMER_OFFSET(QueryConsumerOffsetRequestHeader) => offset::query_consumer_offset, Client;
-    UPDATE_CONSUMER_OFFSET(UpdateConsumerOffsetRequestHeader) => offset::update_consumer_offset, Client;
-    SEARCH_OFFSET_BY_TIMESTAMP(SearchOffsetRequestHeader) => offset::search_offset, Client;
-    GET_MAX_OFFSET(GetMaxOffsetRequestHeader) => offset::max_offset, Client;
-    GET_MIN_OFFSET(GetMinOffsetRequestHeader) => offset::min_offset, Client;
-    GET_EARLIEST_MSG_STORETIME(GetEarliestMsgStoretimeRequestHeader) => offset::earliest_time, Client;
-    GET_ALL_CONSUMER_OFFSET => offset::all_consumer_offsets, Admin;
-    INVOKE_BROKER_TO_RESET_OFFSET(ResetOffsetRequestHeader) => reset::reset, Admin;
-    INVOKE_BROKER_TO_GET_CONSUMER_STATUS(GetConsumerStatusRequestHeader) => reset::status, Admin;
-    GET_CONSUME_STATS(GetConsumeStatsRequestHeader) => progress::consume_stats, Admin;
-    GET_BROKER_CONSUME_STATS => progress::all_consume_stats, Admin;
-    QUERY_TOPIC_CONSUME_BY_WHO(QueryTopicConsumeByWhoRequestHeader) => progress::groups_of_topic, Admin;
-    QUERY_TOPICS_BY_CONSUMER(QueryTopicsByConsumerRequestHeader) => progress::topics_of_group, Admin;
-    QUERY_SUBSCRIPTION_BY_CONSUMER(QuerySubscriptionByConsumerRequestHeader) => progress::subscription, Admin;
-    QUERY_CONSUME_TIME_SPAN(QueryConsumeTimeSpanRequestHeader) => progress::time_span, Admin;
-    QUERY_CORRECTION_OFFSET(QueryCorrectionOffsetHeader) => progress::correction, Admin;
-    CLONE_GROUP_OFFSET(CloneGroupOffsetRequestHeader) => progress::clone_offsets, Admin;
-    GET_ALL_DELAY_OFFSET => offset::all_delay_offsets, Admin;
-    HEART_BEAT => client::heartbeat, Client;
-    UNREGISTER_CLIENT(UnregisterClientRequestHeader) => client::unregister, Client;
-    GET_CONSUMER_LIST_BY_GROUP(GetConsumerListByGroupRequestHeader) => client::consumer_list, Client;
-    CHECK_CLIENT_CONFIG => client::check_config, Client;
-    GET_CONSUMER_CONNECTION_LIST(GetConsumerConnectionListRequestHeader) => client::consumer_connections, Admin;
-    GET_PRODUCER_CONNECTION_LIST(GetProducerConnectionListRequestHeader) => client::producer_connections, Admin;
-    GET_ALL_PRODUCER_INFO => client::all_producers, Admin;
-    GET_CONSUMER_RUNNING_INFO(GetConsumerRunningInfoRequestHeader) => relay::running_info, Admin;
-    CONSUME_MESSAGE_DIRECTLY(ConsumeMessageDirectlyResultRequestHeader) => relay::consume_directly, Admin;
-    QUERY_ASSIGNMENT => assignment::query, Client;
-    SET_MESSAGE_REQUEST_MODE => assignment::set_mode, Admin;
-    GET_ALL_MESSAGE_REQUEST_MODE => assignment::all_modes, Admin;
-    LOCK_BATCH_MQ => lock::lock, Client;
-    UNLOCK_BATCH_MQ => lock::unlock, Client;
-    UPDATE_AND_CREATE_TOPIC(CreateTopicRequestHeader) => topic::create, Admin;
-    UPDATE_AND_CREATE_TOPIC_LIST => topic::create_list, Admin;
-    DELETE_TOPIC_IN_BROKER(DeleteTopicRequestHeader) => topic::delete, Admin;
-    GET_ALL_TOPIC_CONFIG(GetAllTopicConfigRequestHeader) => topic::all, Admin;
-    GET_TOPIC_CONFIG(GetTopicConfigRequestHeader) => topic::get, Admin;
-    GET_TOPIC_STATS_INFO(GetTopicStatsInfoRequestHeader) => topic::stats, Admin;
-    GET_SYSTEM_TOPIC_LIST_FROM_BROKER => topic::system_topics, Admin;
-    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => group::create, Admin;
-    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => group::create_list, Admin;
-    UPDATE_AND_GET_GROUP_FORBIDDEN(UpdateGroupForbiddenRequestHeader) => group::forbidden, Admin;
-    DELETE_SUBSCRIPTIONGROUP(DeleteSubscriptionGroupRequestHeader) => group::delete, Admin;
-    GET_ALL_SUBSCRIPTIONGROUP_CONFIG(GetAllSubscriptionGroupRequestHeader) => group::all, Admin;
-    GET_SUBSCRIPTIONGROUP_CONFIG(GetSubscriptionGroupConfigRequestHeader) => group::get, Admin;
-    CLEAN_EXPIRED_CONSUMEQUEUE => clean::expired_queues, Admin;
-    CLEAN_UNUSED_TOPIC => clean::unused_topics, Admin;
-    DELETE_EXPIRED_COMMITLOG => clean::expired_files, Admin;
-    UPDATE_BROKER_CONFIG => config::update, Admin;
-    GET_BROKER_CONFIG => config::get, Admin;
-    GET_BROKER_RUNTIME_INFO => admin::runtime_info, Admin;
-    VIEW_BROKER_STATS_DATA(ViewBrokerStatsDataRequestHeader) => admin::stats, Admin;
-    EXCHANGE_BROKER_HA_INFO(ExchangeHAInfoRequestHeader) => ha::exchange, Admin;
-    GET_BROKER_HA_STATUS => ha::status, Admin;
-    NOTIFY_MIN_BROKER_ID_CHANGE => admin::nothing_to_do, Admin;
-    RESET_MASTER_FLUSH_OFFSET => admin::nothing_to_do, Admin;
+    SEND_MESSAGE(SendMessageRequestHeader) => send::send, Send, Publish("topic");
+    SEND_MESSAGE_V2(SendMessageRequestHeaderV2) => send::send_v2, Send, Publish("b");
+    SEND_BATCH_MESSAGE(SendMessageRequestHeaderV2) => send::send_batch, Send, Publish("b");
+    CONSUMER_SEND_MSG_BACK(ConsumerSendMsgBackRequestHeader) => send_back::send_back, Send, Group("group");
+    SEND_REPLY_MESSAGE(SendMessageRequestHeader) => reply::reply, Send, Account;
+    SEND_REPLY_MESSAGE_V2(SendMessageRequestHeaderV2) => reply::reply_v2, Send, Account;
+    END_TRANSACTION(EndTransactionRequestHeader) => end_transaction::end_transaction, Send, Account;
+    RESUME_CHECK_HALF_MESSAGE(ResumeCheckHalfMessageRequestHeader) => end_transaction::resume, Admin, Admin;
+    PULL_MESSAGE(PullMessageRequestHeader) => pull::pull, Pull, Subscribe("topic", "consumerGroup");
+    LITE_PULL_MESSAGE(PullMessageRequestHeader) => pull::lite_pull, Pull, Subscribe("topic", "consumerGroup");
+    VIEW_MESSAGE_BY_ID(ViewMessageRequestHeader) => query::view_message, Admin, Account;
+    QUERY_MESSAGE(QueryMessageRequestHeader) => query::query_message, Admin, Subscribe("topic", "");
+    QUERY_CONSUME_QUEUE(QueryConsumeQueueRequestHeader) => query::query_consume_queue, Admin, Account;
+    QUERY_CONSUMER_OFFSET(QueryConsumerOffsetRequestHeader) => offset::query_consumer_offset, Client, Account;
+    UPDATE_CONSUMER_OFFSET(UpdateConsumerOffsetRequestHeader) => offset::update_consumer_offset, Client, Subscribe("topic", "consumerGroup");
+    SEARCH_OFFSET_BY_TIMESTAMP(SearchOffsetRequestHeader) => offset::search_offset, Client, Account;
+    GET_MAX_OFFSET(GetMaxOffsetRequestHeader) => offset::max_offset, Client, Account;
+    GET_MIN_OFFSET(GetMinOffsetRequestHeader) => offset::min_offset, Client, Account;
+    GET_EARLIEST_MSG_STORETIME(GetEarliestMsgStoretimeRequestHeader) => offset::earliest_time, Client, Account;
+    GET_ALL_CONSUMER_OFFSET => offset::all_consumer_offsets, Admin, Account;
+    INVOKE_BROKER_TO_RESET_OFFSET(ResetOffsetRequestHeader) => reset::reset, Admin, Subscribe("topic", "group");
+    INVOKE_BROKER_TO_GET_CONSUMER_STATUS(GetConsumerStatusRequestHeader) => reset::status, Admin, Account;
+    GET_CONSUME_STATS(GetConsumeStatsRequestHeader) => progress::consume_stats, Admin, Account;
+    GET_BROKER_CONSUME_STATS => progress::all_consume_stats, Admin, Account;
+    QUERY_TOPIC_CONSUME_BY_WHO(QueryTopicConsumeByWhoRequestHeader) => progress::groups_of_topic, Admin, Account;
+    QUERY_TOPICS_BY_CONSUMER(QueryTopicsByConsumerRequestHeader) => progress::topics_of_group, Admin, Account;
+    QUERY_SUBSCRIPTION_BY_CONSUMER(QuerySubscriptionByConsumerRequestHeader) => progress::subscription, Admin, Account;
+    QUERY_CONSUME_TIME_SPAN(QueryConsumeTimeSpanRequestHeader) => progress::time_span, Admin, Account;
+    QUERY_CORRECTION_OFFSET(QueryCorrectionOffsetHeader) => progress::correction, Admin, Account;
+    CLONE_GROUP_OFFSET(CloneGroupOffsetRequestHeader) => progress::clone_offsets, Admin, Subscribe("topic", "destGroup");
+    GET_ALL_DELAY_OFFSET => offset::all_delay_offsets, Admin, Account;
+    HEART_BEAT => client::heartbeat, Client, Heartbeat;
+    UNREGISTER_CLIENT(UnregisterClientRequestHeader) => client::unregister, Client, Group("consumerGroup");
+    GET_CONSUMER_LIST_BY_GROUP(GetConsumerListByGroupRequestHeader) => client::consumer_list, Client, Group("consumerGroup");
+    CHECK_CLIENT_CONFIG => client::check_config, Client, Account;
+    GET_CONSUMER_CONNECTION_LIST(GetConsumerConnectionListRequestHeader) => client::consumer_connections, Admin, Account;
+    GET_PRODUCER_CONNECTION_LIST(GetProducerConnectionListRequestHeader) => client::producer_connections, Admin, Account;
+    GET_ALL_PRODUCER_INFO => client::all_producers, Admin, Account;
+    GET_CONSUMER_RUNNING_INFO(GetConsumerRunningInfoRequestHeader) => relay::running_info, Admin, Account;
+    CONSUME_MESSAGE_DIRECTLY(ConsumeMessageDirectlyResultRequestHeader) => relay::consume_directly, Admin, Account;
+    QUERY_ASSIGNMENT => assignment::query, Client, Account;
+    SET_MESSAGE_REQUEST_MODE => assignment::set_mode, Admin, Admin;
+    GET_ALL_MESSAGE_REQUEST_MODE => assignment::all_modes, Admin, Account;
+    LOCK_BATCH_MQ => lock::lock, Client, Account;
+    UNLOCK_BATCH_MQ => lock::unlock, Client, Account;
+    UPDATE_AND_CREATE_TOPIC(CreateTopicRequestHeader) => topic::create, Admin, Admin;
+    UPDATE_AND_CREATE_TOPIC_LIST => topic::create_list, Admin, Admin;
+    DELETE_TOPIC_IN_BROKER(DeleteTopicRequestHeader) => topic::delete, Admin, Admin;
+    GET_ALL_TOPIC_CONFIG(GetAllTopicConfigRequestHeader) => topic::all, Admin, Account;
+    GET_TOPIC_CONFIG(GetTopicConfigRequestHeader) => topic::get, Admin, Account;
+    GET_TOPIC_STATS_INFO(GetTopicStatsInfoRequestHeader) => topic::stats, Admin, Account;
+    GET_SYSTEM_TOPIC_LIST_FROM_BROKER => topic::system_topics, Admin, Account;
+    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => group::create, Admin, Admin;
+    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => group::create_list, Admin, Admin;
+    UPDATE_AND_GET_GROUP_FORBIDDEN(UpdateGroupForbiddenRequestHeader) => group::forbidden, Admin, Admin;
+    DELETE_SUBSCRIPTIONGROUP(DeleteSubscriptionGroupRequestHeader) => group::delete, Admin, Admin;
+    GET_ALL_SUBSCRIPTIONGROUP_CONFIG(GetAllSubscriptionGroupRequestHeader) => group::all, Admin, Account;
+    GET_SUBSCRIPTIONGROUP_CONFIG(GetSubscriptionGroupConfigRequestHeader) => group::get, Admin, Account;
+    CLEAN_EXPIRED_CONSUMEQUEUE => clean::expired_queues, Admin, Admin;
+    CLEAN_UNUSED_TOPIC => clean::unused_topics, Admin, Admin;
+    DELETE_EXPIRED_COMMITLOG => clean::expired_files, Admin, Admin;
+    UPDATE_BROKER_CONFIG => config::update, Admin, Admin;
+    GET_BROKER_CONFIG => config::get, Admin, Account;
+    GET_BROKER_RUNTIME_INFO => admin::runtime_info, Admin, Account;
+    VIEW_BROKER_STATS_DATA(ViewBrokerStatsDataRequestHeader) => admin::stats, Admin, Account;
+    EXCHANGE_BROKER_HA_INFO(ExchangeHAInfoRequestHeader) => ha::exchange, Admin, Account;
+    GET_BROKER_HA_STATUS => ha::status, Admin, Account;
+    NOTIFY_MIN_BROKER_ID_CHANGE => admin::nothing_to_do, Admin, Account;
+    RESET_MASTER_FLUSH_OFFSET => admin::nothing_to_do, Admin, Account;
+    UPDATE_AND_CREATE_ACL_CONFIG(CreateAccessConfigRequestHeader) => acl::put, Admin, Admin;
+    DELETE_ACL_CONFIG(DeleteAccessConfigRequestHeader) => acl::delete, Admin, Admin;
+    GET_BROKER_CLUSTER_ACL_INFO => acl::versions, Admin, Account;
+    UPDATE_GLOBAL_WHITE_ADDRS_CONFIG(UpdateGlobalWhiteAddrsConfigRequestHeader) => acl::set_global_addresses, Admin, Admin;
+    GET_BROKER_CLUSTER_ACL_CONFIG => acl::all, Admin, Admin;
 }
 
 /// Why a request has no handler here.
@@ -260,7 +271,16 @@ fn absent(code: RequestCode) -> Failure {
 /// The place of the VIP port among those that the server listens on.
 pub(crate) const VIP_LISTENER: usize = 1;
 
-fn admit(broker: &Broker, call: &Call<'_, '_>, lane: Lane) -> Result<(), Failure> {
+/// Refuses whoever may not do that, when access control is on.
+fn known(broker: &Broker, call: &Call<'_, '_>, need: Need) -> Result<(), Failure> {
+    match &broker.acl {
+        Some(acl) => access::check(acl, call.peer, call.request, need),
+        None => Ok(()),
+    }
+}
+
+fn admit(broker: &Broker, call: &Call<'_, '_>, lane: Lane, need: Need) -> Result<(), Failure> {
+    known(broker, call, need)?;
     match lane {
         Lane::Send if broker.is_slave() => Err(Failure::slave(call.request.code)),
         Lane::Pull if broker.is_slave() && !broker.settings().broker.slave_read_enable => Err(Failure::rejected()),

@@ -12,6 +12,7 @@
 //! [`start`] puts it all together and takes it apart again.
 #![forbid(unsafe_code)]
 
+mod access;
 mod alarm;
 mod attributes;
 mod broker;

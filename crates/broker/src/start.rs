@@ -24,6 +24,8 @@ use crate::{deliver, ha, hold, outer, persist, routes};
 
 /// How far below the broker's port its VIP port is.
 const VIP_PORT_BELOW: u16 = 2;
+/// How often the files of accounts are looked at. Java: 5 s in `AclFileWatchService`.
+const ACL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often silent clients and free locks are looked for. Java: `ClientHousekeepingService`.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often when `channelExpiredTimeout` is shorter than that.
@@ -65,6 +67,9 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The accounts of access control cannot be used.
+    #[error("access control: {0}")]
+    Acl(#[from] raptormq_auth::AclError),
     /// A thread cannot be had.
     #[error("cannot start the thread {name}: {source}; allow this process more threads (ulimit -u)")]
     Thread {
@@ -263,6 +268,9 @@ fn keep_house(broker: Arc<Broker>, client: Client, stop: oneshot::Receiver<()>) 
         let interval = (timeout / 4).clamp(EXPIRE_INTERVAL_MIN, EXPIRE_INTERVAL);
         tokio::spawn(every(interval, Arc::clone(&broker), Broker::expire_clients));
         tokio::spawn(every(NOTIFY_INTERVAL, Arc::clone(&broker), Broker::notify_late));
+        if broker.acl.is_some() {
+            tokio::spawn(every(ACL_INTERVAL, Arc::clone(&broker), Broker::follow_accounts));
+        }
         let registering = tokio::spawn(outer::run(Arc::clone(&broker), client.clone()));
         tokio::spawn(routes::run(Arc::clone(&broker), client.clone()));
         // The sender is dropped to stop.

@@ -7,12 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
+use raptormq_auth::Credentials;
 use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::command::Command;
 use raptormq_protocol::header::{NotifyConsumerIdsChangedRequestHeader, UnregisterClientRequestHeader};
 use raptormq_protocol::json;
 use raptormq_protocol::message::id::UniqueIdGenerator;
-use raptormq_remoting::{ClientOptions, ClientTls, Connection, Inbound, Output, Request, Response};
+use raptormq_remoting::{ClientOptions, ClientTls, Connection, Inbound, Output, Request, Response, Signer};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -84,6 +85,7 @@ pub struct ClientBuilder {
     instance_name: Option<String>,
     lazy: bool,
     tls: Option<ClientTls>,
+    credentials: Option<Credentials>,
 }
 
 impl ClientBuilder {
@@ -106,6 +108,13 @@ impl ClientBuilder {
     #[doc(alias = "setUseTLS")]
     pub fn tls(mut self, tls: ClientTls) -> ClientBuilder {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Signs all requests: who this client is where brokers have access control.
+    #[doc(alias = "AclClientRPCHook")]
+    pub fn credentials(mut self, access_key: impl Into<String>, secret_key: &str) -> ClientBuilder {
+        self.credentials = Some(Credentials::new(access_key, secret_key));
         self
     }
 
@@ -134,7 +143,8 @@ impl ClientBuilder {
         let inbound =
             Arc::new(Notices { registry: registry.clone(), greeted: greeted.clone(), attention: attention.clone() });
         let (closed, _) = watch::channel(false);
-        let options = ClientOptions { tls: self.tls, ..ClientOptions::default() };
+        let signer = self.credentials.map(|credentials| Arc::new(Signing(credentials)) as Arc<dyn Signer>);
+        let options = ClientOptions { tls: self.tls, signer, ..ClientOptions::default() };
         let shared = Arc::new(Shared {
             id: format!("{ip}@{instance}"),
             stable_id: format!("{ip}@{}", self.instance_name.as_deref().unwrap_or(DEFAULT_INSTANCE)),
@@ -154,6 +164,15 @@ impl ClientBuilder {
         }
         tokio::spawn(maintain(Arc::downgrade(&shared), shared.attention.clone(), shared.closed.subscribe()));
         Ok(Client { shared })
+    }
+}
+
+/// Signs with the credentials of an account.
+struct Signing(Credentials);
+
+impl Signer for Signing {
+    fn sign(&self, request: &Request) -> Vec<(&'static str, String)> {
+        self.0.sign(request.fields.iter(), &request.body).into()
     }
 }
 

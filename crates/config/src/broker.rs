@@ -276,7 +276,9 @@ config! {
         /// Milliseconds for which finished transactions are gathered; RaptorMQ notes them at the end of each turn.
         pub transaction_op_batch_interval: u64 = "transactionOpBatchInterval" => 3000, dynamic, no_effect;
         /// The access control of 4.x.
-        pub acl_enable: bool = "aclEnable" => false, important, no_effect;
+        pub acl_enable: bool = "aclEnable" => false, important, fixed;
+        /// File of accounts within rocketmqHome; `.yml` files in its folder conf/acl count too. Also -Drocketmq.acl.plain.file.
+        pub plain_acl_file: String = "plainAclFile" => "conf/plain_acl.yml", fixed, hidden, own;
         /// Keep reply messages in the store.
         pub store_reply_message_enable: bool = "storeReplyMessageEnable" => true, dynamic;
         /// Keep statistics by topic and group.

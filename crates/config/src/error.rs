@@ -62,6 +62,11 @@ pub enum ConfigError {
     /// Two ways of electing a master at once. RocketMQ's own sentence.
     #[error("The config enableControllerMode and enableDLegerCommitLog cannot both be true.")]
     ControllerAndDledger,
+    /// Access control without a place for its accounts.
+    #[error(
+        "aclEnable=true: set ROCKETMQ_HOME, or rocketmqHome in the config file; the accounts are in conf/plain_acl.yml there"
+    )]
+    NoAclHome,
     /// Something that RocketMQ can and this version cannot, and that must not be ignored.
     #[error("{setting}: this version of RaptorMQ {cannot}; remove the setting to run without")]
     Unsupported {

@@ -93,6 +93,9 @@ impl BrokerSettings {
             BrokerRole::Slave if self.broker.broker_id <= 0 => return Err(ConfigError::SlaveId),
             BrokerRole::Slave => {}
         }
+        if self.broker.acl_enable && self.broker.rocketmq_home.is_empty() {
+            return Err(ConfigError::NoAclHome);
+        }
         // With port 0 the system chooses both.
         if self.store.ha_listen_port == 0 && self.server.listen_port > 0 {
             self.store.ha_listen_port = self.server.listen_port.saturating_add(1);
@@ -105,7 +108,6 @@ impl BrokerSettings {
         let settings = [
             (self.broker.enable_controller_mode, "enableControllerMode=true", "has no controller mode yet"),
             (self.store.enable_dleger_commit_log, "enableDLegerCommitLog=true", "has no DLedger mode yet"),
-            (self.broker.acl_enable, "aclEnable=true", "has no access control yet"),
             (self.auth.authentication_enabled, "authenticationEnabled=true", "has no access control yet"),
             (self.auth.authorization_enabled, "authorizationEnabled=true", "has no access control yet"),
             (self.store.store_type != "default", "storeType", "has only the store type `default`"),
@@ -468,7 +470,7 @@ mod tests {
         );
         assert_eq!(refusal("brokerRole=SLAVE\nbrokerId=0"), "Slave's brokerId must be > 0");
         assert!(refusal("enableControllerMode=true\nenableDLegerCommitLog=true").contains("cannot both be true."));
-        for ignored in ["enableDLegerCommitLog", "aclEnable", "authenticationEnabled"] {
+        for ignored in ["enableDLegerCommitLog", "authenticationEnabled"] {
             let refusal = refusal(&format!("{ignored}=true"));
             assert!(refusal.starts_with(&format!("{ignored}=true: this version of RaptorMQ has no ")), "{refusal}");
         }

@@ -84,6 +84,11 @@ codes! {
         GET_ALL_DELAY_OFFSET = 45,
         CHECK_CLIENT_CONFIG = 46,
         GET_CLIENT_CONFIG = 47,
+        UPDATE_AND_CREATE_ACL_CONFIG = 50,
+        DELETE_ACL_CONFIG = 51,
+        GET_BROKER_CLUSTER_ACL_INFO = 52,
+        UPDATE_GLOBAL_WHITE_ADDRS_CONFIG = 53,
+        GET_BROKER_CLUSTER_ACL_CONFIG = 54,
         GET_TIMER_CHECK_POINT = 60,
         GET_TIMER_METRICS = 61,
         PUT_KV_CONFIG = 100,
@@ -282,6 +287,16 @@ codes! {
         USER_NOT_EXIST = 3001,
         POLICY_NOT_EXIST = 3002,
     }
+}
+
+/// Refusals of 4.x whose numbers 5.x has given other names. Java: `ResponseCode.java` of 4.9.
+impl ResponseCode {
+    /// The number 209: an account was not changed.
+    pub const UPDATE_AND_CREATE_ACL_CONFIG_FAILED: ResponseCode = ResponseCode(209);
+    /// The number 210: an account was not deleted.
+    pub const DELETE_ACL_CONFIG_FAILED: ResponseCode = ResponseCode(210);
+    /// The number 211: the addresses that need no account were not changed.
+    pub const UPDATE_GLOBAL_WHITE_ADDRS_CONFIG_FAILED: ResponseCode = ResponseCode(211);
 }
 
 #[cfg(test)]

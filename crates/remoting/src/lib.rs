@@ -20,7 +20,7 @@ mod socket;
 mod tls;
 mod warnings;
 
-pub use self::client::{Client, ClientOptions, Inbound, PendingCall};
+pub use self::client::{Client, ClientOptions, Inbound, PendingCall, Signer};
 pub use self::connection::{Connection, Responder};
 pub use self::error::{CallError, StartError};
 pub use self::message::{Exchange, OwnedFields, Request, Response};

@@ -1,6 +1,7 @@
 //! Handlers: one function a request, grouped in families. Each takes the broker, the call and the request's header, and
 //! answers through the call, or refuses.
 
+pub(crate) mod acl;
 pub(crate) mod admin;
 pub(crate) mod assignment;
 pub(crate) mod clean;

@@ -27,6 +27,54 @@ headers! {
         force: Option<bool> = "force",
     }
 
+    /// UPDATE_AND_CREATE_ACL_CONFIG (50), of 4.x.
+    struct CreateAccessConfigRequestHeader<'a> {
+        /// Name of the account.
+        access_key: Option<&'a str> = "accessKey",
+        /// What it signs with.
+        secret_key: Option<&'a str> = "secretKey",
+        /// From where requests need no signature.
+        white_remote_address: Option<&'a str> = "whiteRemoteAddress",
+        /// Whether it is an administrator's.
+        admin: bool = "admin",
+        /// What it may do with topics that are not listed.
+        default_topic_perm: Option<&'a str> = "defaultTopicPerm",
+        /// What it may do with groups that are not listed.
+        default_group_perm: Option<&'a str> = "defaultGroupPerm",
+        /// `topic=permission`, separated by commas.
+        topic_perms: Option<&'a str> = "topicPerms",
+        /// `group=permission`, separated by commas.
+        group_perms: Option<&'a str> = "groupPerms",
+    }
+
+    /// DELETE_ACL_CONFIG (51), of 4.x.
+    struct DeleteAccessConfigRequestHeader<'a> {
+        /// Name of the account.
+        access_key: &'a str = "accessKey",
+    }
+
+    /// UPDATE_GLOBAL_WHITE_ADDRS_CONFIG (53), of 4.x.
+    struct UpdateGlobalWhiteAddrsConfigRequestHeader<'a> {
+        /// Addresses that need no account, separated by commas.
+        global_white_addrs: Option<&'a str> = "globalWhiteAddrs",
+        /// The file to change; without it, the one in which accounts are made.
+        acl_file_full_path: Option<&'a str> = "aclFileFullPath",
+    }
+
+    /// Answer to GET_BROKER_CLUSTER_ACL_INFO (52), of 4.x.
+    struct GetBrokerAclConfigResponseHeader<'a> {
+        /// JSON: the version of the file in which accounts are made.
+        version: &'a str = "version",
+        /// JSON: file to version.
+        all_acl_file_version: &'a str = "allAclFileVersion",
+        /// Name of the broker.
+        broker_name: &'a str = "brokerName",
+        /// Where clients reach it.
+        broker_addr: &'a str = "brokerAddr",
+        /// Its cluster.
+        cluster_name: &'a str = "clusterName",
+    }
+
     /// DELETE_TOPIC_IN_BROKER (215).
     struct DeleteTopicRequestHeader<'a> {
         /// Name of the topic.

@@ -79,12 +79,15 @@ fn load(
     Ok(remarks)
 }
 
-/// Takes the thresholds that the original reads from system properties, as parts of the disk from 0 to 1. They override the
-/// keys. Java: `DefaultMessageStore.CleanCommitLogService`.
+/// Takes what the original reads from system properties: the file of accounts, and the thresholds as parts of the disk from
+/// 0 to 1. They override the keys. Java: `PlainPermissionManager`, `DefaultMessageStore.CleanCommitLogService`.
 fn take_system_properties(
     settings: &mut BrokerSettings,
     properties: &BTreeMap<String, String>,
 ) -> Result<(), ConfigError> {
+    if let Some(file) = properties.get("rocketmq.acl.plain.file") {
+        settings.broker.plain_acl_file.clone_from(file);
+    }
     let store = &mut settings.store;
     let thresholds = [
         ("rocketmq.broker.diskSpaceWarningLevelRatio", &mut store.disk_space_warning_level_ratio),

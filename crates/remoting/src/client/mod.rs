@@ -5,6 +5,7 @@
 mod link;
 mod pool;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,6 +37,18 @@ pub trait Inbound: Send + Sync + 'static {
     }
 }
 
+/// Adds to requests what says who sends them.
+pub trait Signer: Send + Sync + 'static {
+    /// The fields to add to a request, which has all others.
+    fn sign(&self, request: &Request) -> Vec<(&'static str, String)>;
+}
+
+impl std::fmt::Debug for dyn Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signer")
+    }
+}
+
 /// Supports no request of a server.
 impl Inbound for () {}
 
@@ -48,6 +61,8 @@ pub struct ClientOptions {
     pub language: Language,
     /// Connections are encrypted; by default they are not.
     pub tls: Option<ClientTls>,
+    /// Signs every request that is sent; by default nobody does.
+    pub signer: Option<Arc<dyn Signer>>,
     /// How long a connection may take to come about; by default 3 s, as Java's.
     pub connect_timeout: Duration,
     /// A connection on which nothing was read or written for so long is closed; by default 120 s, as Java's.
@@ -70,6 +85,7 @@ impl Default for ClientOptions {
             serialization: Serialization::Json,
             language: Language::RUST,
             tls: None,
+            signer: None,
             connect_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(120),
             retry_min: Duration::from_millis(50),
@@ -154,7 +170,7 @@ impl Client {
         let link = self.link(address, request, timeout, deadline).await?;
         let pool = &self.shared.pool;
         let pending = link
-            .begin(request, deadline)
+            .begin(&self.signed(request), deadline)
             .map_err(|refusal| refusal.explain(address.to_owned(), request, pool.options.frame_bytes_max))?;
         let address = Box::from(address);
         Ok(PendingCall { pool: pool.clone(), link, address, code: request.code, timeout, pending })
@@ -164,11 +180,19 @@ impl Client {
     pub async fn oneway(&self, address: &str, request: &Request) -> Result<(), CallError> {
         let timeout = self.shared.pool.options.connect_timeout;
         let deadline = Instant::now() + timeout;
-        match self.link(address, request, timeout, deadline).await?.oneway(request) {
+        let signed = self.signed(request);
+        match self.link(address, request, timeout, deadline).await?.oneway(&signed) {
             // It ended in between.
-            Err(CallError::Lost { .. }) => self.link(address, request, timeout, deadline).await?.oneway(request),
+            Err(CallError::Lost { .. }) => self.link(address, request, timeout, deadline).await?.oneway(&signed),
             result => result,
         }
+    }
+
+    /// The request with its signature, where requests are signed.
+    fn signed<'r>(&self, request: &'r Request) -> Cow<'r, Request> {
+        let Some(signer) = &self.shared.pool.options.signer else { return Cow::Borrowed(request) };
+        let add = |request: Request, (key, value): (&str, String)| request.field(key, &value);
+        Cow::Owned(signer.sign(request).into_iter().fold(request.clone(), add))
     }
 
     async fn link(
