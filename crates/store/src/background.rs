@@ -7,11 +7,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::commit_log::LogEnd;
+use crate::consume_queue::tails::LogEnds;
+use crate::consume_queue::{Queue, QueueType};
 use crate::open::{DirtyQueue, Shared, Store};
 
 /// After the next log file could not be made, the next attempt comes so much later.
@@ -21,6 +23,14 @@ const PAGE_BYTES: u64 = 4096;
 /// Queues that one step writes; the others come in the next. The log rebuilds what is not written, so being late costs
 /// only recovery time.
 const QUEUES_A_STEP: usize = 4096;
+
+/// Least time between two pictures of the queues' ends, and how many times as long as the last one took.
+const TAILS_INTERVAL_MS: i64 = 10_000;
+const TAILS_COST: i64 = 500;
+/// Bytes of the log after which a picture is taken whatever the time: so many a start after a crash reads in a moment.
+const TAILS_LOG_BYTES: i64 = 256 << 20;
+/// A picture is taken only when the log has grown by a part of what it takes to write it.
+const TAILS_PART: i64 = 4;
 
 /// Time between writes of the index's changed slots. They follow from its entries, so being late costs nothing, and a key
 /// more or less in a page costs as much as a full one.
@@ -72,8 +82,21 @@ pub(crate) struct Pace {
     slots_written_at_ms: i64,
     /// Store timestamp of the last record that is on disk.
     log_timestamp_ms: i64,
+    /// Where a record begins that is on disk with all before it; -1 when there is none.
+    log_last_record: i64,
+    tails: TailsPace,
     /// When to try again to make the next log file, after that failed.
     segment_retry_at_ms: Option<i64>,
+}
+
+/// What decides when the next picture of the queues' ends is taken.
+#[derive(Default)]
+struct TailsPace {
+    not_before_ms: i64,
+    /// Where the log ended when the last one was taken.
+    log_end: i64,
+    /// Bytes of the last one.
+    bytes: i64,
 }
 
 impl Background {
@@ -113,6 +136,14 @@ impl Background {
     }
 }
 
+/// What [`Shared::write_queues`] has written.
+pub(crate) struct Written {
+    /// Every record stored before this time has its unit in the files.
+    until_ms: i64,
+    /// Every record that lies before this log offset has its unit in the files.
+    from_offset: i64,
+}
+
 impl Store {
     /// Does whatever is due at this time, once. For stores opened with [`Store::open_still`].
     pub fn step(&self, now_ms: i64) {
@@ -136,6 +167,16 @@ impl Shared {
     pub(crate) fn note_flushed(&self, end: LogEnd) {
         let mut pace = self.pace.lock();
         pace.log_timestamp_ms = pace.log_timestamp_ms.max(end.store_timestamp_ms);
+        pace.log_last_record = pace.log_last_record.max(end.last_record);
+    }
+
+    /// Notes where recovery found the end of the log, all of which is on disk; the checkpoint has said how far queues are.
+    /// `has_tails` says whether the last picture of the queues' ends was believed.
+    pub(crate) fn note_recovered(&self, end: LogEnd, has_tails: bool) {
+        self.note_flushed(end);
+        if has_tails {
+            self.pace.lock().tails.log_end = end.offset;
+        }
     }
 
     /// Makes the next log file, writes queues and index out, moves the checkpoint, and deletes, each when it is due.
@@ -167,7 +208,10 @@ impl Shared {
     fn keep_queues(&self, now_ms: i64) {
         let kept = self
             .write_queues(QUEUES_A_STEP)
-            .and_then(|until_ms| self.sync_queues(now_ms, until_ms))
+            .and_then(|written| {
+                self.sync_queues(now_ms, written.until_ms)?;
+                self.keep_tails(now_ms, written.from_offset)
+            })
             .and_then(|()| self.keep_index(now_ms));
         let had_error = self.has_queue_error.swap(kept.is_err(), Ordering::AcqRel);
         match kept {
@@ -179,36 +223,39 @@ impl Shared {
         }
     }
 
-    /// Writes the tails of up to `count` queues and the index's. Returns the store timestamp up to which every record's
-    /// unit is in the files.
-    fn write_queues(&self, count: usize) -> io::Result<i64> {
-        let (due, until_ms) = {
+    /// Writes the tails of up to `count` queues, as far as their messages are on disk.
+    pub(crate) fn write_queues(&self, count: usize) -> io::Result<Written> {
+        // In this order: what is flushed later is not older.
+        let flushed_ms = self.pace.lock().log_timestamp_ms;
+        let flushed = self.log.flushed.value();
+        let due: Vec<DirtyQueue> = {
             let mut dispatch = self.dispatch.lock();
             let count = count.min(dispatch.dirty.len());
-            let due: Vec<DirtyQueue> = dispatch.dirty.drain(..count).collect();
-            due.iter().for_each(|dirty| dirty.queue.is_dirty.store(false, Ordering::Release));
-            let until_ms = dispatch.dirty.front().map_or(dispatch.store_timestamp_ms, |dirty| dirty.since_ms);
-            (due, until_ms)
+            dispatch.dirty.drain(..count).collect()
         };
-        for (position, dirty) in due.iter().enumerate() {
-            if let Err(error) = dirty.queue.write_behind(&self.files) {
-                self.give_back(due, position);
-                return Err(error);
-            }
-        }
-        Ok(until_ms)
-    }
-
-    /// Puts queues that were not written back to the front of the list.
-    fn give_back(&self, due: Vec<DirtyQueue>, position: usize) {
+        let write = |dirty: &DirtyQueue| dirty.queue.write_behind(&self.files, flushed).err();
+        let failed = due.iter().enumerate().find_map(|(position, dirty)| Some((position, write(dirty)?)));
+        let done = failed.as_ref().map_or(due.len(), |(position, _)| *position);
         let mut dispatch = self.dispatch.lock();
-        for dirty in due.into_iter().skip(position).rev() {
-            // One that got a new unit meanwhile stands further back, with too young a time.
-            if dirty.queue.is_dirty.swap(true, Ordering::AcqRel) {
-                dispatch.dirty.retain(|other| !Arc::ptr_eq(&other.queue, &dirty.queue));
+        for (position, mut dirty) in due.into_iter().enumerate() {
+            if position < done && (!dirty.queue.has_unwritten() || dirty.queue.is_deleted()) {
+                dirty.queue.is_dirty.store(false, Ordering::Release);
+                continue;
             }
-            dispatch.dirty.push_front(dirty);
+            if position < done {
+                dirty.since_ms = dirty.since_ms.max(flushed_ms);
+                dirty.since_offset = dirty.since_offset.max(flushed);
+            }
+            dispatch.dirty.push_back(dirty);
         }
+        // Two runs that are in order; usually there is little in the second.
+        dispatch.dirty.make_contiguous().sort_by_key(|dirty| dirty.since_offset);
+        let first = dispatch.dirty.front();
+        let written = Written {
+            until_ms: first.map_or(dispatch.store_timestamp_ms, |dirty| dirty.since_ms),
+            from_offset: first.map_or_else(|| self.dispatched.value(), |dirty| dirty.since_offset),
+        };
+        failed.map_or(Ok(written), |(_, error)| Err(error))
     }
 
     /// Syncs the queue files when enough was written to them or it is time, and moves the checkpoint.
@@ -223,6 +270,47 @@ impl Shared {
         self.pace.lock().queues_flushed_at_ms = now_ms;
         self.files.sync()?;
         self.move_checkpoint(until_ms)
+    }
+
+    /// Takes a picture of the queues' ends when that is due: see [`crate::consume_queue::tails`]. Every record before
+    /// `from_offset` has its unit in the files.
+    fn keep_tails(&self, now_ms: i64, from_offset: i64) -> io::Result<()> {
+        let log = LogEnds::at(self.log.min_offset(), from_offset.min(self.pace.lock().log_last_record));
+        let appended = self.log.appended.value();
+        let is_due = {
+            let TailsPace { not_before_ms, log_end, bytes } = self.pace.lock().tails;
+            let grown = appended - log_end;
+            let is_worth_it = grown > bytes / TAILS_PART || !self.tails.is_valid(log.min);
+            grown >= TAILS_LOG_BYTES || now_ms >= not_before_ms && is_worth_it
+        };
+        // While queues still follow the log, not all of them begin where it does.
+        if !is_due || log.end < log.min || self.options.ext_enabled || !self.has_followed_log() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let seen = self.tails.generation();
+        let queues: Vec<_> = self.simple_queues().into_iter().map(|queue| (queue.written_tail(), queue)).collect();
+        // What the picture says is in the files must be there whatever happens, and that there is an index.
+        self.index.settle()?;
+        self.files.sync()?;
+        let written = self.tails.write(log, &queues, seen);
+        let mut pace = self.pace.lock();
+        let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        pace.tails.not_before_ms = now_ms.saturating_add(took_ms.saturating_mul(TAILS_COST).max(TAILS_INTERVAL_MS));
+        pace.tails.log_end = appended;
+        match written {
+            Ok(bytes) => pace.tails.bytes = bytes as i64,
+            // It only makes the next start faster.
+            Err(error) => tracing::warn!(%error, "raptormq.queues could not be written; it is tried again"),
+        }
+        Ok(())
+    }
+
+    /// The queues whose ends are written down: of batch queues, which are few, a start looks at the files.
+    pub(crate) fn simple_queues(&self) -> Vec<Arc<Queue>> {
+        let mut queues = self.queues.all();
+        queues.retain(|queue| queue.queue_type == QueueType::Simple);
+        queues
     }
 
     /// Writes the index out; files that became full are synced, and then count for the checkpoint.
@@ -254,7 +342,7 @@ impl Shared {
     pub(crate) fn write_everything(&self) -> io::Result<()> {
         let end = self.log.flush()?;
         self.note_flushed(end);
-        let until_ms = self.write_queues(usize::MAX)?;
+        let until_ms = self.write_queues(usize::MAX)?.until_ms;
         self.files.sync()?;
         self.index.close()?;
         self.note_full_index()?;

@@ -271,8 +271,13 @@ impl Shared {
         bytes: &[u8],
         arrived: &mut dyn FnMut(&[Arrival<'_>]),
     ) -> Result<(), CopyError> {
-        let store_timestamp_ms = run.records.last().map_or(0, |record| record.store_timestamp_ms);
-        let copied = CopiedRun { bytes, store_timestamp_ms, ends_file: run.ends_file };
+        let last = run.records.last();
+        let copied = CopiedRun {
+            bytes,
+            last_record: last.map(|record| record.log_offset),
+            store_timestamp_ms: last.map_or(0, |record| record.store_timestamp_ms),
+            ends_file: run.ends_file,
+        };
         let mut dispatch = self.log.append_copy(&copied, || self.dispatch.lock())?;
         let mut places = Vec::with_capacity(run.records.len());
         for (number, record) in run.records.iter().enumerate() {
@@ -284,7 +289,7 @@ impl Shared {
         self.dispatched.advance(self.log.appended.value());
         self.appended_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.appended_count.fetch_add(run.records.len() as u64, Ordering::Relaxed);
-        self.write_overdue_copies(&places);
+        self.write_overdue(places.iter().map(|place| &place.queue));
         if self.options.sync_flush {
             self.signals.flusher.wake();
         }
@@ -351,28 +356,14 @@ impl Shared {
             }
             Ok(Replayed::Gap) => {
                 tracing::warn!(?queue, queue_offset = new.queue_offset, "messages of a queue are missing in the log");
-                queue.replay_behind_gap(&self.files, new)
+                queue.replay_behind_gap(&self.files, new, self.log.flushed.value())
             }
             Err(error) => Err(error),
         };
         if let Err(error) = pushed {
             tracing::error!(?queue, queue_offset = new.queue_offset, %error, "a copied message is not in its queue");
         }
-        dispatch.note_dirty(queue, new.store_timestamp_ms);
-    }
-
-    /// Writes queues with many unwritten units, and the index if it has many entries. What fails stays in memory.
-    fn write_overdue_copies(&self, places: &[Copied]) {
-        for place in places.iter().filter(|place| place.queue.is_overdue()) {
-            if let Err(error) = place.queue.write_behind(&self.files) {
-                tracing::error!(queue = ?place.queue, %error, "a consume queue cannot be written");
-                self.signals.keeper.wake();
-            }
-        }
-        if let Err(error) = self.index.write_if_overdue() {
-            tracing::error!(%error, "the index cannot be written");
-            self.signals.keeper.wake();
-        }
+        dispatch.note_dirty(queue, new.store_timestamp_ms, new.unit.log_offset);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::commit_log::CommitLog;
 use crate::consume_queue::files::QueueFiles;
 use crate::consume_queue::load::{self, Loading};
 use crate::consume_queue::table::{QueueNameError, QueueTable};
-use crate::consume_queue::tails::{LogEnds, TailsFile};
+use crate::consume_queue::tails::{self, Left, LogEnds, TailsFile};
 use crate::consume_queue::{Queue, QueueType};
 use crate::disk::Disk;
 use crate::disk::fuse::{Fuse, FusedDisk};
@@ -48,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) files: QueueFiles,
     pub(crate) index: Index,
     pub(crate) checkpoint: CheckpointFile,
-    tails: TailsFile,
+    pub(crate) tails: TailsFile,
     pub(crate) dispatch: Mutex<Dispatch>,
     /// Everything before it is in its queue.
     pub(crate) dispatched: Watermark,
@@ -70,7 +70,9 @@ pub(crate) struct Shared {
 pub(crate) struct Found {
     /// Whether the file `abort` is there.
     pub(crate) abort: bool,
-    /// Where the log ended when the queues' tails were written down, if that can be believed.
+    /// When the file `lock` was last changed, before the store was locked.
+    lock_stamp: Option<u64>,
+    /// Where the log ended when the queues' ends were written down, if that can be believed.
     pub(crate) tails: Option<LogEnds>,
     /// Files of no use.
     pub(crate) leftovers: Vec<Leftover>,
@@ -89,9 +91,10 @@ pub(crate) struct Dispatch {
 
 impl Dispatch {
     /// Notes that a queue got a unit of a record that was stored then.
-    pub(crate) fn note_dirty(&mut self, queue: &Arc<Queue>, store_timestamp_ms: i64) {
+    pub(crate) fn note_dirty(&mut self, queue: &Arc<Queue>, store_timestamp_ms: i64, log_offset: i64) {
         if !queue.is_dirty.swap(true, Ordering::AcqRel) {
-            self.dirty.push_back(DirtyQueue { queue: queue.clone(), since_ms: store_timestamp_ms });
+            let (since_ms, since_offset) = (store_timestamp_ms, log_offset);
+            self.dirty.push_back(DirtyQueue { queue: queue.clone(), since_ms, since_offset });
         }
     }
 }
@@ -101,6 +104,8 @@ pub(crate) struct DirtyQueue {
     pub(crate) queue: Arc<Queue>,
     /// Store timestamp of the first record whose unit is not in the files.
     pub(crate) since_ms: i64,
+    /// Where that record lies in the log, or before it.
+    pub(crate) since_offset: i64,
 }
 
 /// How far the log is: see [`Watermark`].
@@ -155,11 +160,12 @@ impl Store {
         let options = Arc::new(options.checked()?);
         let root = options.root.clone();
         disk.create_folder(&root).map_err(Unfit::io(&root))?;
+        let lock_stamp = tails::lock_stamp(&*disk, &root).map_err(Unfit::io(&root))?;
         let lock = disk.lock(&root).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => OpenError::Locked { root: root.clone() },
             _ => Unfit::io(&root.join("lock"))(error).into(),
         })?;
-        let mut found = Found::default();
+        let mut found = Found { lock_stamp, ..Found::default() };
         let shared = Shared::load(options, disk, clock, lock, &mut found)?;
         let recovered = shared.recover(&found).map_err(|error| OpenError::Io { root, error })?;
         shared.begin_cleaning();
@@ -267,6 +273,7 @@ impl Shared {
         let disk: Arc<dyn Disk> = Arc::new(FusedDisk::new(disk, fuse.clone()));
         let root = disk.list(&options.root).map_err(Unfit::io(&options.root))?;
         found.abort = root.iter().any(|entry| entry.name == "abort");
+        let left = Left { has_crashed: found.abort, lock: found.lock_stamp };
         let leftovers = &mut found.leftovers;
         let log = CommitLog::load(disk.clone(), fuse.clone(), options.clone(), leftovers)?;
         let files = QueueFiles::new(disk.clone(), &options);
@@ -274,7 +281,7 @@ impl Shared {
         options.batch_topics.iter().for_each(|topic| queues.set_type(topic, QueueType::Batch));
         let tails = TailsFile::new(disk.clone(), options.clone());
         // Of extended queues more must be known than that file says.
-        found.tails = if found.abort || options.ext_enabled { None } else { tails.load(&log, &queues) };
+        found.tails = if options.ext_enabled { None } else { tails.load(&log, &queues, left) };
         let loading = Loading { disk: &*disk, files: &files, table: &queues, log_min: log.min_offset() };
         if found.tails.is_none() {
             queues.clear();
@@ -337,12 +344,11 @@ impl Shared {
 
     /// Writes down where every queue ends.
     fn write_tails(&self) -> io::Result<()> {
-        let mut queues = self.queues.all();
-        // Of batch queues, which are few, the next start looks at the files.
-        queues.retain(|queue| queue.queue_type == QueueType::Simple);
+        let queues: Vec<_> = self.simple_queues().into_iter().map(|queue| (queue.written_tail(), queue)).collect();
         let end = self.log.end().offset;
         let last_record = self.dispatch.lock().last_record;
         let last_record = if last_record < 0 { end } else { last_record };
-        self.tails.write(LogEnds { min: self.log.min_offset(), last_record, end }, &queues)
+        let log = LogEnds { min: self.log.min_offset(), last_record, end };
+        self.tails.write(log, &queues, self.tails.generation()).map(drop)
     }
 }

@@ -1,9 +1,10 @@
 //! Appending: the log, then the queues and the index, in one go.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::consume_queue::unit::Unit;
-use crate::consume_queue::{NewUnit, QueueType};
+use crate::consume_queue::{NewUnit, Queue, QueueType};
 use crate::open::{Dispatch, Shared, Store};
 use crate::staging::{Entry, PutStatus, StagedRecord, Staging};
 
@@ -37,7 +38,7 @@ impl Store {
         drop(dispatch);
         shared.dispatched.advance(staging.log_end());
         if overdue {
-            shared.write_overdue(staging);
+            shared.write_overdue(staging.entries.iter().map(|entry| &entry.queue));
         }
         if shared.log.wants_segment() {
             shared.signals.keeper.wake();
@@ -74,11 +75,12 @@ impl Shared {
             entry.queue.puts.note(records.len(), entry.bytes.len());
             overdue |= push_units(entry, records);
             if records.iter().any(|record| record.is_queued) {
-                dispatch.note_dirty(&entry.queue, store_timestamp_ms);
+                dispatch.note_dirty(&entry.queue, store_timestamp_ms, entry.placed.log_offset);
             }
             if staging.has_late {
                 let light = records.iter().filter_map(|record| record.late.as_ref()).flat_map(|late| late.places());
-                light.for_each(|(queue, _)| dispatch.note_dirty(queue, store_timestamp_ms));
+                let log_offset = entry.placed.log_offset;
+                light.for_each(|(queue, _)| dispatch.note_dirty(queue, store_timestamp_ms, log_offset));
             }
             for record in records.iter().filter(|record| !record.keys.is_empty()) {
                 let index = index.get_or_insert_with(|| self.index.writer());
@@ -91,13 +93,19 @@ impl Shared {
         overdue
     }
 
-    /// Writes the queues of this turn that have many unwritten units, and the index if it has many entries. What fails stays in memory: the background tries
-    /// again and, if it fails as well, closes the door.
-    fn write_overdue(&self, staging: &Staging) {
-        for entry in staging.entries.iter().filter(|entry| entry.queue.is_overdue()) {
-            if let Err(error) = entry.queue.write_behind(&self.files) {
-                tracing::error!(queue = ?entry.queue, %error, "a consume queue cannot be written");
-                self.signals.keeper.wake();
+    /// Writes some of the units of those queues that have many unwritten ones, as far as the log is flushed, and the
+    /// index if it has many entries. What fails stays in memory: the background tries again and, if it fails as well,
+    /// closes the door.
+    pub(crate) fn write_overdue<'a>(&self, queues: impl Iterator<Item = &'a Arc<Queue>>) {
+        let flushed = self.log.flushed.value();
+        for queue in queues.filter(|queue| queue.is_overdue()) {
+            match queue.write_some(&self.files, flushed) {
+                Ok(0) if queue.wants_flush() => self.signals.flusher.wake(),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(?queue, %error, "a consume queue cannot be written");
+                    self.signals.keeper.wake();
+                }
             }
         }
         if let Err(error) = self.index.write_if_overdue() {

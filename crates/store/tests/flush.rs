@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::*;
 use raptormq_store::disk::memory::{Fate, Fault, MemoryDisk};
 use raptormq_store::disk::real::RealDisk;
-use raptormq_store::{Boundary, GetStatus, PutStatus, QueueType, Store, StoreOptions, SystemClock};
+use raptormq_store::{Boundary, CleanOptions, GetStatus, PutStatus, QueueType, Store, StoreOptions, SystemClock};
 
 fn sync_options() -> StoreOptions {
     StoreOptions { sync_flush: true, ..small_options() }
@@ -129,6 +129,8 @@ fn files_that_are_filled_while_they_are_written_keep_every_message() {
         queue_file_bytes: 6_000_000,
         sync_flush: true,
         body_bytes_max: 1 << 20,
+        // However full the disk is that the test runs on.
+        clean: CleanOptions { is_forcible: false, full_ratio: 1.0, ..CleanOptions::default() },
         ..small_options()
     };
     let open = || Store::open_still(options(), Arc::new(RealDisk), Arc::new(SystemClock)).unwrap();

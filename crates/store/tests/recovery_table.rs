@@ -58,12 +58,10 @@ fn stopped(in_order: bool) -> Stopped {
     Stopped { disk: disk.after_kill(), clock, places, end }
 }
 
-/// Stopped in order, by somebody who does not write down where the queues end.
+/// Stopped by somebody who does not write down where the queues end.
 fn stopped_by_others(in_order: bool) -> Stopped {
     let store = stopped(in_order);
-    if in_order {
-        store.disk.remove(Path::new(TAILS)).unwrap();
-    }
+    store.disk.remove(Path::new(TAILS)).unwrap();
     store
 }
 
@@ -136,7 +134,7 @@ fn what_was_written_down_is_not_believed_when_somebody_was_there() {
         |store| store.disk.remove(&store.log_file(0)).unwrap(),
         |store| store.damage_log(store.places[COUNT - 1] + 88, b"X"),
         |store| store.disk.damage(Path::new(TAILS), |bytes| bytes.truncate(100)),
-        |store| store.disk.damage(Path::new(TAILS), |bytes| bytes[8..12].copy_from_slice(&2_u32.to_be_bytes())),
+        |store| store.disk.damage(Path::new(TAILS), |bytes| bytes[8..12].copy_from_slice(&3_u32.to_be_bytes())),
     ];
     for (number, change) in changes.into_iter().enumerate() {
         let store = stopped(true);
@@ -174,8 +172,83 @@ fn no_log() {
 }
 
 #[test]
-fn crash() {
+fn crash_with_the_queues_ends_written_down() {
     let store = stopped(false);
+    let recovered = store.holds(all);
+    assert_eq!((recovered.case, recovered.end), ("crash, queues' ends written down", "the end after a crash"));
+    assert!(!recovered.was_clean && recovered.walked_from >= store.places[COUNT - 20], "{recovered:?}");
+    assert_eq!((recovered.log_end, recovered.lost_count), (store.end, 0));
+    // The checkpoint is not needed for it.
+    let store = stopped(false);
+    store.disk.remove(Path::new("/store/checkpoint")).unwrap();
+    assert_eq!(store.holds(all).case, recovered.case);
+}
+
+#[test]
+fn what_was_written_down_before_a_crash_is_not_believed_when_somebody_was_there() {
+    type Change = fn(&Stopped);
+    let changes: [Change; 6] = [
+        // The original writes its content at every start.
+        |store| store.disk.damage(Path::new("/store/lock"), |bytes| bytes[0] = b'L'),
+        |store| store.disk.remove_folder(Path::new("/store/consumequeue/T")).unwrap(),
+        |store| store.disk.remove(&store.log_file(0)).unwrap(),
+        |store| store.disk.damage(Path::new(TAILS), |bytes| bytes.truncate(100)),
+        |store| store.disk.remove_folder(Path::new("/store/consumequeue/T/1")).unwrap(),
+        |store| {
+            let path = store.queue_file(0).with_file_name(format!("{:020}", 400 * 3));
+            store.disk.remove(&path).unwrap();
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let store = stopped(false);
+        change(&store);
+        let recovered = store.holds(|message| number != 2 || store.places[message] >= 4096);
+        assert!(["crash", "crash, checkpoint missing, torn or too old"].contains(&recovered.case), "change {number}");
+    }
+}
+
+#[test]
+fn what_was_written_down_counts_no_more_when_queues_were_deleted() {
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let store = open(&disk, &clock);
+    for topic in ["T", "U"] {
+        put(&store, topic, 0, &message(b"old", &[]));
+    }
+    store.step(START_MS + 100_000);
+    let crashed = |disk: &MemoryDisk| open(&disk.after_kill(), &clock).recovered().case;
+    assert_eq!(crashed(&disk), "crash, queues' ends written down");
+    store.delete_topic("U").unwrap();
+    assert_ne!(crashed(&disk), "crash, queues' ends written down");
+    put(&store, "U", 0, &message(b"new", &[]));
+    store.step(START_MS + 200_000);
+    drop(store);
+    let store = open(&disk.after_kill(), &clock);
+    assert_eq!(store.recovered().case, "crash, queues' ends written down");
+    assert_eq!((bodies(&store, "T", 0), bodies(&store, "U", 0)), (vec![b"old".to_vec()], vec![b"new".to_vec()]));
+}
+
+#[test]
+fn no_unit_is_written_before_its_message_is_on_disk() {
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let store = open(&disk, &clock);
+    put(&store, "T", 0, &message(b"0", &[]));
+    store.step(START_MS + 100_000);
+    for number in 0..3000_u32 {
+        put(&store, "T", 0, &message(&number.to_be_bytes(), &[]));
+    }
+    let unit = |disk: &MemoryDisk, number: usize| {
+        let file = disk.read(Path::new("/store/consumequeue/T/0/00000000000000000000"), 1 << 20).unwrap();
+        file[number * 20..][..20].iter().any(|byte| *byte != 0)
+    };
+    assert_eq!((unit(&disk, 0), unit(&disk, 1)), (true, false));
+    store.step(START_MS + 200_000);
+    assert!(unit(&disk, 19));
+    assert_eq!(bodies(&store, "T", 0).len(), 3001);
+}
+
+#[test]
+fn crash() {
+    let store = stopped_by_others(false);
     let recovered = store.holds(all);
     assert_eq!((recovered.case, recovered.end), ("crash", "the end after a crash"));
     assert!(!recovered.was_clean && recovered.walked_from > 0 && recovered.on_disk_until_ms > START_MS);
@@ -193,13 +266,13 @@ fn crash_without_a_checkpoint_to_believe() {
         |bytes| bytes[..16].copy_from_slice(&[0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1]),
     ];
     for damage in damages {
-        let store = stopped(false);
+        let store = stopped_by_others(false);
         store.disk.damage(checkpoint, damage);
         let recovered = store.holds(all);
         assert_eq!(recovered.case, "crash, checkpoint missing, torn or too old");
         assert_eq!(recovered.walked_from, 0);
     }
-    let store = stopped(false);
+    let store = stopped_by_others(false);
     store.disk.remove(checkpoint).unwrap();
     assert_eq!(store.holds(all).case, "crash, checkpoint missing, torn or too old");
 }
@@ -297,7 +370,7 @@ fn a_missing_first_file() {
 
 #[test]
 fn a_later_file_that_reached_the_disk_first() {
-    let store = stopped(false);
+    let store = stopped_by_others(false);
     // Only the very last messages are younger than what the checkpoint vouches for.
     store.disk.damage(Path::new("/store/checkpoint"), |bytes| bytes[..8].fill(0));
     let first_of_last = store.places.iter().position(|place| *place >= store.end / 4096 * 4096).unwrap();

@@ -166,6 +166,12 @@ impl Shared {
         self.look_at_disks(state, &options);
     }
 
+    /// Whether every queue begins where the log does.
+    pub(crate) fn has_followed_log(&self) -> bool {
+        let state = self.clean.state.lock();
+        state.queues.is_empty() && state.log_min == self.log.min_offset()
+    }
+
     /// Lets the queues that have not done so yet begin where the log does. Before the store is closed, because what is
     /// written then is believed.
     pub(crate) fn end_cleaning(&self) -> io::Result<()> {

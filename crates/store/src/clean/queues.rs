@@ -23,7 +23,9 @@ impl Store {
     /// Forgets a topic's queues and removes their files. The messages stay in the log until its files are deleted; a
     /// topic made again under that name starts at 0.
     pub fn delete_topic(&self, topic: &str) -> io::Result<()> {
-        for queue in self.shared.queues.remove(topic) {
+        let queues = self.shared.queues.remove(topic);
+        self.shared.tails.forget()?;
+        for queue in queues {
             self.shared.files.remove(&queue)?;
         }
         self.shared.files.remove_topic(topic)
@@ -34,13 +36,14 @@ impl DoomedQueues {
     /// Forgets the queues and removes their files, one after another; returns how many there were. The first error ends
     /// it; those not deleted yet are as they were.
     pub fn delete(self) -> io::Result<usize> {
-        let Shared { queues, files, .. } = &*self.shared;
+        let Shared { queues, files, tails, .. } = &*self.shared;
         let mut count = 0;
         for of_topic in self.queues.chunk_by(|one, other| one.topic == other.topic) {
             for queue in of_topic {
                 // Only what is still there under its name: a topic may have been made again meanwhile.
                 if queues.remove_queue(queue) {
                     tracing::info!(?queue, "deleted a queue");
+                    tails.forget()?;
                     files.remove(queue)?;
                     count += 1;
                 }

@@ -81,7 +81,11 @@ impl CommitLog {
         }
         let bytes = staging.entries[run.start].bytes.start..staging.entries[run.end - 1].bytes.end;
         match self.write_end(tail, &staging.buffer[bytes]) {
-            Ok(()) => set_status(&mut staging.entries[run], PutStatus::PutOk),
+            Ok(()) => {
+                let last = staging.records[staging.entries[run.end - 1].records.clone()].last();
+                tail.last_record = last.map_or(tail.last_record, |record| record.log_offset);
+                set_status(&mut staging.entries[run], PutStatus::PutOk);
+            }
             Err(error) => {
                 for position in run.clone() {
                     give_back_queue_offsets(staging, position);

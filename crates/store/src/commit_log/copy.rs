@@ -9,7 +9,9 @@ use crate::staging::PutStatus;
 /// Whole records that follow the end of the log, within one file.
 pub(crate) struct CopiedRun<'a> {
     pub(crate) bytes: &'a [u8],
-    /// Store timestamp of the last record, 0 when there is none.
+    /// Where the last record begins, if there is one.
+    pub(crate) last_record: Option<i64>,
+    /// Store timestamp of that record, 0 without one.
     pub(crate) store_timestamp_ms: i64,
     /// A blank's two fields end the run: the log goes on in the next file.
     pub(crate) ends_file: bool,
@@ -46,6 +48,7 @@ impl CommitLog {
         if run.ends_file {
             tail.offset = tail.segment.as_ref().map_or(tail.offset, |segment| segment.end);
         }
+        tail.last_record = run.last_record.unwrap_or(tail.last_record);
         tail.store_timestamp_ms = tail.store_timestamp_ms.max(run.store_timestamp_ms);
         self.appended.advance(tail.offset);
         if !tail.asked_for_next && tail.is_used(PREPARE_AT_PERCENT) {

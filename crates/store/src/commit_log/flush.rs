@@ -58,6 +58,12 @@ impl CommitLog {
         Ok(end)
     }
 
+    /// Makes durable what the files hold from an offset on, before it is known where the log ends.
+    pub(crate) fn sync_from(&self, log_offset: i64) -> io::Result<()> {
+        let segments = self.segments.read().clone();
+        segments.iter().filter(|segment| segment.end > log_offset).try_for_each(|segment| segment.file.sync())
+    }
+
     /// Ends the waiting for a flush that will not come, after the disk failed.
     pub(crate) fn stop_if_failed(&self) {
         if self.has_failed() {

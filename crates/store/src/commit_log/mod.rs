@@ -74,6 +74,8 @@ pub(crate) struct CommitLog {
 struct Tail {
     segment: Option<Arc<Segment>>,
     offset: i64,
+    /// Where the last record begins; -1 when there is none.
+    last_record: i64,
     /// Store timestamp of the last record; the next one is not smaller.
     store_timestamp_ms: i64,
     /// Whether the background was told to prepare the file behind `segment`.
@@ -92,6 +94,8 @@ struct Tail {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogEnd {
     pub(crate) offset: i64,
+    /// Where the last record begins; -1 when there is none.
+    pub(crate) last_record: i64,
     /// Store timestamp of the last record, 0 when there is none.
     pub(crate) store_timestamp_ms: i64,
 }
@@ -110,7 +114,7 @@ impl CommitLog {
             options,
             segments: RwLock::new(segments),
             prepared: Mutex::new(None),
-            tail: Mutex::new(Tail { offset: start, ..Tail::default() }),
+            tail: Mutex::new(Tail { offset: start, last_record: -1, ..Tail::default() }),
             appended: Watermark::new(start),
             flushed: Watermark::new(start),
             fuse,
@@ -130,7 +134,7 @@ impl CommitLog {
     /// Where the log ends now.
     pub(crate) fn end(&self) -> LogEnd {
         let tail = self.tail.lock();
-        LogEnd { offset: tail.offset, store_timestamp_ms: tail.store_timestamp_ms }
+        LogEnd { offset: tail.offset, last_record: tail.last_record, store_timestamp_ms: tail.store_timestamp_ms }
     }
 
     /// Whether the disk failed so that nothing can be acknowledged any more.

@@ -303,6 +303,7 @@ impl CommitLog {
         let mut tail = self.tail.lock();
         tail.offset = end.end;
         tail.opened_at = end.end;
+        tail.last_record = end.last_record;
         tail.store_timestamp_ms = end.store_timestamp_ms;
         tail.segment = last.or_else(|| self.segments.read().back().cloned());
         self.appended.advance(end.end);

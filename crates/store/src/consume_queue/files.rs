@@ -162,6 +162,15 @@ impl QueueFiles {
         Ok(count)
     }
 
+    /// Whether there is the file of a unit that was written.
+    pub(crate) fn has_file(&self, queue: &Queue, position: i64) -> io::Result<bool> {
+        match self.open(queue, self.file_start(queue, position)) {
+            Ok(file) => Ok(!file.is_empty()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes a run of units, in one write for each file it touches.
     pub(crate) fn write(&self, queue: &Queue, mut position: i64, mut units: &[u8]) -> io::Result<()> {
         let unit_bytes = queue.queue_type.unit_bytes();
@@ -279,6 +288,11 @@ impl QueueFiles {
         self.disk.remove_folder(&self.batch.folder.join(topic))
     }
 
+    /// Notes that files may have what was never synced: a process before this one wrote it and died.
+    pub(crate) fn assume_unsynced(&self) {
+        self.unsynced.lock().everything = true;
+    }
+
     /// Bytes that were written since the last sync.
     pub(crate) fn unsynced_bytes(&self) -> u64 {
         self.unsynced.lock().bytes
@@ -361,6 +375,8 @@ impl QueueFiles {
         let file_start = self.file_start(queue, position);
         match self.open(queue, file_start) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Its making was cut short by a loss of power.
+            Ok(file) if file.is_empty() => drop(self.delete(queue, file_start / self.file_bytes(queue.queue_type))?),
             result => return result,
         }
         let file_bytes = self.file_bytes(queue.queue_type) as u64;

@@ -220,6 +220,7 @@ impl Queue {
         tail.written = end;
         tail.last = last;
         tail.units.clear();
+        tail.done = 0;
         self.first_file.fetch_min(end, Ordering::AcqRel);
     }
 
@@ -271,7 +272,8 @@ impl Queue {
             self.set_written(from, None);
         } else {
             let mut tail = self.tail.lock();
-            tail.units.truncate((from - written) as usize * self.queue_type.unit_bytes());
+            let kept = tail.done + (from - written) as usize * self.queue_type.unit_bytes();
+            tail.units.truncate(kept);
         }
         match self.queue_type {
             QueueType::Simple => {
@@ -362,7 +364,7 @@ impl Queue {
     /// Adds a unit behind a gap that the log cannot fill: blank units stand for what is missing, but in batch queues,
     /// which have none. When it is the queue's first units that are missing, the queue begins with this one, and what it
     /// had follows from the log.
-    pub(crate) fn replay_behind_gap(&self, files: &QueueFiles, new: &NewUnit) -> io::Result<()> {
+    pub(crate) fn replay_behind_gap(&self, files: &QueueFiles, new: &NewUnit, flushed: i64) -> io::Result<()> {
         if new.queue_offset < self.min_offset() {
             self.cut(files, self.first())?;
             if self.queue_type == QueueType::Simple {
@@ -374,6 +376,6 @@ impl Queue {
             self.push(&NewUnit { unit: Unit::BLANK, ..*new });
         }
         self.add_replayed(new);
-        self.write_behind(files).map(drop)
+        self.write_behind(files, flushed)
     }
 }

@@ -30,6 +30,10 @@ use crate::get::Patience;
 
 /// Unwritten units that make the append write them out itself instead of leaving them to the background.
 pub(crate) const UNWRITTEN_MAX: usize = 1024;
+/// Unwritten units that make the append ask for a flush of the log, without which they cannot be written.
+const UNFLUSHED_MAX: usize = 1 << 18;
+/// Units that are written at once. The queue cannot be appended to meanwhile.
+const UNITS_A_WRITE: usize = 4096;
 /// Room for units that a queue keeps when its tail was written.
 const KEPT_UNITS: usize = 64;
 
@@ -142,16 +146,52 @@ struct Tail {
     /// The unit before that, if it is known without reading it.
     last: Option<Unit>,
     ext: ext::ExtTail,
-    /// Encoded units; bounded by what is appended between two steps of the background, which the append itself takes
-    /// over at [`UNWRITTEN_MAX`].
+    /// Encoded units; bounded by what is appended between two flushes of the log, which are made more often from
+    /// [`UNFLUSHED_MAX`] on.
     units: Vec<u8>,
+    /// How many bytes of them are in the files already.
+    done: usize,
+}
+
+/// A queue as its files have it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WrittenTail {
+    /// Offset of the first message.
+    pub(crate) min: i64,
+    /// Offset behind the last unit that was written.
+    pub(crate) max: i64,
+    /// That unit, if it is known without reading it.
+    pub(crate) last: Option<Unit>,
 }
 
 impl Tail {
     /// The last unit, if it is known without reading it.
     fn last_unit(&self, queue_type: QueueType) -> Option<Unit> {
-        let last = self.units.len().checked_sub(queue_type.unit_bytes()).and_then(|at| self.units[at..].first_chunk());
+        let unwritten = self.unwritten();
+        let last = unwritten.len().checked_sub(queue_type.unit_bytes()).and_then(|at| unwritten[at..].first_chunk());
         last.map(Unit::decode).or(self.last)
+    }
+
+    /// The units that are not in the files.
+    fn unwritten(&self) -> &[u8] {
+        &self.units[self.done..]
+    }
+
+    /// Notes that so many bytes more are in the files.
+    fn note_written(&mut self, bytes: usize, queue_type: QueueType) {
+        let unit_bytes = queue_type.unit_bytes();
+        self.written += (bytes / unit_bytes) as i64;
+        self.done += bytes;
+        let last = self.units[..self.done].len().checked_sub(unit_bytes).and_then(|at| self.units[at..].first_chunk());
+        self.last = last.map(Unit::decode).or(self.last);
+        if self.done == self.units.len() {
+            self.units.clear();
+            self.units.shrink_to(KEPT_UNITS * unit_bytes);
+            self.done = 0;
+        } else if self.done > self.units.len() / 2 {
+            self.units.drain(..self.done);
+            self.done = 0;
+        }
     }
 }
 
@@ -215,7 +255,7 @@ impl Queue {
             }
             QueueType::Batch => tail.units.extend_from_slice(&BatchUnit::from(new).encode()),
         }
-        let unwritten = tail.units.len() / self.queue_type.unit_bytes();
+        let unwritten = tail.unwritten().len() / self.queue_type.unit_bytes();
         let end = tail.written + unwritten as i64;
         match self.queue_type {
             QueueType::Simple => self.max_offset.store(end, Ordering::Release),
@@ -226,25 +266,52 @@ impl Queue {
 
     /// Whether so many units are unwritten that whoever appends writes them.
     pub(crate) fn is_overdue(&self) -> bool {
-        self.tail.lock().units.len() >= UNWRITTEN_MAX * self.queue_type.unit_bytes()
+        self.tail.lock().unwritten().len() >= UNWRITTEN_MAX * self.queue_type.unit_bytes()
     }
 
-    /// Writes the tail to the files and returns the number of units. After an error they are still in memory.
-    pub(crate) fn write_behind(&self, files: &QueueFiles) -> io::Result<usize> {
+    /// Whether so many units are unwritten that the log should be flushed.
+    pub(crate) fn wants_flush(&self) -> bool {
+        self.tail.lock().unwritten().len() >= UNFLUSHED_MAX * self.queue_type.unit_bytes()
+    }
+
+    /// Whether there are units that are not in the files.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        !self.tail.lock().unwritten().is_empty()
+    }
+
+    /// Writes those units of the tail to the files whose messages lie before `flushed`, so that the files never have a unit
+    /// of a message that a loss of power may take back. After an error they are still in memory.
+    pub(crate) fn write_behind(&self, files: &QueueFiles, flushed: i64) -> io::Result<()> {
+        while self.write_some(files, flushed)? == UNITS_A_WRITE {}
+        Ok(())
+    }
+
+    /// Does the same with so many units that it does not take long; returns how many that were.
+    pub(crate) fn write_some(&self, files: &QueueFiles, flushed: i64) -> io::Result<usize> {
+        let unit_bytes = self.queue_type.unit_bytes();
         let mut tail = self.tail.lock();
-        if tail.units.is_empty() || self.is_deleted() {
+        // Both kinds of units begin with the same fields, and blank ones stand for no message.
+        let is_flushed = |unit: &[u8]| {
+            unit.first_chunk().map(Unit::decode).is_some_and(|unit| unit.is_blank() || unit.log_end() <= flushed)
+        };
+        let is_first_flushed = tail.unwritten().get(..unit_bytes).is_some_and(is_flushed);
+        if !is_first_flushed || self.is_deleted() {
             return Ok(0);
         }
         if self.has_ext {
             tail.ext.write_behind(self, files)?;
         }
-        files.write(self, tail.written, &tail.units)?;
-        let count = tail.units.len() / self.queue_type.unit_bytes();
-        tail.written += count as i64;
-        tail.last = tail.last_unit(self.queue_type);
-        tail.units.clear();
-        tail.units.shrink_to(KEPT_UNITS * self.queue_type.unit_bytes());
+        let some = tail.unwritten().chunks_exact(unit_bytes).take(UNITS_A_WRITE);
+        let count = some.take_while(|unit| is_flushed(unit)).count();
+        files.write(self, tail.written, &tail.unwritten()[..count * unit_bytes])?;
+        tail.note_written(count * unit_bytes, self.queue_type);
         Ok(count)
+    }
+
+    /// The queue as its files have it.
+    pub(crate) fn written_tail(&self) -> WrittenTail {
+        let tail = self.tail.lock();
+        WrittenTail { min: self.min_offset().min(tail.written), max: tail.written, last: tail.last }
     }
 
     /// The last unit, if it is known without reading it.
@@ -259,9 +326,10 @@ impl Queue {
         let written = {
             let tail = self.tail.lock();
             if from >= tail.written {
-                let start = ((from - tail.written) as usize).saturating_mul(unit_bytes).min(tail.units.len());
-                let count = (tail.units.len() - start).min(into.len()) / unit_bytes;
-                into[..count * unit_bytes].copy_from_slice(&tail.units[start..start + count * unit_bytes]);
+                let units = tail.unwritten();
+                let start = ((from - tail.written) as usize).saturating_mul(unit_bytes).min(units.len());
+                let count = (units.len() - start).min(into.len()) / unit_bytes;
+                into[..count * unit_bytes].copy_from_slice(&units[start..start + count * unit_bytes]);
                 return Ok(count);
             }
             tail.written

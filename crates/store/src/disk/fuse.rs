@@ -43,7 +43,12 @@ impl Fuse {
         if let Some(reason) = self.reason() {
             return Err(io::Error::other(format!("not synced, because {reason}")));
         }
-        sync().inspect_err(|error| self.blow(format!("a sync of {} failed: {error}", path.display())))
+        sync().inspect_err(|error| {
+            // Of what is not there nothing can be lost.
+            if error.kind() != io::ErrorKind::NotFound {
+                self.blow(format!("a sync of {} failed: {error}", path.display()));
+            }
+        })
     }
 }
 

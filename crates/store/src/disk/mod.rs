@@ -68,9 +68,9 @@ pub trait Disk: Send + Sync + 'static {
     /// `WouldBlock` when somebody has it.
     fn lock(&self, root: &Path) -> io::Result<Box<dyn Send + Sync>>;
 
-    /// A number that is another one when something was made, removed or renamed in the folder; `None` when the disk cannot
-    /// tell, or there is no such folder.
-    fn changed_at(&self, _folder: &Path) -> io::Result<Option<u64>> {
+    /// A number that is another one when something was made, removed or renamed in the folder, or when the file was
+    /// written; `None` when the disk cannot tell, or there is neither.
+    fn changed_at(&self, _path: &Path) -> io::Result<Option<u64>> {
         Ok(None)
     }
 

@@ -16,6 +16,8 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::{Disk, Entry, LogFile, Space, Usage, checked_range};
 
+/// What the file `lock` holds.
+const LOCK: &[u8; 4] = b"lock";
 /// What the kernel calls tmpfs (`statfs(2)`).
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
@@ -99,9 +101,10 @@ impl Disk for RealDisk {
         for entry in entries {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            let metadata = entry.metadata()?;
-            let len = if metadata.is_dir() { 0 } else { metadata.len() };
-            found.push(Entry { name, is_folder: metadata.is_dir(), len });
+            // Of a folder the listing itself says what it is: there may be many.
+            let is_folder = entry.file_type()?.is_dir();
+            let len = if is_folder { 0 } else { entry.metadata()?.len() };
+            found.push(Entry { name, is_folder, len });
         }
         found.sort();
         Ok(found)
@@ -152,7 +155,12 @@ impl Disk for RealDisk {
             // EACCES and EAGAIN both say that another process has it.
             if error == rustix::io::Errno::ACCESS { io::ErrorKind::WouldBlock.into() } else { io::Error::from(error) }
         })?;
-        file.write_all_at(b"lock", 0)?;
+        // The original writes it at every start. That ours does not tells where one of the others was: see
+        // [`crate::consume_queue::tails`].
+        let mut content = [0; LOCK.len()];
+        if file.read_exact_at(&mut content, 0).is_err() || content != *LOCK {
+            file.write_all_at(LOCK, 0)?;
+        }
         Ok(Box::new((folder, file)))
     }
 

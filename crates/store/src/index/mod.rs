@@ -50,6 +50,8 @@ struct State {
     deleted: usize,
     /// What recovery must not put in again.
     resume: Resume,
+    /// The last file, once its name was made durable.
+    settled: Option<PathBuf>,
 }
 
 /// Where the index goes on when records are replayed.
@@ -129,6 +131,22 @@ impl Index {
         self.sync_files(&due)?;
         self.state.lock().synced = full_until.0;
         Ok(full_until.1)
+    }
+
+    /// Has every key in a file whose name is durable, so that a start after a crash sees that there is an index, and from
+    /// where it misses keys.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        self.write(false)?;
+        let (path, file) = {
+            let state = self.state.lock();
+            let Some(last) = state.files.last().filter(|last| state.settled.as_ref() != Some(&last.path)) else {
+                return Ok(());
+            };
+            (last.path.clone(), last.file.clone())
+        };
+        self.sync_files(&file.into_iter().collect::<Vec<_>>())?;
+        self.state.lock().settled = Some(path);
+        Ok(())
     }
 
     /// Writes and syncs all there is.

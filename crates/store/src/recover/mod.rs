@@ -13,14 +13,16 @@ use raptormq_protocol::message::record::RecordView;
 use raptormq_protocol::message::sys_flag;
 
 use crate::commit_log::recover::{Step, Walked};
-use crate::consume_queue::load::Replayed as Given;
+use crate::consume_queue::load::{self, Loading, Replayed as Given};
+use crate::consume_queue::tails::LogEnds;
 use crate::consume_queue::unit::Unit;
 use crate::consume_queue::{NewUnit, Queue, QueueType, light};
 use crate::disk::{Space, is_full};
 use crate::hash;
 use crate::index::{Keys, Records};
-use crate::open::{DirtyQueue, Dispatch, Found, Shared};
+use crate::open::{Dispatch, Found, Shared};
 use crate::staging::{Facts, is_indexed};
+use crate::unfit::Leftover;
 
 mod table;
 
@@ -32,6 +34,8 @@ const RECORD_BYTES_MIN: i64 = raptormq_protocol::message::record::RECORD_BYTES_M
 const CHECKPOINT_AHEAD_MAX_MS: i64 = 3_600_000;
 /// Bytes of the log between two looks at the clock.
 const PROGRESS_BYTES: i64 = 8 << 20;
+/// Queues that recovery writes itself.
+const REBUILT_MAX: usize = 1024;
 /// Time between two lines of progress.
 const PROGRESS_INTERVAL_MS: i64 = 1_000;
 
@@ -63,12 +67,23 @@ struct Replayed {
     walked: Walked,
     units: Units,
     end: &'static End,
+    /// Where queues ended before, of those whose files were looked at.
+    known: Vec<(i64, Arc<Queue>)>,
 }
 
 impl Recovered {
     fn stop(&self) -> Stop {
         if self.was_clean { Stop::Clean } else { Stop::Unclean }
     }
+}
+
+/// How records are given to queues.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// A queue that misses units before the one that it is given ends the walk: there is something else to try.
+    may_start_earlier: bool,
+    /// Queues are as they were written down; whether they have files is not known.
+    is_written_down: bool,
 }
 
 /// Walks that tell how far they are.
@@ -83,16 +98,13 @@ impl Shared {
     /// Recovers the store and marks it as running. Nothing was changed before, but the file `lock`.
     pub(crate) fn recover(&self, found: &Found) -> io::Result<Recovered> {
         self.write_abort()?;
-        for leftover in &found.leftovers {
-            tracing::warn!(path = %leftover.path.display(), why = leftover.why, "removed a file of no use");
-            self.disk.remove(&leftover.path)?;
-        }
+        self.remove_leftovers(&found.leftovers)?;
         self.checkpoint.prepare(&*self.disk)?;
+        if found.abort || found.tails.is_none() {
+            self.files.assume_unsynced();
+        }
         let mut recovered = Recovered { was_clean: !found.abort, ..Recovered::default() };
-        // Queues that are believed lose nothing.
-        let known = if found.tails.is_some() { Vec::new() } else { self.queues.all() };
-        let known: Vec<_> = known.into_iter().map(|queue| (queue.max_offset(), queue)).collect();
-        let Replayed { walked, units, end } = self.replay_log(found, &mut recovered)?;
+        let Replayed { walked, units, end, known } = self.replay_found(found.tails, &mut recovered)?;
         recovered.log_end = walked.end;
         recovered.end = end.name;
         if walked.is_torn {
@@ -100,28 +112,57 @@ impl Shared {
             tracing::warn!(file, at, log_end = walked.end, "the log ends in a torn record, which is cut off");
         }
         self.log.cut(walked, end.then != Then::End)?;
-        if units == Units::Cut {
-            self.cut_queues(walked.end)?;
-        }
+        self.cut_queues(units, walked.end)?;
         let lost = |(max, queue): &(i64, Arc<Queue>)| (max - queue.max_offset()).max(0) as u64;
         recovered.lost_count = known.iter().map(lost).sum();
         self.index.cut(walked.end, self)?;
         self.dispatched.advance(walked.end);
-        *self.dispatch.lock() = Dispatch {
-            store_timestamp_ms: walked.store_timestamp_ms,
-            last_record: walked.last_record,
-            ..Dispatch::default()
-        };
-        if recovered.was_clean {
-            self.log.flushed.advance(walked.end);
-        } else if self.options.sync_flush {
-            // Readers get what is on disk, and go on where they were.
-            let end = self.log.flush()?;
-            self.note_flushed(end);
-        }
+        // What was walked was on disk, and what was changed of it was synced.
+        self.log.flushed.advance(walked.end);
+        self.note_recovered(self.log.end(), found.tails.is_some());
         self.report(&recovered, walked.store_timestamp_ms);
-        self.write_rebuilt()?;
+        self.write_rebuilt(&walked, recovered.walked_from)?;
         Ok(recovered)
+    }
+
+    /// Walks the log. When queues are not what was written down of them, they are looked at after all.
+    fn replay_found(&self, tails: Option<LogEnds>, recovered: &mut Recovered) -> io::Result<Replayed> {
+        let mut tails = tails;
+        loop {
+            // Queues that are believed lose nothing.
+            let known = if tails.is_some() { Vec::new() } else { self.queues.all() };
+            let known: Vec<_> = known.into_iter().map(|queue| (queue.max_offset(), queue)).collect();
+            match self.replay_log(tails, recovered) {
+                Ok(Some(replayed)) => return Ok(Replayed { known, ..replayed }),
+                Err(error) if tails.is_none() || self.fuse.is_blown() => return Err(error),
+                Err(error) => tracing::warn!(%error, "a queue cannot be read"),
+                Ok(None) => {}
+            }
+            tracing::warn!("queues are not what raptormq.queues says of them: their files are looked at");
+            tails = None;
+            self.load_queues()?;
+        }
+    }
+
+    /// Forgets the queues and reads their files.
+    fn load_queues(&self) -> io::Result<()> {
+        self.tails.forget()?;
+        *self.dispatch.lock() = Dispatch::default();
+        self.queues.clear();
+        let log_min = self.log.min_offset();
+        let loading = Loading { disk: &*self.disk, files: &self.files, table: &self.queues, log_min };
+        let mut leftovers = Vec::new();
+        for queue_type in [QueueType::Simple, QueueType::Batch] {
+            load::load(&loading, queue_type, &mut leftovers).map_err(|unfit| io::Error::other(unfit.to_string()))?;
+        }
+        self.remove_leftovers(&leftovers)
+    }
+
+    fn remove_leftovers(&self, leftovers: &[Leftover]) -> io::Result<()> {
+        leftovers.iter().try_for_each(|leftover| {
+            tracing::warn!(path = %leftover.path.display(), why = leftover.why, "removed a file of no use");
+            self.disk.remove(&leftover.path)
+        })
     }
 
     /// Says what an unclean stop, or damage, came to.
@@ -168,8 +209,8 @@ impl Shared {
         }
     }
 
-    /// Walks the log; returns its end, and what is done there.
-    fn replay_log(&self, found: &Found, recovered: &mut Recovered) -> io::Result<Replayed> {
+    /// Walks the log; returns its end, and what is done there. Nothing when the queues are not what was written down.
+    fn replay_log(&self, tails: Option<LogEnds>, recovered: &mut Recovered) -> io::Result<Option<Replayed>> {
         let stop = recovered.stop();
         let until_ms = self.vouched_until_ms();
         recovered.on_disk_until_ms = until_ms.unwrap_or(0);
@@ -178,13 +219,13 @@ impl Shared {
             self.log.probe(*start).is_some_and(|stored_ms| until_ms.is_some_and(|until_ms| stored_ms <= until_ms))
         };
         let vouched = starts.iter().copied().find(is_vouched);
-        let asks_queues = stop == Stop::Clean && found.tails.is_none();
+        let asks_queues = stop == Stop::Clean && tails.is_none();
         let queues_end = if asks_queues { self.queues_log_end()? } else { None };
         let row = table::start(&Seen {
             stop,
             log: if starts.is_empty() { Log::Empty } else { Log::Files },
             checkpoint: if vouched.is_some() { Vouch::Usable } else { Vouch::Useless },
-            tails: if found.tails.is_some() { Tails::Believed } else { Tails::Unknown },
+            tails: if tails.is_some() { Tails::Believed } else { Tails::Unknown },
             queues: if queues_end.is_some() { Known::Last } else { Known::Nothing },
         });
         recovered.case = row.name;
@@ -192,7 +233,7 @@ impl Shared {
         let mut cut_at = match row.from {
             From::Nowhere | From::First => first,
             From::QueuesEnd => queues_end.unwrap_or(first),
-            From::TailsEnd => found.tails.map_or(first, |log| log.end),
+            From::TailsEnd => tails.map_or(first, |log| log.end),
             // What is older in that file needs no more than a look at where its records end.
             From::Vouched => self.log.first_after(vouched.unwrap_or(first), until_ms.unwrap_or(0))?,
         };
@@ -206,13 +247,20 @@ impl Shared {
         }
         let progress = Progress::new(self.clock.now_ms(), from);
         loop {
-            if row.units == Units::Cut {
-                self.cut_queues(cut_at)?;
-                self.cut_unreal_units()?;
+            self.cut_queues(row.units, cut_at)?;
+            self.cut_unreal_units(row.units)?;
+            if stop == Stop::Unclean {
+                // No unit is written before its message is on disk, which is not known of what the process left.
+                self.log.sync_from(from)?;
             }
             recovered.walked_from = from;
+            let is_written_down = row.units == Units::WrittenDown;
             let earlier = starts.iter().copied().find(|start| *start < from);
-            let (walked, end) = self.walk_on(from, earlier.is_some(), recovered, &progress)?;
+            let manner = Manner { is_written_down, may_start_earlier: is_written_down || earlier.is_some() };
+            let (walked, end) = self.walk_on(from, manner, recovered, &progress)?;
+            if is_written_down && walked.was_stopped {
+                return Ok(None);
+            }
             match earlier {
                 Some(earlier) if walked.was_stopped => {
                     tracing::warn!(from, earlier, "a queue misses messages from before: the walk starts earlier");
@@ -220,8 +268,8 @@ impl Shared {
                 }
                 _ => {
                     recovered.rebuilt_count = progress.rebuilt.get();
-                    let walked = self.with_last_record(walked, found)?;
-                    return Ok(Replayed { walked, units: row.units, end });
+                    let walked = self.with_last_record(walked, tails)?;
+                    return Ok(Some(Replayed { walked, units: row.units, end, known: Vec::new() }));
                 }
             }
         }
@@ -231,7 +279,7 @@ impl Shared {
     fn walk_on(
         &self,
         from: i64,
-        may_start_earlier: bool,
+        manner: Manner,
         recovered: &mut Recovered,
         progress: &Progress,
     ) -> io::Result<(Walked, &'static End)> {
@@ -241,7 +289,7 @@ impl Shared {
         loop {
             let walked = self.log.walk(from, |record| {
                 progress.tell(self, record.log_offset);
-                self.replay(record, may_start_earlier, progress)
+                self.replay(record, manner, progress)
             })?;
             let place = if walked.is_torn { Place::Damaged } else { Place::Unwritten };
             let (behind, next) = self.behind(walked.end);
@@ -319,7 +367,7 @@ impl Shared {
     }
 
     /// Gives a record to the index and to its queue. Stops the walk at a gap if it may start earlier.
-    fn replay(&self, record: &RecordView<'_>, may_start_earlier: bool, progress: &Progress) -> io::Result<Step> {
+    fn replay(&self, record: &RecordView<'_>, manner: Manner, progress: &Progress) -> io::Result<Step> {
         let properties = record.properties();
         let facts = Facts::read(&[&properties]);
         if facts.inner_count.is_some() && facts.inner_base.is_some() {
@@ -344,30 +392,24 @@ impl Shared {
                 return Ok(Step::Next);
             };
             let new = NewUnit { unit, queue_offset, count, store_timestamp_ms: record.store_timestamp_ms };
-            let (step, added) = self.replay_unit(&queue, &new, may_start_earlier)?;
+            let (step, added) = self.replay_unit(&queue, &new, manner)?;
             progress.rebuilt.set(progress.rebuilt.get() + u64::from(added));
             if let Step::Stop = step {
                 return Ok(step);
             }
-            return self.replay_light(record, &facts, unit, may_start_earlier);
+            return self.replay_light(record, &facts, unit, manner);
         }
         Ok(Step::Next)
     }
 
     /// Gives a unit to the light queues that its message names.
-    fn replay_light(
-        &self,
-        record: &RecordView<'_>,
-        facts: &Facts<'_>,
-        unit: Unit,
-        may_start_earlier: bool,
-    ) -> io::Result<Step> {
+    fn replay_light(&self, record: &RecordView<'_>, facts: &Facts<'_>, unit: Unit, manner: Manner) -> io::Result<Step> {
         let named = facts.multi_dispatch.zip(facts.multi_offsets);
         let named = named.filter(|_| self.options.light_enabled && light::may_have_light(record.topic));
         for (name, queue_offset) in named.into_iter().flat_map(|(names, offsets)| light::places(names, offsets)) {
             let Ok(queue) = self.queues.get_or_create(name, 0) else { continue };
             let new = NewUnit { unit, queue_offset, count: 1, store_timestamp_ms: record.store_timestamp_ms };
-            if let (Step::Stop, _) = self.replay_unit(&queue, &new, may_start_earlier)? {
+            if let (Step::Stop, _) = self.replay_unit(&queue, &new, manner)? {
                 return Ok(Step::Stop);
             }
         }
@@ -375,7 +417,7 @@ impl Shared {
     }
 
     /// Gives a unit to its queue; returns whether the queue took it.
-    fn replay_unit(&self, queue: &Queue, new: &NewUnit, may_start_earlier: bool) -> io::Result<(Step, bool)> {
+    fn replay_unit(&self, queue: &Arc<Queue>, new: &NewUnit, manner: Manner) -> io::Result<(Step, bool)> {
         let (log_offset, queue_offset) = (new.unit.log_offset, new.queue_offset);
         let per_record = match queue.queue_type {
             QueueType::Simple => 1,
@@ -390,26 +432,36 @@ impl Shared {
             );
             return Ok((Step::Next, false));
         }
-        match queue.replay(&self.files, new, may_start_earlier)? {
+        let end = queue.end();
+        let given = queue.replay(&self.files, new, manner.may_start_earlier)?;
+        if let Given::Added = given {
+            let is_first = !queue.is_dirty.load(Ordering::Acquire);
+            if manner.is_written_down && is_first && end > 0 && !self.files.has_file(queue, end - 1)? {
+                // Who removed it did not remove what was written down of it.
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            self.dispatch.lock().note_dirty(queue, new.store_timestamp_ms, log_offset);
+        }
+        match given {
             Given::Added if queue.is_overdue() => {
-                unless_full(queue.write_behind(&self.files).map(drop)).map(|()| (Step::Next, true))
+                unless_full(queue.write_behind(&self.files, i64::MAX)).map(|()| (Step::Next, true))
             }
             Given::Added => Ok((Step::Next, true)),
             Given::Known => Ok((Step::Next, false)),
-            Given::Gap if may_start_earlier => Ok((Step::Stop, false)),
+            Given::Gap if manner.may_start_earlier => Ok((Step::Stop, false)),
             Given::Gap => {
                 tracing::error!(?queue, queue_offset, "messages of a queue are missing in the log");
-                queue.replay_behind_gap(&self.files, new).map(|()| (Step::Next, true))
+                queue.replay_behind_gap(&self.files, new, i64::MAX).map(|()| (Step::Next, true))
             }
         }
     }
 
     /// A walk that met no record does not know the last one; the queues do.
-    fn with_last_record(&self, walked: Walked, found: &Found) -> io::Result<Walked> {
+    fn with_last_record(&self, walked: Walked, tails: Option<LogEnds>) -> io::Result<Walked> {
         if walked.last_record >= 0 {
             return Ok(walked);
         }
-        let last_record = match found.tails {
+        let last_record = match tails {
             Some(log) => Some(log.last_record),
             None => self.last_unit()?.map(|unit| unit.log_offset),
         };
@@ -418,9 +470,19 @@ impl Shared {
         Ok(Walked { last_record, store_timestamp_ms, ..walked })
     }
 
+    /// The queues that lose units behind the start of the walk or the end of the log.
+    fn queues_to_cut(&self, units: Units) -> Vec<Arc<Queue>> {
+        if units == Units::Kept {
+            return Vec::new();
+        }
+        let mut queues = self.queues.all();
+        queues.retain(|queue| units == Units::Cut || queue.queue_type == QueueType::Batch);
+        queues
+    }
+
     /// Drops the units of messages at `log_offset` and behind it.
-    fn cut_queues(&self, log_offset: i64) -> io::Result<()> {
-        for queue in self.queues.all() {
+    fn cut_queues(&self, units: Units, log_offset: i64) -> io::Result<()> {
+        for queue in self.queues_to_cut(units) {
             let dropped = queue.cut_at_log(&self.files, log_offset)?;
             if dropped > 0 {
                 tracing::info!(?queue, dropped, log_offset, "units behind the log's good part are dropped");
@@ -430,8 +492,8 @@ impl Shared {
     }
 
     /// Drops units at the ends of queues whose messages the log does not have.
-    fn cut_unreal_units(&self) -> io::Result<()> {
-        for queue in self.queues.all() {
+    fn cut_unreal_units(&self, units: Units) -> io::Result<()> {
+        for queue in self.queues_to_cut(units) {
             let is_message = |record: &RecordView<'_>, queue_offset, unit: &Unit| {
                 let place = (record.topic, record.queue_id, record.queue_offset);
                 (queue.is_light || place == (&*queue.topic, queue.queue_id, queue_offset))
@@ -451,20 +513,25 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes what recovery has rebuilt. What a full disk does not take stays in memory, and nothing is accepted until it is
-    /// written.
-    fn write_rebuilt(&self) -> io::Result<()> {
-        for queue in self.queues.all() {
-            match queue.write_behind(&self.files) {
-                Err(error) if is_full(&error) => {
-                    self.has_queue_error.store(true, Ordering::Release);
-                    if !queue.is_dirty.swap(true, Ordering::AcqRel) {
-                        // Nobody knows how old its first unit is: the checkpoint waits for it.
-                        self.dispatch.lock().dirty.push_front(DirtyQueue { queue, since_ms: 0 });
-                    }
-                }
-                written => drop(written?),
-            }
+    /// Writes what recovery has rebuilt; of many queues the background does it. What a full disk does not take stays in
+    /// memory, and nothing is accepted until it is written.
+    fn write_rebuilt(&self, walked: &Walked, walked_from: i64) -> io::Result<()> {
+        let mut dispatch = self.dispatch.lock();
+        dispatch.store_timestamp_ms = walked.store_timestamp_ms;
+        dispatch.last_record = walked.last_record;
+        for dirty in &mut dispatch.dirty {
+            // Where the walk has begun twice they do not come in the order of the log. The checkpoint waits for them.
+            (dirty.since_ms, dirty.since_offset) = (0, walked_from);
+        }
+        let count = dispatch.dirty.len();
+        drop(dispatch);
+        if count > REBUILT_MAX {
+            return Ok(());
+        }
+        match self.write_queues(count) {
+            Err(error) if is_full(&error) => self.has_queue_error.store(true, Ordering::Release),
+            Err(error) => return Err(error),
+            Ok(_) => {}
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use raptormq_store::clock::ManualClock;
 use raptormq_store::disk::Disk;
@@ -12,6 +13,9 @@ use raptormq_store::{PutStatus, Store};
 use crate::common::{ALL, START_MS, message, put};
 use crate::run::{Promise, Sent, Setup};
 use crate::workload::{QUEUES, Workload};
+
+/// Images whose start believed what was written down of the queues before the crash.
+pub(crate) static BELIEVED: AtomicU64 = AtomicU64::new(0);
 
 /// Stands for the broker's settings, which are saved in the same way.
 pub(crate) const METADATA: &str = "/store/config/topics.json";
@@ -43,6 +47,9 @@ impl Check<'_> {
         let checked = catch_unwind(AssertUnwindSafe(|| {
             self.metadata(disk)?;
             let store = self.open(disk)?;
+            if store.recovered().case == "crash, queues' ends written down" {
+                BELIEVED.fetch_add(1, Ordering::Relaxed);
+            }
             let kept = self.kept(&store, is_whole)?;
             self.queues(&store, kept)?;
             keys(&store, kept)?;

@@ -91,8 +91,11 @@ fn every_crash_leaves_a_store_that_keeps_its_promises() {
     }
     let started = Instant::now();
     let (images, workloads) = run_images(SUITE_IMAGES, 0);
-    println!("{images} images of {workloads} workloads in {:.0?}", started.elapsed());
+    let believed = check::BELIEVED.load(Ordering::Relaxed);
+    let took = started.elapsed();
+    println!("{images} images of {workloads} workloads in {took:.0?}, {believed} with the queues' ends written down");
     assert!(images >= SUITE_IMAGES);
+    assert!(believed >= images / 20, "{believed} images had the queues' ends written down");
 }
 
 /// `cargo xtask crash` runs this.

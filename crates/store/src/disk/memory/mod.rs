@@ -6,6 +6,7 @@
 //! not, in any order, writes in parts. Only the names within one folder change in their order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -387,8 +388,15 @@ impl Disk for MemoryDisk {
         Ok(Box::new(MemoryLock { disk: self.clone(), root: root.to_owned() }))
     }
 
-    fn changed_at(&self, folder: &Path) -> io::Result<Option<u64>> {
-        Ok(self.state.lock().live.changed.get(folder).copied())
+    fn changed_at(&self, path: &Path) -> io::Result<Option<u64>> {
+        let state = self.state.lock();
+        // That of a file must be the same on the disks that crashes make of this one.
+        let of_file = |(file, content): (FileId, &Arc<Vec<u8>>)| {
+            let mut hasher = DefaultHasher::new();
+            (file, content).hash(&mut hasher);
+            hasher.finish()
+        };
+        Ok(state.live.file(path).map(of_file).or_else(|| state.live.changed.get(path).copied()))
     }
 
     fn usage(&self, folder: &Path) -> io::Result<Usage> {
