@@ -1,6 +1,5 @@
 //! Commands about the settings of groups.
 
-use raptormq_client::ResponseCode;
 use raptormq_protocol::body::{GroupRetryPolicy, SubscriptionGroupConfig};
 use raptormq_protocol::hash::sort_as_java_map;
 use raptormq_protocol::json;
@@ -170,11 +169,8 @@ async fn delete(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
 /// Refuses a group that no broker has: the original tells of a success.
 async fn check_known(session: &Session<'_>, addresses: &[String], group: &str) -> Result<()> {
     for address in addresses {
-        match session.admin.group_config(address, group).await {
-            Err(error) if error.code() == Some(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST) => {}
-            // Brokers before 5.0 cannot be asked.
-            Err(error) if error.code() == Some(ResponseCode::REQUEST_CODE_NOT_SUPPORTED) => return Ok(()),
-            known => return Ok(known.map(drop)?),
+        if session.admin.group_config(address, group).await?.is_some() {
+            return Ok(());
         }
     }
     Err(Failure::argument(format!("there is no consumer group {group} on {}", addresses.join(", "))))
@@ -198,8 +194,8 @@ async fn get(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         for broker in brokers.iter().filter_map(|name| info.broker_addr_table.get(*name)) {
             let Some(address) = targets::any_member(broker) else { continue };
             match session.admin.group_config(address, name).await {
-                Ok(group) => print_settings(session, cluster, &broker.broker_name, &group)?,
-                Err(error) if error.code() == Some(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST) => {}
+                Ok(Some(group)) => print_settings(session, cluster, &broker.broker_name, &group)?,
+                Ok(None) => {}
                 Err(error) => session.complain(&error.into()),
             }
         }

@@ -39,4 +39,4 @@ mod trace;
 mod track;
 
 pub use self::reference::reference;
-pub use self::start::{Invocation, Style, run};
+pub use self::start::{Invocation, Style, run, run_on};

@@ -59,18 +59,22 @@ enum Ending {
     Unknown,
 }
 
-/// Runs a command line to its end.
-pub fn run(mut invocation: Invocation) -> ExitCode {
+/// Runs a command line to its end, on standard output and standard error.
+pub fn run(invocation: Invocation) -> ExitCode {
+    let mut out = BufWriter::new(io::stdout().lock());
+    ExitCode::from(run_on(invocation, &mut out, &mut io::stderr().lock()))
+}
+
+/// As [`run`], on streams of one's own; returns the exit status. Not within an async runtime: it starts one.
+pub fn run_on(mut invocation: Invocation, out: &mut dyn Write, errors: &mut dyn Write) -> u8 {
     let words = invocation.words.len();
     invocation.words.retain(|word| word != STRICT_WORD);
     let is_asked = std::env::var(STRICT_VARIABLE).is_ok_and(|value| matches!(value.trim(), "1" | "true"));
     let is_strict = invocation.words.len() < words || is_asked;
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut errors = io::stderr().lock();
-    let ending = run_with(&invocation, &mut out, &mut errors);
+    let ending = run_with(&invocation, out, errors);
     // Who reads no further has seen what they wanted.
     let _ = out.flush();
-    ExitCode::from(status(ending, invocation.style, is_strict))
+    status(ending, invocation.style, is_strict)
 }
 
 fn status(ending: Ending, style: Style, is_strict: bool) -> u8 {
@@ -201,6 +205,7 @@ fn guess(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commons_cli::Need;
 
     fn called(line: &str) -> (Ending, String, String) {
         let words = line.split_whitespace().map(str::to_owned).collect();
@@ -248,5 +253,37 @@ mod tests {
         let (ending, out, errors) = called("topicRoute -t x -n 127.0.0.1:1");
         assert_eq!((ending, out.as_str(), errors.lines().count()), (Ending::Failed, "", 1));
         assert!(errors.starts_with("mqadmin topicRoute: ") && errors.contains("127.0.0.1:1"), "{errors}");
+    }
+
+    /// A command line with all that must be given: `1` for each, and nobody at the name server's address.
+    fn words(command: &Command) -> Vec<String> {
+        let mut words = vec![command.name.to_owned(), "-n".to_owned(), "127.0.0.1:1".to_owned()];
+        let known = command.known();
+        let first_of_group = known.iter().find(|option| option.need == Need::OneOf);
+        for option in known.iter().filter(|option| option.need == Need::Required).chain(first_of_group) {
+            let value = if option.key() == "b" { "127.0.0.1:1" } else { "1" };
+            words.extend([format!("-{}", option.key()), value.to_owned()]);
+        }
+        words
+    }
+
+    #[test]
+    fn every_command_says_in_one_line_that_nobody_answers() {
+        for command in commands::all() {
+            let begin = std::time::Instant::now();
+            let (ending, out, errors) = called(&words(command).join(" "));
+            let name = command.name;
+            assert!(begin.elapsed().as_secs() < 6, "{name} took {:?}", begin.elapsed());
+            match ending {
+                Ending::Failed | Ending::Absent => {
+                    let start = format!("mqadmin {name}: ");
+                    assert!(!errors.is_empty() && errors.lines().all(|line| line.starts_with(&start)), "{errors}");
+                }
+                // There is no file of that name, which is said as the original says it.
+                Ending::Done => assert!(out.starts_with("the file path 1 does not exists"), "{name}: {out}{errors}"),
+                Ending::Unclear => assert!(out.starts_with("usage: "), "{name}: {out}{errors}"),
+                Ending::Refused | Ending::Unknown => panic!("{name}: {errors}"),
+            }
+        }
     }
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use raptormq_protocol::body::{
     ConsumeMessageDirectlyResult, ConsumeStats, ConsumerConnection, ConsumerRunningInfo, GetConsumerStatusBody,
     MessageQueue, ProducerConnection, ProducerTableInfo, ResetOffsetBody, SubscriptionGroupConfig,
-    SubscriptionGroupList,
+    SubscriptionGroupList, SubscriptionGroupWrapper,
 };
 use raptormq_protocol::code::RequestCode;
 use raptormq_protocol::header::{
     ConsumeMessageDirectlyResultRequestHeader, DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
     GetConsumerConnectionListRequestHeader, GetConsumerRunningInfoRequestHeader, GetConsumerStatusRequestHeader,
-    GetProducerConnectionListRequestHeader, GetSubscriptionGroupConfigRequestHeader, ResetOffsetRequestHeader,
+    GetProducerConnectionListRequestHeader, ResetOffsetRequestHeader,
 };
 use raptormq_protocol::json;
 use raptormq_remoting::Request;
@@ -46,12 +46,13 @@ impl Admin {
         self.call(address, Request::new(RequestCode::DELETE_SUBSCRIPTIONGROUP).header(&header)).await.map(drop)
     }
 
-    /// A group's settings on a broker.
+    /// A group's settings on a broker; `None` when it has no such group. Asked by the list of all groups: brokers that
+    /// are asked for one group may create it.
     #[doc(alias = "examineSubscriptionGroupConfig")]
-    pub async fn group_config(&self, address: &str, group: &str) -> Result<SubscriptionGroupConfig> {
-        let header = GetSubscriptionGroupConfigRequestHeader { group };
-        let request = Request::new(RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG).header(&header);
-        self.ask(address, request, "a group").await
+    pub async fn group_config(&self, address: &str, group: &str) -> Result<Option<SubscriptionGroupConfig>> {
+        let request = Request::new(RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG);
+        let mut all: SubscriptionGroupWrapper = self.ask(address, request, "a list of groups").await?;
+        Ok(all.subscription_group_table.remove(group))
     }
 
     /// How far a group is in all its topics on a broker, or in one.
