@@ -5,6 +5,8 @@
 //! is older than the log keeps messages, goes to TRANS_CHECK_MAX_TIME_TOPIC. The round ends where the others are too
 //! young. It is done in steps, so that delayed messages do not wait for it.
 
+use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +18,9 @@ use raptormq_protocol::message::record::{self, Place, RecordParts, RecordView};
 use raptormq_remoting::Request;
 use raptormq_store::{Placed, PutStatus, Queue, ReadError, Slot, Staging};
 
-use super::{GROUP, done, named};
+use super::{COPIES_MAX, GROUP, done, named};
 use crate::broker::Broker;
+use crate::hold;
 use crate::names;
 use crate::reput;
 
@@ -37,6 +40,8 @@ pub(crate) struct Checker {
     staging: Staging,
     /// Op messages of earlier runs are read up to here; `None` when all are.
     ops_from: Option<i64>,
+    /// Halves of earlier runs that are open and were stored again are looked for; `None` when all are found.
+    search: Option<Search>,
     /// The first half and the first op message that are not done.
     half_done: i64,
     op_done: i64,
@@ -91,6 +96,11 @@ impl Checker {
         Checker {
             staging: broker.store.staging(),
             ops_from: Some(op_done),
+            search: Some(Search {
+                position: done(&broker.offsets, &broker.transactions.half),
+                end: broker.transactions.half.max_offset(),
+                last: HashMap::new(),
+            }),
             half_done: done(&broker.offsets, &broker.transactions.half),
             op_done,
             round: None,
@@ -104,6 +114,16 @@ impl Checker {
     pub(crate) fn step(&mut self, broker: &Broker, now_ms: i64) -> i64 {
         if let Some(from) = self.ops_from {
             return self.read_ops(broker, from, now_ms);
+        }
+        if let Some(search) = &mut self.search {
+            match search.step(broker) {
+                Ok(true) => return now_ms,
+                Ok(false) => self.search = None,
+                Err(error) => {
+                    tracing::error!(%error, "a half message cannot be read; it is tried later");
+                    return now_ms + RETRY_MS;
+                }
+            }
         }
         self.keep(broker, broker.store.watermarks().flushed.value());
         if self.round.is_none() {
@@ -182,7 +202,8 @@ impl Checker {
                 goes_on = false;
                 break;
             }
-            if !broker.transactions.is_ended(position) {
+            // What an earlier run stored again is looked at there.
+            if !(broker.transactions.is_ended(position) || broker.transactions.is_copied(position)) {
                 match self.look(broker, position, started_ms) {
                     Look::Passed => {}
                     Look::Staged(one) => staged.push(*one),
@@ -194,24 +215,41 @@ impl Checker {
             }
             position += 1;
         }
-        let reached = self.store(broker, &staged);
+        let (reached, goes_on) = match self.store(broker, &staged) {
+            Ok(()) => (position, goes_on),
+            Err(Unstored::Ended(first)) => (first, true),
+            Err(Unstored::Refused(first)) => (first, false),
+        };
         if let Some(round) = &mut self.round {
-            round.position = reached.unwrap_or(position);
+            round.position = reached;
         }
-        goes_on && reached.is_none()
+        goes_on
     }
 
-    /// Appends what was staged, and asks. Returns the first half that could not be stored.
-    fn store(&mut self, broker: &Broker, staged: &[Staged]) -> Option<i64> {
-        reput::append(broker, &mut self.staging);
+    /// Appends what was staged, and asks.
+    fn store(&mut self, broker: &Broker, staged: &[Staged]) -> Result<(), Unstored> {
+        let Some(first) = staged.first() else { return Ok(()) };
+        {
+            // Nobody ends a half while its copy is on its way, or the copy would be asked for.
+            let mut state = broker.transactions.state.lock();
+            let is_taken = |one: &Staged| state.ended.contains(one.position) || state.pending.contains(&one.position);
+            if staged.iter().any(is_taken) {
+                return Err(Unstored::Ended(first.position));
+            }
+            broker.store.append(&mut self.staging);
+            for one in staged.iter().filter(|one| one.is_copy) {
+                let placed = self.staging.placed(one.slot);
+                if placed.status == PutStatus::PutOk {
+                    state.copied(one.position, placed.queue_offset);
+                }
+            }
+        }
+        hold::wake(broker, &self.staging);
         for one in staged {
             let placed = *self.staging.placed(one.slot);
             if placed.status != PutStatus::PutOk {
                 tracing::error!(offset = one.position, "an open transaction cannot be stored again; it is tried later");
-                return Some(one.position);
-            }
-            if one.is_copy {
-                broker.transactions.state.lock().copied(one.position, placed.queue_offset);
+                return Err(Unstored::Refused(one.position));
             }
             if let Some((record, text)) = &one.ask
                 && let Ok(view) = RecordView::parse(record)
@@ -219,7 +257,7 @@ impl Checker {
                 self.ask(broker, &view, text, &placed);
             }
         }
-        None
+        Ok(())
     }
 
     fn look(&mut self, broker: &Broker, position: i64, started_ms: i64) -> Look {
@@ -324,6 +362,54 @@ impl Checker {
             self.found = Some(Found { half: round.position, op, log_end });
         }
     }
+}
+
+/// Finds which open halves are copies of which: one that was asked for must not be asked for twice after a restart.
+struct Search {
+    position: i64,
+    /// The end of the queue at the start.
+    end: i64,
+    /// The last half by its unique key. Bounded by the halves that are open, and by a number.
+    last: HashMap<Box<str>, i64>,
+}
+
+impl Search {
+    /// Looks at some halves; `false` when there are no more.
+    fn step(&mut self, broker: &Broker) -> io::Result<bool> {
+        for _ in 0..STEP_COUNT_MAX {
+            self.position = pass_ended(broker, self.position).min(self.end);
+            if self.position >= self.end {
+                return Ok(false);
+            }
+            let offset = self.position;
+            match read(broker, &broker.transactions.half, offset) {
+                Ok(record) => self.note(broker, offset, &record),
+                Err(ReadError::Io(error)) => return Err(error),
+                Err(error) => tracing::error!(offset, %error, "a half message is not there any more"),
+            }
+            self.position += 1;
+        }
+        Ok(true)
+    }
+
+    fn note(&mut self, broker: &Broker, offset: i64, record: &[u8]) {
+        let Ok(view) = RecordView::parse(record) else { return };
+        let text = view.properties();
+        let properties = Properties(&text);
+        let Some(key) = properties.get(name::UNIQ_KEY).filter(|_| self.last.len() < COPIES_MAX) else { return };
+        let is_copy = properties.get(name::TRANSACTION_CHECK_TIMES).is_some();
+        if let Some(first) = self.last.insert(key.into(), offset).filter(|_| is_copy) {
+            broker.transactions.state.lock().copied(first, offset);
+        }
+    }
+}
+
+/// Why halves of a step are not stored again, and the first of them.
+enum Unstored {
+    /// One of them was ended meanwhile: the step is done again.
+    Ended(i64),
+    /// The store did not take it.
+    Refused(i64),
 }
 
 /// What became of looking at a half.

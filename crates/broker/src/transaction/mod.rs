@@ -7,7 +7,7 @@
 //!
 //! Unlike the original, op messages are written at the end of the turn in which halves were ended, not seconds later; a
 //! half is not delivered twice because its producer said so twice; and one that was stored again, to ask for it, is
-//! ended by an answer to the first form, too.
+//! ended in all its forms by an answer to one of them, also after a crash.
 
 pub(crate) mod check;
 mod ended;
@@ -50,6 +50,8 @@ struct State {
     ops: BTreeMap<i64, i64>,
     /// Halves that were stored again, and where.
     copies: HashMap<i64, i64>,
+    /// The same the other way round.
+    origins: HashMap<i64, i64>,
 }
 
 /// A half that a turn ends: the offsets that it has or had, and the message that takes its place if it is committed.
@@ -69,6 +71,7 @@ impl Transactions {
             pending: HashSet::new(),
             ops: BTreeMap::new(),
             copies: HashMap::new(),
+            origins: HashMap::new(),
         };
         Ok(Transactions { half, op, state: Mutex::new(state) })
     }
@@ -84,7 +87,7 @@ impl Transactions {
         text
     }
 
-    /// Takes upon itself to end a half: the offsets that it has. `None` when somebody did or does.
+    /// Takes upon itself to end a half: the offsets that it has and had. `None` when somebody did or does.
     pub(crate) fn claim(&self, half_offset: i64) -> Option<Vec<i64>> {
         let mut state = self.state.lock();
         let newest = state.newest(half_offset);
@@ -92,16 +95,23 @@ impl Transactions {
         if is_taken(half_offset) || is_taken(newest) {
             return None;
         }
-        let mut offsets = vec![half_offset];
-        if newest != half_offset {
-            offsets.push(newest);
+        let mut offsets = vec![newest];
+        // Where it was before, too: after a restart the checks may begin there.
+        while let Some(origin) = offsets.last().and_then(|offset| state.origins.get(offset)) {
+            offsets.push(*origin);
         }
+        offsets.reverse();
         state.pending.extend(&offsets);
         Some(offsets)
     }
 
     fn is_ended(&self, half_offset: i64) -> bool {
         self.state.lock().ended.contains(half_offset)
+    }
+
+    /// Whether the half was stored again.
+    fn is_copied(&self, half_offset: i64) -> bool {
+        self.state.lock().copies.contains_key(&half_offset)
     }
 
     fn is_pending(&self, half_offset: i64) -> bool {
@@ -182,8 +192,10 @@ impl State {
 
     /// Notes that a half was stored again.
     fn copied(&mut self, half_offset: i64, copy_offset: i64) {
-        if self.copies.len() < COPIES_MAX {
+        // Copies lie behind what they are copies of, so no chain is a ring.
+        if self.copies.len() < COPIES_MAX && half_offset < copy_offset {
             self.copies.insert(half_offset, copy_offset);
+            self.origins.insert(copy_offset, half_offset);
         }
     }
 
@@ -193,7 +205,9 @@ impl State {
         let chains: Vec<i64> =
             self.copies.keys().copied().filter(|offset| self.newest(*offset) < half_offset).collect();
         for offset in chains {
-            self.copies.remove(&offset);
+            if let Some(copy) = self.copies.remove(&offset) {
+                self.origins.remove(&copy);
+            }
         }
         let mut first = op_offset;
         while let Some((offset, highest)) = self.ops.first_key_value()
@@ -242,7 +256,13 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        State { ended: Ended::new(10), pending: HashSet::new(), ops: BTreeMap::new(), copies: HashMap::new() }
+        State {
+            ended: Ended::new(10),
+            pending: HashSet::new(),
+            ops: BTreeMap::new(),
+            copies: HashMap::new(),
+            origins: HashMap::new(),
+        }
     }
 
     #[test]
@@ -272,6 +292,6 @@ mod tests {
         state.advance(20, 0);
         assert_eq!(state.newest(10), 30, "the copy is not done");
         state.advance(31, 0);
-        assert!(state.copies.is_empty());
+        assert!(state.copies.is_empty() && state.origins.is_empty());
     }
 }
