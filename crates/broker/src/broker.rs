@@ -34,6 +34,7 @@ use crate::filter::kept::ConsumerFilters;
 use crate::groups::Groups;
 use crate::ha::{self, SyncRule};
 use crate::hold::Holds;
+use crate::lane::WaitingSends;
 use crate::locks::Locks;
 use crate::offsets::Offsets;
 use crate::outer::Outer;
@@ -65,6 +66,7 @@ pub struct Broker {
     pub(crate) locks: Locks,
     pub(crate) holds: Holds,
     pub(crate) readers: Readers,
+    pub(crate) waiting_sends: WaitingSends,
     pub(crate) schedule: Schedule,
     pub(crate) transactions: Transactions,
     /// Wakes the thread that stores messages again: the delayed ones, and halves whose producer is asked.
@@ -158,6 +160,7 @@ impl Broker {
             locks: Locks::new(budget.clone()),
             holds: Holds::new(budget),
             readers: Readers::new(broker, &settings.broker),
+            waiting_sends: WaitingSends::new(settings.broker.send_thread_pool_queue_capacity),
             outer: Outer::new(&settings),
             slaves: Slaves::new(ha::options(&settings)),
             following: ha::following(&settings),

@@ -283,6 +283,10 @@ fn admit(broker: &Broker, call: &Call<'_, '_>, lane: Lane, need: Need) -> Result
     known(broker, call, need)?;
     match lane {
         Lane::Send if broker.is_slave() => Err(Failure::slave(call.request.code)),
+        // An end of a transaction lets go of what waits.
+        Lane::Send if broker.waiting_sends.is_full() && call.request.code != RequestCode::END_TRANSACTION.0 => {
+            Err(Failure::overload())
+        }
         Lane::Pull if broker.is_slave() && !broker.settings().broker.slave_read_enable => Err(Failure::rejected()),
         Lane::Pull if call.peer.listener() == VIP_LISTENER => Err(Failure::not_supported(call.request.code)),
         _ => Ok(()),

@@ -114,6 +114,11 @@ impl Failure {
         Failure::new(ResponseCode::SYSTEM_BUSY, "[REJECTREQUEST]system busy, start flow control for a while")
     }
 
+    /// SYSTEM_BUSY (2) of a request that would have to wait behind too many.
+    pub(crate) fn overload() -> Failure {
+        Failure::new(ResponseCode::SYSTEM_BUSY, "[OVERLOAD]system busy, start flow control for a while")
+    }
+
     /// A request that stores messages, which a slave does not do.
     pub(crate) fn slave(code: i32) -> Failure {
         match RequestCode(code) {

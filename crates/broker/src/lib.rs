@@ -27,6 +27,7 @@ mod groups;
 mod ha;
 mod handle;
 mod hold;
+mod lane;
 mod locks;
 mod names;
 mod offsets;

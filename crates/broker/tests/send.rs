@@ -243,3 +243,34 @@ async fn with_sync_flush_an_answer_means_that_the_message_is_on_disk() {
     assert_eq!(bodies(&peer.pull(Pull::new("T", 2).waiting(60_000)).await), ["three"]);
     assert_eq!(bodies(&peer.pull(Pull::new("T", 0)).await), ["one", "two", "three"]);
 }
+
+#[tokio::test]
+async fn sends_are_refused_before_they_are_stored_while_too_many_answers_wait() {
+    // A name server that takes connections and never answers: who makes a topic waits for it.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let rig = Rig::with(|settings| {
+        settings.broker.send_thread_pool_queue_capacity = 1;
+        settings.broker.namesrv_addr = address;
+    });
+    let peer = rig.peer();
+    assert_eq!(peer.send("T", "first").await.code, ResponseCode::SUCCESS);
+    let busy = (ResponseCode::SYSTEM_BUSY, Some("[OVERLOAD]system busy, start flow control for a while".to_owned()));
+    let (made, (stored, refused)) = tokio::join!(peer.send("New", "waits"), async {
+        let mut stored = 1;
+        loop {
+            let answer = peer.send("T", "more").await;
+            if answer.code != ResponseCode::SUCCESS {
+                return (stored, (answer.code, answer.remark));
+            }
+            stored += 1;
+        }
+    });
+    assert_eq!((made.code, refused), (ResponseCode::SUCCESS, busy));
+    assert_eq!(peer.send("T", "last").await.code, ResponseCode::SUCCESS);
+    let mut found = Vec::new();
+    for queue_id in 0..4 {
+        found.extend(bodies(&peer.pull(Pull { queue_id, count: 32, ..Pull::new("T", 0) }).await));
+    }
+    assert!(found.len() <= stored + 1, "nothing that was refused is stored: {found:?}");
+}

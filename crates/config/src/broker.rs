@@ -77,8 +77,8 @@ config! {
         pub fetch_name_srv_addr_by_dns_lookup: bool = "fetchNameSrvAddrByDnsLookup" => false, important, dynamic, no_effect;
         /// Ask an HTTP address server for the name servers.
         pub fetch_namesrv_addr_by_address_server: bool = "fetchNamesrvAddrByAddressServer" => false, important, dynamic, no_effect;
-        /// Sends that wait for a thread.
-        pub send_thread_pool_queue_capacity: u32 = "sendThreadPoolQueueCapacity" => 10_000, no_effect;
+        /// Sends whose answers wait for the disk, for slaves or for name servers; while there are so many, further ones are refused.
+        pub send_thread_pool_queue_capacity: u32 = "sendThreadPoolQueueCapacity" => 10_000;
         /// Finished sends that wait for a thread.
         pub put_thread_pool_queue_capacity: u32 = "putThreadPoolQueueCapacity" => 10_000, no_effect;
         /// Pulls that wait for a thread.

@@ -15,6 +15,7 @@ use crate::broker::Broker;
 use crate::dispatch;
 use crate::failure::Failure;
 use crate::ha::{self, SyncRule};
+use crate::lane::Place;
 use crate::persist::Table;
 use crate::stats::Counters;
 
@@ -99,6 +100,7 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
             waits_for_flush,
             slaves,
             waits_for_topic: ticket.waits_for_topic,
+            _place: broker.waiting_sends.wait(),
         };
         tokio::task::spawn_local(later.answer());
     } else if let Some(writer) = out.answer(ticket.to, code, None) {
@@ -134,6 +136,7 @@ struct Later {
     waits_for_flush: bool,
     slaves: Option<SyncRule>,
     waits_for_topic: bool,
+    _place: Place,
 }
 
 impl Later {
