@@ -66,9 +66,9 @@ mqadmin topicRoute: No topic route info in name server for the topic: Ordres; to
   failed. As `raptormq admin` 0 done, 1 failed, 2 the command line is no use.
 - Bodies of messages that are shown are written to `/tmp/rocketmq/msgbodys/ID`, as by the original; here they are readable
   for their user only.
+- Where `conf/tools.yml` in `ROCKETMQ_HOME` names an `accessKey` and a `secretKey`, requests are signed with them.
 
-Not there yet: `--json`, `--watch`, `--dry-run`, completions and man pages; signing requests for access control
-(`tools.yml`).
+Not there yet: `--json`, `--watch`, `--dry-run`, completions and man pages.
 
 ## What differs from Java's output, and why
 

@@ -18,6 +18,7 @@ mod commands;
 pub mod commons_cli;
 mod connection;
 mod consumer_info;
+mod credentials;
 mod failure;
 mod group;
 mod lists;

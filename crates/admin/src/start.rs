@@ -9,6 +9,7 @@ use raptormq_client::Client;
 use crate::command::{Arguments, Command, Run};
 use crate::commands;
 use crate::commons_cli::{self, OptionError};
+use crate::credentials;
 use crate::failure::{Failure, Result};
 use crate::session::Session;
 
@@ -130,7 +131,11 @@ fn run_with(invocation: &Invocation, out: &mut dyn Write, errors: &mut dyn Write
     let namesrv = namesrv(&arguments, invocation);
     let program = format!("mqadmin {}", command.name);
     let outcome = block_on(async {
-        let client = Client::builder().namesrv(namesrv).lazy().connect().await?;
+        let mut builder = Client::builder().namesrv(namesrv).lazy();
+        if let Some((access_key, secret_key)) = credentials::find(&invocation.system_properties)? {
+            builder = builder.credentials(access_key, &secret_key);
+        }
+        let client = builder.connect().await?;
         let session = Session::new(client.admin(), &program, out, errors);
         let outcome = by(&session, &arguments).await;
         if let Err(failure) = &outcome
