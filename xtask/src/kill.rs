@@ -40,7 +40,8 @@ pub(crate) fn run(root: &Path, cycles: u32, seed: u64) -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let home = folder.path().join("home");
         let store = folder.path().join("store");
-        let setting = Setting { binary: binary.clone(), home, store, port: free_broker_port(), flush };
+        let setting =
+            Setting { binary: binary.clone(), home, store, port: free_broker_port(), flush, more: String::new() };
         let began = Instant::now();
         let mut cycles_left = Cycles { setting, found: Found::default(), pending: Vec::new(), count: 0 };
         let mut random = Random::new(seed);

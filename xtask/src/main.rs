@@ -6,6 +6,7 @@ mod docs;
 mod faults;
 mod kill;
 mod load;
+mod pair;
 mod power;
 mod process;
 mod random;
@@ -25,6 +26,8 @@ const USAGE: &str = "usage: cargo xtask CHORE
                  open the store on N crash images (1,000,000), drawn from the seed on
   kill [--cycles N] [--seed N]
                  kill the release broker under load, N times for each flush mode (100)
+  pair [--cycles N] [--seed N]
+                 kill, stop and freeze the release broker as a synchronous master and its slave under load, N times (20)
   power [--cycles N] [--seed N]
                  take the power from the release broker under load, N times for each flush mode (10), dying and going on";
 
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         ["crash", options @ ..] => number(options, "--images")
             .and_then(|images| crash::run(root(), images.unwrap_or(1_000_000), number(options, "--seed")?)),
         ["kill", options @ ..] => cycles(options, 100).and_then(|(cycles, seed)| kill::run(root(), cycles, seed)),
+        ["pair", options @ ..] => cycles(options, 20).and_then(|(cycles, seed)| pair::run(root(), cycles, seed)),
         ["power", options @ ..] => cycles(options, 10).and_then(|(cycles, seed)| power::run(root(), cycles, seed)),
         _ => Err(anyhow::anyhow!(USAGE)),
     };

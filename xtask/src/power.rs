@@ -53,6 +53,7 @@ pub(crate) fn run(root: &Path, cycles: u32, seed: u64) -> anyhow::Result<()> {
                 store: file_system.mount_point.join(&name),
                 port: free_broker_port(),
                 flush,
+                more: String::new(),
             };
             let mut total = Counts::default();
             for cycle in 0..cycles {

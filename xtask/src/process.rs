@@ -20,6 +20,8 @@ pub(crate) struct Setting {
     pub(crate) store: PathBuf,
     pub(crate) port: u16,
     pub(crate) flush: Flush,
+    /// Further lines of its file.
+    pub(crate) more: String,
 }
 
 /// `flushDiskType`.
@@ -67,6 +69,13 @@ pub(crate) fn has_tool(name: &str, probe: &str) -> bool {
     Command::new(name).arg(probe).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|it| it.success())
 }
 
+/// Sends a signal by name.
+pub(crate) fn signal(id: u32, name: &str) -> anyhow::Result<()> {
+    // The process may have ended by itself just now.
+    let _ = Command::new("kill").args(["-s", name, &id.to_string()]).stderr(Stdio::null()).status()?;
+    Ok(())
+}
+
 impl Setting {
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -79,10 +88,11 @@ impl Setting {
         let config = format!(
             "listenPort={}\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nbrokerName=broker-a\nstorePathRootDir={}\n\
              flushDiskType={}\nmappedFileSizeCommitLog=4194304\nmappedFileSizeConsumeQueue=20000\n\
-             maxHashSlotNum=10000\nmaxIndexNum=40000\n",
+             maxHashSlotNum=10000\nmaxIndexNum=40000\n{}",
             self.port,
             self.store.display(),
-            self.flush.name()
+            self.flush.name(),
+            self.more
         );
         let file = self.home.join("broker.conf");
         fs::write(&file, config)?;
@@ -138,8 +148,7 @@ impl Broker {
 
     /// Sends it a signal by name and waits for its end.
     pub(crate) fn stop(mut self, id: u32, signal: &str) -> anyhow::Result<bool> {
-        // It may have ended by itself just now.
-        let _ = Command::new("kill").args(["-s", signal, &id.to_string()]).stderr(Stdio::null()).status()?;
+        self::signal(id, signal)?;
         self.wait()
     }
 
