@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use raptormq_protocol::code::{RequestCode, ResponseCode};
+use raptormq_protocol::header::ConsumerSendMsgBackRequestHeader;
 use raptormq_remoting::{Request, Response};
 use raptormq_store::SystemClock;
 use raptormq_store::disk::memory::MemoryDisk;
@@ -105,5 +106,18 @@ async fn what_is_on_the_disk_only_is_read_as_what_is_in_memory() {
     // Tags that nobody has: the units are on the disk, too.
     let unmatched = peer.pull(Pull { expression: "Other", ..Pull::new("T", 0) }).await;
     assert_refused(&unmatched, ResponseCode::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE");
+    // A message that is given back is fetched, too, and one that is not there is missed in the same words.
+    let back = |offset| ConsumerSendMsgBackRequestHeader {
+        offset,
+        group: "g",
+        delay_level: -1,
+        ..ConsumerSendMsgBackRequestHeader::default()
+    };
+    let offset = messages(&cold)[0].commit_log_offset;
+    assert_eq!(peer.get(RequestCode::CONSUMER_SEND_MSG_BACK, &back(offset)).await.code, ResponseCode::SUCCESS);
+    let dead = peer.pull(Pull::new("%DLQ%g", 0)).await;
+    assert_eq!(bodies(&dead), ["message 3"]);
+    let missed = peer.get(RequestCode::CONSUMER_SEND_MSG_BACK, &back(offset + 1)).await;
+    assert_refused(&missed, ResponseCode::SYSTEM_ERROR, &format!("look message by offset failed, {}", offset + 1));
     broker.shutdown().await;
 }

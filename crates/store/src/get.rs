@@ -243,6 +243,11 @@ impl Store {
         self.shared.log.record(log_offset).ok()
     }
 
+    /// The record at a log offset, or why there is none; `None` when it is not in memory.
+    pub fn record_cached(&self, log_offset: i64) -> Result<Option<Bytes>, ReadError> {
+        self.shared.log.record_cached(log_offset)
+    }
+
     /// The record at a log offset, or why there is none.
     pub fn record(&self, log_offset: i64) -> Result<Bytes, ReadError> {
         self.shared.log.record(log_offset)

@@ -35,11 +35,18 @@ pub(crate) fn reset(
     let ResetOffsetRequestHeader { topic, group, queue_id, offset, timestamp, is_force } = header;
     let by = call.peer.peer_addr();
     tracing::info!(topic, group, queue_id, offset, timestamp, is_force, %by, "offsets are set from outside");
-    let offset_table = match broker.settings().broker.use_server_side_reset_offset {
-        true => on_broker(broker, &header)?,
-        false => through_clients(broker, call, &header)?,
-    };
-    call.success_json(&ResetOffsetBody { offset_table })
+    let (topic, group) = (topic.to_owned(), group.to_owned());
+    let rest = ResetOffsetRequestHeader { topic: "", group: "", queue_id, offset, timestamp, is_force };
+    let language = call.request.language;
+    // Times are looked up in queues of any age.
+    Ok(call.json_later(&broker.readers.queries, move |broker| {
+        let header = ResetOffsetRequestHeader { topic: &topic, group: &group, ..rest };
+        let offset_table = match broker.settings().broker.use_server_side_reset_offset {
+            true => on_broker(broker, &header)?,
+            false => through_clients(broker, language, &header)?,
+        };
+        Ok(ResetOffsetBody { offset_table })
+    }))
 }
 
 /// Sets the offsets here; clients learn of it with their next pull.
@@ -114,7 +121,7 @@ fn by_time(broker: &Broker, topic: &str, queue_id: i32, timestamp_ms: i64) -> Re
 /// Tells every client of the group where to go on; the offsets come back with what they commit then.
 fn through_clients(
     broker: &Broker,
-    call: &Call<'_, '_>,
+    language: Language,
     header: &ResetOffsetRequestHeader<'_>,
 ) -> Result<BTreeMap<MessageQueue, i64>, Failure> {
     let (name, group) = (header.topic, header.group);
@@ -138,7 +145,7 @@ fn through_clients(
         );
         return Err(Failure::new(ResponseCode::CONSUMER_NOT_ONLINE, remark));
     }
-    let body = match call.request.language {
+    let body = match language {
         // Whoever asks in C++ has clients in C++.
         Language::CPP => json::to_vec(&ResetOffsetBodyForC { offset_table: list_of(&offset_table) }),
         _ => json::to_vec(&ResetOffsetBody { offset_table: offset_table.clone() }),

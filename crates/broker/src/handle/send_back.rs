@@ -10,8 +10,8 @@ use raptormq_protocol::command::Version;
 use raptormq_protocol::header::ConsumerSendMsgBackRequestHeader;
 use raptormq_protocol::message::properties::{self, Properties, name};
 use raptormq_protocol::message::record::RecordView;
-use raptormq_remoting::{Exchange, Output};
-use raptormq_store::{NewMessage, PutStatus, Queue, Slot, Staging};
+use raptormq_remoting::{Exchange, Output, Responder};
+use raptormq_store::{NewMessage, PutError, PutStatus, Queue, Slot, Staging};
 
 use crate::broker::Broker;
 use crate::dispatch::{self, Call, Reply};
@@ -55,64 +55,119 @@ pub(crate) fn send_back(
     if !topic.is_writeable() {
         return Err(Failure::forbidden(format!("the topic[{topic_name}] sending message is forbidden")));
     }
-    let missing = || Failure::system(format!("look message by offset failed, {}", header.offset));
-    let record = broker.store.record_at(header.offset).ok_or_else(missing)?;
-    let view = RecordView::parse(&record).map_err(|_| missing())?;
-    let level = level(&view, &header, &group, call.request.version);
-    let (queue, way) = match level {
-        Some(level) => {
-            let queue_id = call.turn.any_below(group.retry_queue_nums as u32) as i32;
-            delayed(broker, call, level, (&topic_name, queue_id))?
+    let back = GivenBack {
+        log_offset: header.offset,
+        delay_level: header.delay_level,
+        max_reconsume_times: header.max_reconsume_times.filter(|_| call.request.version >= Version::V3_4_9),
+        queue_id: call.turn.any_below(group.retry_queue_nums as u32) as i32,
+        group,
+        retry_topic: topic_name,
+    };
+    let record = match broker.store.record_cached(back.log_offset) {
+        Ok(Some(record)) => record,
+        Ok(None) => {
+            broker.readers.queries.run(call.responder(), move |broker, responder| {
+                read_and_store(broker, &back, responder);
+            });
+            return Ok(Reply::Done);
         }
-        None => (dead_letters(broker, header.group)?, String::new()),
+        Err(_) => return Err(missing(back.log_offset)),
     };
-    let text = view.properties();
-    let given = Properties(&text);
-    let first_topic = given.get(name::RETRY_TOPIC).unwrap_or(view.topic);
-    let text = changed(broker, &view, given, (level, first_topic));
-    let pieces = [text.as_str(), way.as_str()];
-    let message = NewMessage {
-        reconsume_times: view.reconsume_times.saturating_add(1),
-        store_host: broker.identity.store_host,
-        ..reput::again(&view, &pieces)
-    };
-    let put = |staging: &mut Staging| staging.put(&queue, &message);
-    let (slot, _) = call.turn.stage("", put).map_err(|_| Failure::system("MESSAGE_ILLEGAL"))?;
-    let (topic, group) = (Arc::from(first_topic), Arc::from(header.group));
+    let staged = back.stage(broker, &record, |queue, message| {
+        call.turn.stage("", |staging: &mut Staging| staging.put(queue, message)).map(|(slot, _)| slot)
+    });
+    let Staged { slot, topic, due_ms } = staged?;
+    if let Some(due_ms) = due_ms {
+        call.turn.note_delayed(due_ms);
+    }
+    let group = Arc::from(header.group);
     Ok(Reply::Turn(Ticket::SendBack(SendBackTicket { to: call.exchange(), slot, topic, group })))
 }
 
-/// The delay before the message comes again; `None` when it was tried often enough.
-fn level(
-    view: &RecordView<'_>,
-    header: &ConsumerSendMsgBackRequestHeader<'_>,
-    group: &SubscriptionGroupConfig,
-    version: Version,
-) -> Option<i32> {
-    let max = match header.max_reconsume_times {
-        Some(max) if version >= Version::V3_4_9 => max,
-        _ => group.retry_max_times,
-    };
-    match header.delay_level {
-        level if level < 0 || view.reconsume_times >= max => None,
-        0 => Some(view.reconsume_times.saturating_add(FIRST_LEVEL)),
-        level => Some(level),
-    }
+fn missing(log_offset: i64) -> Failure {
+    Failure::system(format!("look message by offset failed, {log_offset}"))
 }
 
-/// The queue in which the message waits, and the properties that say where it goes from there.
-fn delayed(
-    broker: &Broker,
-    call: &Call<'_, '_>,
-    level: i32,
-    (topic, queue_id): (&str, i32),
-) -> Result<(Arc<Queue>, String), Failure> {
-    match broker.schedule.delay(level) {
-        Some(delay) => {
-            call.turn.note_delayed(broker.now_ms().saturating_add(delay.delay_ms));
-            Ok((Arc::clone(delay.queue), delay.way(topic, queue_id)))
+/// Does all of it where it may wait for the disk.
+fn read_and_store(broker: &Broker, back: &GivenBack, responder: Responder) {
+    let mut staging = broker.store.staging();
+    let record = broker.store.record_at(back.log_offset).ok_or_else(|| missing(back.log_offset));
+    let staged = record.and_then(|record| back.stage(broker, &record, |queue, message| staging.put(queue, message)));
+    if let Ok(staged) = &staged {
+        reput::append(broker, &mut staging);
+        if let Some(due_ms) = staged.due_ms {
+            broker.alarm.ring(due_ms);
         }
-        None => Ok((queue_of(broker, topic, queue_id)?, String::new())),
+    }
+    responder.answer(|to, out| match staged {
+        Ok(Staged { slot, topic, .. }) => {
+            let group = Arc::from(back.group.group_name.as_str());
+            finish(broker, SendBackTicket { to, slot, topic, group }, &staging, out);
+        }
+        Err(failure) => dispatch::refuse(out, to, &failure),
+    });
+}
+
+/// A message that a group gives back, as far as that is known without the message.
+struct GivenBack {
+    log_offset: i64,
+    group: Arc<SubscriptionGroupConfig>,
+    retry_topic: String,
+    /// Of the retry topic, when the message comes again.
+    queue_id: i32,
+    delay_level: i32,
+    /// How often the consumer lets a message come again, if it says that.
+    max_reconsume_times: Option<i32>,
+}
+
+/// What became of it.
+struct Staged {
+    slot: Slot,
+    /// The topic that the message came from first.
+    topic: Arc<str>,
+    /// When it comes again.
+    due_ms: Option<i64>,
+}
+
+impl GivenBack {
+    /// Hands the message that is to be stored to `put`.
+    fn stage(
+        &self,
+        broker: &Broker,
+        record: &[u8],
+        put: impl FnOnce(&Arc<Queue>, &NewMessage<'_>) -> Result<Slot, PutError>,
+    ) -> Result<Staged, Failure> {
+        let view = RecordView::parse(record).map_err(|_| missing(self.log_offset))?;
+        let level = self.level(&view);
+        let delay = level.and_then(|level| broker.schedule.delay(level));
+        let (queue, way) = match (level, &delay) {
+            (None, _) => (dead_letters(broker, &self.group.group_name)?, String::new()),
+            (_, Some(delay)) => (Arc::clone(delay.queue), delay.way(&self.retry_topic, self.queue_id)),
+            (_, None) => (queue_of(broker, &self.retry_topic, self.queue_id)?, String::new()),
+        };
+        let text = view.properties();
+        let given = Properties(&text);
+        let first_topic = given.get(name::RETRY_TOPIC).unwrap_or(view.topic);
+        let text = changed(broker, &view, given, (level, first_topic));
+        let pieces = [text.as_str(), way.as_str()];
+        let message = NewMessage {
+            reconsume_times: view.reconsume_times.saturating_add(1),
+            store_host: broker.identity.store_host,
+            ..reput::again(&view, &pieces)
+        };
+        let slot = put(&queue, &message).map_err(|_| Failure::system("MESSAGE_ILLEGAL"))?;
+        let due_ms = delay.map(|delay| broker.now_ms().saturating_add(delay.delay_ms));
+        Ok(Staged { slot, topic: Arc::from(first_topic), due_ms })
+    }
+
+    /// The level of the delay before the message comes again; `None` when it was tried often enough.
+    fn level(&self, view: &RecordView<'_>) -> Option<i32> {
+        let max = self.max_reconsume_times.unwrap_or(self.group.retry_max_times);
+        match self.delay_level {
+            level if level < 0 || view.reconsume_times >= max => None,
+            0 => Some(view.reconsume_times.saturating_add(FIRST_LEVEL)),
+            level => Some(level),
+        }
     }
 }
 

@@ -93,6 +93,18 @@ impl CommitLog {
         }
     }
 
+    /// The record at an offset; `None` when it is not in memory.
+    pub(crate) fn record_cached(&self, log_offset: i64) -> Result<Option<Bytes>, ReadError> {
+        if !self.is_cached(log_offset, 8)? {
+            return Ok(None);
+        }
+        let head = self.slice(log_offset, 8)?;
+        match RecordHead::read(&head) {
+            RecordHead::Record(size) if !self.is_cached(log_offset, size)? => Ok(None),
+            _ => self.record(log_offset).map(Some),
+        }
+    }
+
     /// When the record at an offset was stored, in milliseconds.
     pub(crate) fn store_timestamp_ms(&self, log_offset: i64, size: i32) -> Result<i64, ReadError> {
         let bytes = self.slice(log_offset, size.max(0) as usize)?;
