@@ -157,6 +157,8 @@ impl Load {
         let or_none = |name: &str| figures.get(name).map_or("N", String::as_str);
         // Of the three rates, that of the last ten seconds.
         let rate = |name: &str| text(name).split(' ').next().and_then(|rate| rate.parse::<f64>().ok()).unwrap_or(0.0);
+        // Brokers of 4.x spell it otherwise.
+        let pulls = if figures.contains_key("getTransferredTps") { "getTransferredTps" } else { "getTransferedTps" };
         let whole = |name: &str| text(name).parse::<i64>().unwrap_or(0);
         let fraction = |name: &str| text(name).parse::<f64>().unwrap_or(0.0);
         let oldest_ms = whole("earliestMessageTimeStamp");
@@ -172,7 +174,7 @@ impl Load {
             ),
             pulls: format!(
                 "{:9.2}({},{}ms|{},{}ms)",
-                rate("getTransferredTps"),
+                rate(pulls),
                 text("pullThreadPoolQueueSize"),
                 text("pullThreadPoolQueueHeadWaitTimeMills"),
                 or_none("ackThreadPoolQueueSize"),
