@@ -306,6 +306,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Makes durable what the queues have, of all messages until now.
+    pub(crate) fn settle_queues(&self) -> io::Result<()> {
+        let end = self.log.flush()?;
+        self.note_flushed(end);
+        self.write_queues(usize::MAX)?;
+        self.files.sync()
+    }
+
     /// The queues whose ends are written down: of batch queues, which are few, a start looks at the files.
     pub(crate) fn simple_queues(&self) -> Vec<Arc<Queue>> {
         let mut queues = self.queues.all();

@@ -234,6 +234,8 @@ impl Shared {
             let is_old = modified_ms.saturating_add(options.reserved_ms) <= now_ms;
             let may_go = is_old || options.is_forcible && need.is_scarce;
             if may_go {
+                // What says how far the queues have come must not be lost when the messages are gone that say it, too.
+                self.settle_queues()?;
                 self.log.delete_oldest(&path)?;
                 tracing::info!(path = %path.display(), is_old, log_min = self.log.min_offset(), "deleted a log file");
             }

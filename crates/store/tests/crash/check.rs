@@ -11,7 +11,7 @@ use raptormq_store::disk::memory::{Fate, MemoryDisk};
 use raptormq_store::{PutStatus, Store};
 
 use crate::common::{ALL, START_MS, message, put};
-use crate::run::{Promise, Sent, Setup};
+use crate::run::{Promise, SEGMENT_BYTES, Sent, Setup};
 use crate::workload::{QUEUES, Workload};
 
 /// Images whose start believed what was written down of the queues before the crash.
@@ -52,7 +52,8 @@ impl Check<'_> {
             }
             let kept = self.kept(&store, is_whole)?;
             self.queues(&store, kept)?;
-            keys(&store, kept)?;
+            let there = kept.partition_point(|sent| sent.log_offset < store.log_min_offset());
+            keys(&store, &kept[there..])?;
             if goes_on { self.go_on(disk, store, kept) } else { Ok(()) }
         }));
         let panicked = |panic: Box<dyn std::any::Any + Send>| match panic.downcast_ref::<String>() {
@@ -110,13 +111,19 @@ impl Check<'_> {
 
     /// A file that is full ends with a blank, behind which nothing may have come yet.
     fn ends_with_a_file(&self, end: i64) -> bool {
-        end % (16 << 10) == 0
+        end % SEGMENT_BYTES as i64 == 0
     }
 
-    /// Each queue has exactly these messages, byte for byte, without a gap.
+    /// Each queue has exactly these messages, byte for byte, without a gap, but for those that were deleted.
     fn queues(&self, store: &Store, kept: &[Sent]) -> Result<(), String> {
+        let log_min = store.log_min_offset();
+        if log_min > self.promise.expired {
+            return Err(format!("the log begins at {log_min}"));
+        }
         for (number, (topic, queue_id)) in QUEUES.iter().enumerate() {
-            let expected: Vec<&Sent> = kept.iter().filter(|sent| sent.queue == number).collect();
+            let of_queue: Vec<&Sent> = kept.iter().filter(|sent| sent.queue == number).collect();
+            let expired = of_queue.partition_point(|sent| sent.log_offset < log_min);
+            let expected = &of_queue[expired..];
             let Some(queue) = store.queue(topic, *queue_id) else {
                 if expected.is_empty() {
                     continue;
@@ -124,8 +131,8 @@ impl Check<'_> {
                 return Err(format!("{topic} {queue_id} is gone"));
             };
             let range = (queue.min_offset(), queue.max_offset());
-            if range.1 - range.0 != expected.len() as i64 || range.0 != 0 && !expected.is_empty() {
-                return Err(format!("{topic} {queue_id} has {range:?} instead of {} messages", expected.len()));
+            if range != (expired as i64, of_queue.len() as i64) {
+                return Err(format!("{topic} {queue_id} has {range:?}, not ({expired}, {})", of_queue.len()));
             }
             let found = store.get(&queue, range.0, &ALL, &mut |_| true);
             let found = found.slices.concat();

@@ -19,6 +19,9 @@ use crate::workload::{Action, End, QUEUES, Run, Workload};
 /// Images of one kind and moment; the workloads differ more than the moments of one do.
 const PLAN: Plan = Plan { kind_max: 4, drawn: 2, seed: 1 };
 
+/// Bytes of a log file.
+pub(crate) const SEGMENT_BYTES: u64 = 16 << 10;
+
 /// How the store under test is made. The default is without a fault.
 #[derive(Clone, Copy)]
 pub(crate) struct Setup {
@@ -38,7 +41,7 @@ impl Setup {
     pub(crate) fn open(&self, disk: &MemoryDisk, clock: &Arc<ManualClock>, sync_flush: bool) -> Result<Store, String> {
         let options = StoreOptions {
             sync_flush,
-            segment_bytes: 16 << 10,
+            segment_bytes: SEGMENT_BYTES,
             body_bytes_max: 8 << 10,
             check_crc_on_recover: self.check_crc,
             ..small_options()
@@ -67,6 +70,8 @@ pub(crate) struct Promise {
     pub(crate) appended: i64,
     /// Everything before it was read under SYNC_FLUSH, and is there whatever happened.
     pub(crate) seen: i64,
+    /// The log begins here at the latest: files before may have been deleted.
+    pub(crate) expired: i64,
     /// The settings are those that were saved as this number, or a later one up to `saving`.
     pub(crate) saved: u32,
     pub(crate) saving: u32,
@@ -92,6 +97,7 @@ struct Life {
     flushed: i64,
     appended: i64,
     seen: i64,
+    expired: i64,
     saved: u32,
 }
 
@@ -101,6 +107,7 @@ struct Witness {
     store: Mutex<Option<Arc<Store>>>,
     floor: (i64, i64),
     seen: AtomicI64,
+    expired: AtomicI64,
     saved: AtomicU32,
     saving: AtomicU32,
     promises: Mutex<Vec<Promise>>,
@@ -115,6 +122,7 @@ impl Witness {
             flushed: marks.map_or(0, |marks| marks.flushed.value()).max(self.floor.0),
             appended: marks.map_or(0, |marks| marks.dispatched.value()).max(self.floor.1),
             seen: self.seen.load(Ordering::Relaxed),
+            expired: self.expired.load(Ordering::Relaxed),
             saved: self.saved.load(Ordering::Relaxed),
             saving: self.saving.load(Ordering::Relaxed),
             is_open: store.is_some(),
@@ -144,6 +152,7 @@ pub(crate) fn run(workload: &Workload, setup: &Setup, seed: u64) -> Result<u64, 
 fn live(life: &mut Life, run: &Run, frame: &Frame<'_>) -> Result<u64, String> {
     let witness = Arc::new(Witness { floor: (life.flushed, life.appended), ..Witness::default() });
     witness.seen.store(life.seen, Ordering::Relaxed);
+    witness.expired.store(life.expired, Ordering::Relaxed);
     witness.saved.store(life.saved, Ordering::Relaxed);
     witness.saving.store(life.saved, Ordering::Relaxed);
     let seen = witness.clone();
@@ -169,6 +178,7 @@ fn live(life: &mut Life, run: &Run, frame: &Frame<'_>) -> Result<u64, String> {
     (life.flushed, life.appended) =
         (life.flushed.max(marks.flushed.value()), life.appended.max(marks.dispatched.value()));
     life.seen = witness.seen.load(Ordering::Relaxed);
+    life.expired = witness.expired.load(Ordering::Relaxed);
     drop(store);
     let promises = witness.promises.lock();
     let images = look_at(&trace, &promises, [&before, &life.sent], frame)?;
@@ -191,6 +201,18 @@ fn act(action: &Action, store: &Store, life: &mut Life, witness: &Witness, clock
             witness.saved.store(number, Ordering::Relaxed);
             life.saved = number;
         }
+        Action::Expire => {
+            let oldest = store.log_min_offset();
+            if store.log_max_offset() - oldest > SEGMENT_BYTES as i64 {
+                life.disk.set_modified(Path::new(&format!("/store/commitlog/{oldest:020}")), 0);
+                witness.expired.fetch_max(oldest + SEGMENT_BYTES as i64, Ordering::Relaxed);
+            }
+            store.delete_expired_files();
+            for _ in 0..3 {
+                clock.advance(1_000);
+                store.step(clock.now_ms());
+            }
+        }
     }
     Ok(())
 }
@@ -202,7 +224,7 @@ fn read_all(store: &Store, sent: &[Sent]) -> Result<i64, String> {
         let Some(queue) = store.queue(topic, *queue_id) else { continue };
         let read = store.get_cached(&queue, queue.min_offset(), &ALL, &mut |_| true).ok_or("a read needs the disk")?;
         let of_queue = sent.iter().filter(|sent| sent.queue == number);
-        let last = of_queue.take(read.count).last();
+        let last = of_queue.take(queue.min_offset() as usize + read.count).last();
         seen = seen.max(last.map_or(0, |last| last.log_end));
     }
     Ok(seen)

@@ -25,6 +25,8 @@ pub(crate) enum Action {
     Step(i64),
     /// Settings are saved, so many bytes.
     Save(u16),
+    /// The oldest file of the log has become too old, and the background runs until queues and index follow.
+    Expire,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +53,7 @@ fn action() -> impl Strategy<Value = Action> {
         6 => proptest::collection::vec((0_u8..4, len), 1..5).prop_map(Action::Append),
         4 => prop_oneof![3 => Just(1_i64), 2 => Just(1_500), 2 => Just(70_000)].prop_map(Action::Step),
         1 => (1_u16..3000).prop_map(Action::Save),
+        1 => Just(Action::Expire),
     ]
 }
 
