@@ -220,7 +220,7 @@ fn reserve(file: &File, len: u64) -> io::Result<()> {
 
 /// Bytes of a file that one mapping shows at most. Pages stay in the process's resident memory as long as the mapping that
 /// they were touched through, so a long-lived mapping would grow to what was ever read; they stay in the page cache anyway.
-const MAPPING_BYTES_MAX: u64 = 32 << 20;
+const MAPPING_BYTES_MAX: u64 = 16 << 20;
 
 /// Bytes of a file that are kept book of together.
 const BLOCK_BYTES: u64 = 64 << 10;
