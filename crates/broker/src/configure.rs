@@ -11,6 +11,7 @@ use raptormq_remoting::Responder;
 use raptormq_store::disk::Disk;
 
 use crate::broker::Broker;
+use crate::dispatch::refuse_waiting;
 use crate::failure::Failure;
 use crate::start;
 
@@ -28,13 +29,13 @@ impl Change {
     pub(crate) fn run(self, broker: &Broker, disk: &dyn Disk) {
         match make(broker, disk, &self.changes) {
             Ok(()) => self.responder.respond(ResponseCode::SUCCESS, None),
-            Err(failure) => self.responder.respond(failure.code, Some(&failure.remark)),
+            Err(failure) => self.refuse(&failure),
         }
     }
 
     /// Says that it cannot be made.
-    pub(crate) fn refuse(self, code: ResponseCode, remark: &str) {
-        self.responder.respond(code, Some(remark));
+    pub(crate) fn refuse(self, failure: &Failure) {
+        refuse_waiting(self.responder, failure);
     }
 }
 

@@ -431,6 +431,11 @@ pub(crate) fn refuse(out: &mut Output, to: Exchange, failure: &Failure) {
     }
 }
 
+/// Answers a refusal to whoever waits.
+pub(crate) fn refuse_waiting(responder: Responder, failure: &Failure) {
+    responder.answer(|to, out| refuse(out, to, failure));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::json;
 use raptormq_store::disk::Disk;
 use serde::Serialize;
@@ -19,6 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::broker::Broker;
 use crate::configure::Change;
+use crate::failure::Failure;
 
 /// Longest file that is read: some million topics.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -178,12 +178,11 @@ impl Keeper {
         let mut pending = self.pending.lock();
         if pending.is_stopped {
             drop(pending);
-            return change.refuse(ResponseCode::SYSTEM_ERROR, "the broker stops");
+            return change.refuse(&Failure::system("the broker stops"));
         }
         if pending.changes.len() >= CHANGES_MAX {
             drop(pending);
-            let remark = "[OVERLOAD]system busy, start flow control for a while";
-            return change.refuse(ResponseCode::SYSTEM_BUSY, remark);
+            return change.refuse(&Failure::overload());
         }
         pending.changes.push(change);
         drop(pending);

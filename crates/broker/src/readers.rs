@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use raptormq_config::BrokerConfig;
-use raptormq_protocol::code::ResponseCode;
 use raptormq_remoting::Responder;
 
 use crate::broker::Broker;
+use crate::dispatch::refuse_waiting;
+use crate::failure::Failure;
 
 /// A thread without work ends after that.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -98,8 +99,7 @@ impl Pool {
         }
         if !has_room || state.threads == 0 {
             drop(state);
-            let remark = "[OVERLOAD]system busy, start flow control for a while";
-            return responder.respond(ResponseCode::SYSTEM_BUSY, Some(remark));
+            return refuse_waiting(responder, &Failure::overload());
         }
         state.waiting.push_back(Box::new(move |broker| work(broker, responder)));
         drop(state);

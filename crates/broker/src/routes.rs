@@ -17,6 +17,8 @@ use raptormq_remoting::{Client, Request, Responder};
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
+use crate::dispatch::refuse_waiting;
+use crate::failure::Failure;
 use crate::handle::assignment;
 use crate::names;
 use crate::topics::QUEUES_MAX;
@@ -77,8 +79,7 @@ impl Routes {
         let mut waiting = self.waiting.lock();
         if waiting.len() >= waiting_max {
             drop(waiting);
-            let remark = "[OVERLOAD]system busy, start flow control for a while";
-            return question.responder.respond(ResponseCode::SYSTEM_BUSY, Some(remark));
+            return refuse_waiting(question.responder, &Failure::overload());
         }
         waiting.push(question);
         drop(waiting);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use raptormq_config::{BrokerConfig, BrokerSettings, ConfigError, Properties, Remarks};
 
 use crate::argv::Invocation;
-use crate::logging::{self, Destination};
+use crate::logging::Destination;
 use crate::stop::{Stop, finish};
 
 /// What the command line can say.
@@ -51,14 +51,8 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
         super::say_pairs(&settings.printed(!options.print_config));
         return ExitCode::SUCCESS;
     }
-    let served = logging::start(&Destination::of_role("broker", &environment.home), "info").and_then(|_logging| {
-        super::warn(&remarks);
-        serve(settings).inspect_err(|reason| tracing::error!("not started: {reason}"))
-    });
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => super::fail(program, &reason),
-    }
+    let destination = Destination::of_role("broker", &environment.home);
+    super::run_logged(program, &destination, &remarks, || serve(settings))
 }
 
 fn load(

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use raptormq_config::{ConfigError, Environment, Properties, Remarks};
 
 use crate::argv::{self, Invocation};
+use crate::logging::{self, Destination};
 
 /// Exit status of RocketMQ when the start fails by an exception (-1).
 pub(crate) const EXIT_FAILED: u8 = 255;
@@ -68,6 +69,23 @@ fn refuse(program: &str, reason: &ConfigError) -> ExitCode {
     };
     say(&format!("{reason}\n"));
     ExitCode::from(status)
+}
+
+/// Runs a role with its log, and gives the status to end with.
+fn run_logged(
+    program: &str,
+    destination: &Destination,
+    remarks: &Remarks,
+    serve: impl FnOnce() -> anyhow::Result<()>,
+) -> ExitCode {
+    let served = logging::start(destination, "info").and_then(|_logging| {
+        warn(remarks);
+        serve().inspect_err(|reason| tracing::error!("not started: {reason}"))
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => fail(program, &reason),
+    }
 }
 
 /// Warns about the config file, on stderr for who starts the role and in the log for who looks later.

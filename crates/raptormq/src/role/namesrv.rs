@@ -8,7 +8,7 @@ use std::sync::Arc;
 use raptormq_config::{ConfigError, NamesrvSettings, Properties, Remarks};
 
 use crate::argv::Invocation;
-use crate::logging::{self, Destination};
+use crate::logging::Destination;
 use crate::machine;
 use crate::stop::{Stop, finish};
 
@@ -47,14 +47,8 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
         super::say_pairs(&settings.printed());
         return ExitCode::SUCCESS;
     }
-    let served = logging::start(&Destination::of_role("namesrv", &environment.home), "info").and_then(|_logging| {
-        super::warn(&remarks);
-        serve(settings).inspect_err(|reason| tracing::error!("not started: {reason}"))
-    });
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => super::fail(program, &reason),
-    }
+    let destination = Destination::of_role("namesrv", &environment.home);
+    super::run_logged(program, &destination, &remarks, || serve(settings))
 }
 
 fn load(
