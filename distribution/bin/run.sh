@@ -22,9 +22,7 @@ while [ "$count" -gt 0 ]; do
     org.apache.rocketmq.namesrv.NamesrvStartup) set -- "$@" namesrv ;;
     org.apache.rocketmq.broker.BrokerStartup) set -- "$@" broker ;;
     org.apache.rocketmq.tools.command.MQAdminStartup) set -- "$@" mqadmin ;;
-    org.apache.rocketmq.example.quickstart.Producer) set -- "$@" quickstart producer ;;
-    org.apache.rocketmq.example.quickstart.Consumer) set -- "$@" quickstart consumer ;;
-    org.apache.rocketmq.*) echo "$word: RaptorMQ has no such class; \`raptormq help\` lists what there is" >&2; exit 1 ;;
+    org.apache.rocketmq.*) set -- "$@" tools "$word" ;;
     *) set -- "$@" "$word" ;;
   esac
   count=$((count - 1))

@@ -59,6 +59,12 @@ const COMMANDS: &[Command] = &[
     Command { name: "send", script: "", about: "send messages", run: tool::send::run },
     Command { name: "recv", script: "", about: "print messages as they come", run: tool::recv::run },
     Command {
+        name: "tools",
+        script: "",
+        about: "RocketMQ's sample and benchmark classes by their names",
+        run: tool::classes::run,
+    },
+    Command {
         name: "store",
         script: "",
         about: "check a store's folder, or print its messages, without a broker",

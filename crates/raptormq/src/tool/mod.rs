@@ -5,6 +5,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod bench;
+pub(crate) mod classes;
 mod cluster;
 pub(crate) mod dist;
 mod embedded;

@@ -1,0 +1,92 @@
+//! `raptormq tools CLASS`, which `tools.sh CLASS` runs: RocketMQ's sample and benchmark programs by the names of their
+//! classes.
+//!
+//! A class is one row: [`producers`] has those that send, [`consumers`] those that receive. A class is found by its full
+//! name, or by what comes behind `org.apache.rocketmq.example.`.
+
+mod consumers;
+mod producers;
+
+use std::process::ExitCode;
+
+use crate::argv::Invocation;
+
+/// What stands before the names of the sample classes.
+const PACKAGE: &str = "org.apache.rocketmq.example.";
+
+/// Letters by which a name may differ and still be meant.
+const TYPOS_MAX: usize = 3;
+
+/// A program of RocketMQ's.
+struct Class {
+    /// Its name without [`PACKAGE`].
+    name: &'static str,
+    /// What it does, in a few words.
+    about: &'static str,
+    /// Runs it to its end; the words are those behind the class.
+    run: fn(Invocation) -> ExitCode,
+}
+
+/// Every class.
+fn classes() -> impl Iterator<Item = &'static Class> {
+    producers::CLASSES.iter().chain(consumers::CLASSES)
+}
+
+/// Runs the class named by the first word.
+pub(crate) fn run(mut invocation: Invocation) -> ExitCode {
+    let asks_for_list = |word: &str| matches!(word, "-h" | "--help" | "help");
+    if invocation.words.first().is_none_or(|word| asks_for_list(word)) {
+        print!("{}", list());
+        return ExitCode::SUCCESS;
+    }
+    let word = invocation.words.remove(0);
+    let name = word.strip_prefix(PACKAGE).unwrap_or(&word);
+    match classes().find(|class| class.name == name) {
+        Some(class) => {
+            invocation.program = format!("{} {}", invocation.program, class.name);
+            (class.run)(invocation)
+        }
+        None => {
+            eprintln!("{word}: RaptorMQ has no such class{}\n\n{}", guess(name), list());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A question for the class that may be meant.
+fn guess(name: &str) -> String {
+    let distance = |class: &&Class| strsim::damerau_levenshtein(name, class.name);
+    let nearest = classes().min_by_key(distance).filter(|class| distance(class) <= TYPOS_MAX);
+    nearest.map(|class| format!("; did you mean {}?", class.name)).unwrap_or_default()
+}
+
+fn list() -> String {
+    let width = classes().map(|class| class.name.len()).max().unwrap_or(0);
+    let mut text = format!("Classes, with or without {PACKAGE} in front:\n\n");
+    for class in classes() {
+        text.push_str(&format!("  {:width$}  {}\n", class.name, class.about));
+    }
+    text
+}
+
+/// Calls another command with `word` in front of the words of this one.
+fn with_word(mut invocation: Invocation, word: &str) -> Invocation {
+    invocation.words.insert(0, word.to_owned());
+    invocation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_one_row_and_stands_in_the_list() {
+        let list = list();
+        for class in classes() {
+            assert_eq!(classes().filter(|other| other.name == class.name).count(), 1, "{}", class.name);
+            assert!(list.contains(class.name), "{}", class.name);
+        }
+        assert_eq!(guess("quickstart.Produzer"), "; did you mean quickstart.Producer?");
+        assert_eq!(guess("something.Else"), "");
+    }
+}
