@@ -10,9 +10,8 @@ use parking_lot::Mutex;
 use raptormq_auth::PlainAcl;
 use raptormq_config::{BrokerRole, BrokerSettings, FlushDiskType};
 use raptormq_protocol::body::{
-    ConsumerFilterTable, ConsumerOffsetSerializeWrapper, DataVersion, DelayOffsetSerializeWrapper,
-    MessageRequestModeSerializeWrapper, SubscriptionGroupConfig, SubscriptionGroupWrapper, TopicConfig,
-    TopicConfigSerializeWrapper,
+    ConsumerFilterTable, DataVersion, DelayOffsetSerializeWrapper, MessageRequestModeSerializeWrapper,
+    SubscriptionGroupConfig, SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
 };
 use raptormq_protocol::code::RequestCode;
 use raptormq_protocol::hash;
@@ -97,6 +96,8 @@ pub(crate) struct Identity {
     pub(crate) unique_ids: UniqueIdGenerator,
     /// Sends are acknowledged when they are on disk.
     pub(crate) is_sync_flush: bool,
+    /// Consumers see messages when they are on disk.
+    pub(crate) reads_flushed: bool,
     /// What sends wait for until slaves have their messages.
     pub(crate) sync_rule: Option<SyncRule>,
     /// It follows a master, and takes no messages itself.
@@ -125,7 +126,8 @@ impl Broker {
     ) -> Result<Arc<Broker>, StartError> {
         let identity = Identity::new(&settings)?;
         let acl = accounts(&settings, clock.now_ms())?;
-        let keeper = Keeper::new(Arc::clone(&disk), settings.store.store_path_root_dir.as_ref(), intervals(&settings));
+        let root = settings.store.store_path_root_dir.as_ref();
+        let keeper = Keeper::new(Arc::clone(&disk), root, settings.store.enable_lmq, intervals(&settings));
         let topics: TopicConfigSerializeWrapper = keeper.load(Table::Topics)?;
         let mut options = start::store_options(&settings.store)?;
         let batch_topics = topics.topic_config_table.iter().filter(|(_, config)| is_batch(config));
@@ -133,7 +135,7 @@ impl Broker {
         let store = Store::open(options, disk, Arc::clone(&clock))?;
         let now_ms = clock.now_ms();
         let groups: SubscriptionGroupWrapper = keeper.load(Table::Groups)?;
-        let offsets: ConsumerOffsetSerializeWrapper = keeper.load(Table::Offsets)?;
+        let offsets = keeper.load_offsets()?;
         let delays: DelayOffsetSerializeWrapper = keeper.load(Table::DelayOffsets)?;
         let request_modes: MessageRequestModeSerializeWrapper = keeper.load(Table::RequestModes)?;
         let filters: ConsumerFilterTable = keeper.load(Table::Filters)?;
@@ -144,10 +146,10 @@ impl Broker {
             && kept_offsets.cut_to(|topic, id| store.queue(topic, id).map_or(0, |queue| queue.max_offset()))
         {
             // New messages may soon have these offsets, so the file must not say them any longer.
-            keeper.keep_now(Table::Offsets, &kept_offsets.snapshot());
+            keeper.keep_offsets_now(kept_offsets.snapshot());
         }
         if schedule.take_dirty() {
-            keeper.keep_now(Table::DelayOffsets, &schedule.snapshot(store.watermarks().flushed.value()));
+            keeper.keep_delays_now(&schedule.snapshot(store.watermarks().flushed.value()));
         }
         let transactions = Transactions::new(&store, &kept_offsets)?;
         Ok(Arc::new_cyclic(|broker| Broker {
@@ -405,6 +407,8 @@ impl Identity {
             broker_properties: ArcSwap::from_pointee(broker_properties(settings)),
             unique_ids: UniqueIdGenerator::new(store_host.ip(), std::process::id(), process_number, month_of),
             is_sync_flush: settings.store.flush_disk_type == FlushDiskType::SyncFlush,
+            reads_flushed: settings.store.flush_disk_type == FlushDiskType::SyncFlush
+                && !settings.store.read_uncommitted,
             sync_rule: SyncRule::of(settings),
             is_slave: settings.store.broker_role == BrokerRole::Slave,
         })

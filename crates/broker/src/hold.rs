@@ -253,14 +253,14 @@ fn address_of(queue: &Arc<Queue>) -> usize {
 /// Answers the pulls that waited for what the turn appended, under SYNC_FLUSH when that is on disk. Called at the end of the
 /// turn, with no lock held.
 pub(crate) fn wake(broker: &Broker, staging: &Staging) {
-    let log_end = if broker.identity.is_sync_flush { staging.log_end() } else { 0 };
+    let log_end = if broker.identity.reads_flushed { staging.log_end() } else { 0 };
     wake_for(broker, staging.arrivals(), log_end);
 }
 
 /// Answers the pulls that waited for one of these messages, which end at `log_end` in the log. Called with no lock held.
 pub(crate) fn wake_for<'a>(broker: &Broker, arrivals: impl Iterator<Item = Arrival<'a>>, log_end: i64) {
     let flushed = broker.store.watermarks().flushed;
-    let flushed_to = broker.identity.is_sync_flush.then_some(log_end).filter(|log_end| flushed.value() < *log_end);
+    let flushed_to = broker.identity.reads_flushed.then_some(log_end).filter(|log_end| flushed.value() < *log_end);
     for hold in broker.holds.take_wanting(broker, arrivals, flushed_to) {
         pull::again(broker, hold.pull, hold.responder);
     }

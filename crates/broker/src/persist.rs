@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use raptormq_protocol::body::{
+    ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, LmqConsumerOffsetSerializeWrapper,
+};
 use raptormq_protocol::json;
 use raptormq_store::disk::Disk;
 use serde::Serialize;
@@ -32,6 +35,9 @@ const INTERVAL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Changes of settings that may wait. Each takes a few ms of disk.
 const CHANGES_MAX: usize = 1024;
+
+/// Where the original keeps consumers' offsets with `enableLmq`, in place of `consumerOffset.json`.
+const LIGHT_OFFSETS: &str = "lmqConsumerOffset.json";
 
 /// A file that the broker keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +108,8 @@ pub enum KeptError {
 pub(crate) struct Keeper {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
+    /// Offsets are kept in [`LIGHT_OFFSETS`].
+    has_light: bool,
     intervals: Mutex<Intervals>,
     pending: Mutex<Pending>,
     wake: Condvar,
@@ -144,12 +152,13 @@ struct Work {
 }
 
 impl Keeper {
-    /// `store_root` is the store's folder.
-    pub(crate) fn new(disk: Arc<dyn Disk>, store_root: &Path, intervals: Intervals) -> Keeper {
+    /// `store_root` is the store's folder; `has_light` says whether it has light queues (`enableLmq`).
+    pub(crate) fn new(disk: Arc<dyn Disk>, store_root: &Path, has_light: bool, intervals: Intervals) -> Keeper {
         let folder = store_root.join("config");
         Keeper {
             disk,
             folder,
+            has_light,
             intervals: Mutex::new(intervals),
             pending: Mutex::default(),
             wake: Condvar::new(),
@@ -189,21 +198,43 @@ impl Keeper {
         self.wake.notify_one();
     }
 
-    /// What was kept of a table; the default when nothing was.
+    /// The file of a table.
+    fn path(&self, table: Table) -> PathBuf {
+        match table {
+            Table::Offsets if self.has_light => self.folder.join(LIGHT_OFFSETS),
+            table => self.folder.join(table.file_name()),
+        }
+    }
+
+    /// What was kept of a table other than the offsets; the default when nothing was.
     pub(crate) fn load<T: DeserializeOwned + Default>(&self, table: Table) -> Result<T, KeptError> {
-        let path = self.folder.join(table.file_name());
+        Ok(self.load_from(self.path(table))?.unwrap_or_default())
+    }
+
+    /// The offsets that were kept. A broker that has light queues for the first time takes those it had without, which the
+    /// original forgets.
+    pub(crate) fn load_offsets(&self) -> Result<ConsumerOffsetSerializeWrapper, KeptError> {
+        if self.has_light
+            && let Some(kept) = self.load_from::<LmqConsumerOffsetSerializeWrapper>(self.folder.join(LIGHT_OFFSETS))?
+        {
+            return Ok(kept.into());
+        }
+        Ok(self.load_from(self.folder.join(Table::Offsets.file_name()))?.unwrap_or_default())
+    }
+
+    fn load_from<T: DeserializeOwned>(&self, path: PathBuf) -> Result<Option<T>, KeptError> {
         let main = self.read::<T>(&path)?;
         if let Some(Ok(kept)) = main {
-            return Ok(kept);
+            return Ok(Some(kept));
         }
         match (main, self.read::<T>(&backup_of(&path))?) {
             (_, Some(Ok(kept))) => {
                 tracing::warn!(path = %path.display(), "a file is missing or damaged; its backup is used");
-                Ok(kept)
+                Ok(Some(kept))
             }
-            (None, None) => Ok(T::default()),
+            (None, None) => Ok(None),
             (Some(Err(reason)), _) | (_, Some(Err(reason))) => Err(KeptError::Damaged { path, reason }),
-            (Some(Ok(kept)), None) => Ok(kept),
+            (Some(Ok(kept)), None) => Ok(Some(kept)),
         }
     }
 
@@ -285,16 +316,32 @@ impl Keeper {
         match table {
             Table::Topics => self.replace(table, &broker.topics.snapshot()),
             Table::Groups => self.replace(table, &broker.groups.snapshot()),
-            Table::Offsets => self.replace(table, &broker.offsets.snapshot()),
+            Table::Offsets => self.replace_offsets(broker.offsets.snapshot()),
             Table::DelayOffsets => self.replace(table, &broker.delay_offsets()),
             Table::RequestModes => self.replace(table, &broker.request_modes.snapshot()),
             Table::Filters => self.replace(table, &broker.filters.snapshot()),
         }
     }
 
-    /// Writes a table before anything runs. What cannot be written is left to [`run`].
-    pub(crate) fn keep_now(&self, table: Table, value: &impl Serialize) {
-        if let Err(reason) = self.replace(table, value) {
+    fn replace_offsets(&self, offsets: ConsumerOffsetSerializeWrapper) -> Result<(), String> {
+        match self.has_light {
+            true => self.replace(Table::Offsets, &LmqConsumerOffsetSerializeWrapper::from(offsets)),
+            false => self.replace(Table::Offsets, &offsets),
+        }
+    }
+
+    /// Writes the offsets before anything runs. What cannot be written is left to [`run`].
+    pub(crate) fn keep_offsets_now(&self, offsets: ConsumerOffsetSerializeWrapper) {
+        self.kept_now(Table::Offsets, self.replace_offsets(offsets));
+    }
+
+    /// Does the same with how far delay levels are.
+    pub(crate) fn keep_delays_now(&self, delays: &DelayOffsetSerializeWrapper) {
+        self.kept_now(Table::DelayOffsets, self.replace(Table::DelayOffsets, delays));
+    }
+
+    fn kept_now(&self, table: Table, replaced: Result<(), String>) {
+        if let Err(reason) = replaced {
             tracing::error!(reason, "metadata is not kept; it is tried again");
             self.changed(table);
         }
@@ -302,7 +349,7 @@ impl Keeper {
 
     /// The new content takes the place of the old one, which becomes the backup; but that not at every change of many.
     fn replace(&self, table: Table, value: &impl Serialize) -> Result<(), String> {
-        let path = self.folder.join(table.file_name());
+        let path = self.path(table);
         let failed = |error: io::Error| format!("cannot write {}: {error}", path.display());
         let text = json::to_pretty(value).map_err(|error| error.to_string())?;
         self.disk.create_folder(&self.folder).map_err(failed)?;
@@ -399,6 +446,7 @@ mod tests {
         Keeper::new(
             Arc::new(RealDisk),
             folder,
+            false,
             Intervals { offsets: interval, delay_offsets: interval, filters: interval },
         )
     }
@@ -448,6 +496,26 @@ mod tests {
         assert_eq!(next.try_recv().unwrap(), Ok(()));
         keeper.stop();
         assert!(keeper.keep(Table::Topics).try_recv().unwrap().is_err());
+    }
+
+    #[test]
+    fn with_light_queues_the_offsets_have_another_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let offsets = |offset| ConsumerOffsetSerializeWrapper {
+            offset_table: [("%LMQ%a@%LMQ%a", offset), ("T@g", 3)]
+                .map(|(key, at)| (key.to_owned(), [(0, at)].into()))
+                .into(),
+            ..ConsumerOffsetSerializeWrapper::default()
+        };
+        let plain = keeper(folder.path());
+        plain.replace_offsets(offsets(1)).unwrap();
+        let light = Keeper { has_light: true, ..keeper(folder.path()) };
+        assert_eq!(light.load_offsets().unwrap(), offsets(1), "it has none of its own yet");
+        light.replace_offsets(offsets(7)).unwrap();
+        assert_eq!((light.load_offsets().unwrap(), plain.load_offsets().unwrap()), (offsets(7), offsets(1)));
+        let text = std::fs::read_to_string(folder.path().join("config/lmqConsumerOffset.json")).unwrap();
+        let form = "{\n\t\"lmqOffsetTable\":{\n\t\t\"%LMQ%a@%LMQ%a\":7\n\t},\n\t\"offsetTable\":{\n\t\t\"T@g\":{0:3";
+        assert!(text.starts_with(form), "{text}");
     }
 
     #[test]

@@ -345,6 +345,10 @@ pub(crate) fn store_options(config: &StoreConfig) -> Result<StoreOptions, Option
         verify_property_crc: config.force_verify_prop_crc,
         check_crc_on_recover: config.check_crc_on_recover,
         filter_bytes_max: config.max_filter_message_size as usize,
+        queue_files_a_read: config.travel_cq_file_num_when_get_message,
+        reads_unflushed: config.read_uncommitted,
+        reads_ahead: config.data_read_ahead_enable,
+        stores_long_topics: config.auto_message_version_on_topic_len,
         in_memory: limits(
             config.max_transfer_bytes_on_message_in_memory,
             config.max_transfer_count_on_message_in_memory,
@@ -373,6 +377,8 @@ pub(crate) fn clean_options(config: &StoreConfig) -> Result<CleanOptions, Option
         retry_interval_ms: ms(config.redelete_hanged_file_interval),
         hours: Hours::parse(&config.delete_when)?,
         is_forcible: config.clean_file_forcibly_enable,
+        brokers_on_disk: config.replicas_per_disk_partition,
+        share_forcible_ratio: config.logical_disk_space_clean_forcibly_threshold,
         ..CleanOptions::default()
     };
     Ok(options.with_limits(

@@ -143,7 +143,7 @@ config! {
         pub file_reserved_time: u32 = "fileReservedTime" => 72, important, dynamic;
         /// Commit log files deleted at one look.
         pub delete_file_batch_max: u32 = "deleteFileBatchMax" => 10, important, dynamic;
-        /// Index entries that may wait.
+        /// Index entries that may wait; nothing reads it in the original either.
         pub put_msg_index_hight_water: u32 = "putMsgIndexHightWater" => 600_000, no_effect;
         /// Bytes of the largest message body.
         pub max_message_size: u32 = "maxMessageSize" [1..=1073741824] => 4_194_304;
@@ -203,7 +203,7 @@ config! {
         pub flush_disk_type: FlushDiskType = "flushDiskType" => FlushDiskType::AsyncFlush, important;
         /// Milliseconds that a send waits for the disk under SYNC_FLUSH.
         pub sync_flush_timeout: u64 = "syncFlushTimeout" => 5000, dynamic;
-        /// Milliseconds that an append may take.
+        /// Milliseconds that an append may take; nothing reads it in the original either.
         pub put_message_timeout: u64 = "putMessageTimeout" => 8000, no_effect;
         /// Milliseconds that a send waits for slaves.
         pub slave_timeout: u64 = "slaveTimeout" => 3000;
@@ -215,8 +215,8 @@ config! {
         pub clean_file_forcibly_enable: bool = "cleanFileForciblyEnable" => true, important, dynamic;
         /// Touch every page of a new file.
         pub warm_maped_file_enable: bool = "warmMapedFileEnable" => false, no_effect;
-        /// Correct the offsets of consumers that read from a slave.
-        pub offset_check_in_slave: bool = "offsetCheckInSlave" => false, no_effect;
+        /// As a slave, tell a consumer that is outside of a queue where it begins or ends; else it is sent to the master.
+        pub offset_check_in_slave: bool = "offsetCheckInSlave" => false;
         /// Log slow appends with their stacks.
         pub debug_lock_enable: bool = "debugLockEnable" => false, no_effect;
         /// Replicate by copying.
@@ -271,14 +271,14 @@ config! {
         pub recheck_reput_offset_from_cq: bool = "recheckReputOffsetFromCq" => false, no_effect;
         /// Not used: topics are limited to 127 bytes, and longer ones to message version 2.
         pub max_topic_length: u32 = "maxTopicLength" => 127, no_effect;
-        /// Write topics longer than 127 bytes by message version 2.
-        pub auto_message_version_on_topic_len: bool = "autoMessageVersionOnTopicLen" => true, no_effect;
+        /// Store topics of more than 127 bytes, which only those of retries may be, as message version 2; else they are refused.
+        pub auto_message_version_on_topic_len: bool = "autoMessageVersionOnTopicLen" => true;
         /// Write a CRC of each whole record as its last property.
         pub enabled_append_prop_crc: bool = "enabledAppendPropCRC" => false;
         /// When the store recovers, check that CRC in records that have one, rather than that of the body.
         pub force_verify_prop_crc: bool = "forceVerifyPropCRC" => false;
-        /// Consume queue files that one pull may walk.
-        pub travel_cq_file_num_when_get_message: u32 = "travelCqFileNumWhenGetMessage" => 1, no_effect;
+        /// Consume queue files that one pull looks at as long as it finds nothing.
+        pub travel_cq_file_num_when_get_message: u32 = "travelCqFileNumWhenGetMessage" [1..=2147483647] => 1;
         /// Milliseconds between two corrections of queue starts.
         pub correct_logic_min_offset_sleep_interval: u64 = "correctLogicMinOffsetSleepInterval" => 1, no_effect;
         /// Milliseconds after which queue starts are corrected in any case.
@@ -299,7 +299,7 @@ config! {
         pub clean_swaped_map_interval: u64 = "cleanSwapedMapInterval" => 300_000, no_effect;
         /// Newest consume queue files that keep their mapping.
         pub logic_queue_swap_map_reserve_file_num: u32 = "logicQueueSwapMapReserveFileNum" => 20, no_effect;
-        /// Search batch consume queues through a cache.
+        /// Search batch consume queues through a cache; RaptorMQ needs none.
         pub search_bcq_by_cache_enable: bool = "searchBcqByCacheEnable" => true, no_effect;
         /// Dispatch on the sender's thread; RaptorMQ always does.
         pub dispatch_from_sender_thread: bool = "dispatchFromSenderThread" => false, important, no_effect;
@@ -307,11 +307,11 @@ config! {
         pub wake_commit_when_put_message: bool = "wakeCommitWhenPutMessage" => true, important, no_effect;
         /// Wake the flushing thread at every append.
         pub wake_flush_when_put_message: bool = "wakeFlushWhenPutMessage" => false, important, no_effect;
-        /// Forget offsets of queues that are gone.
+        /// Forget offsets of queues that are gone; nothing reads it in the original either.
         pub enable_clean_expired_offset: bool = "enableCleanExpiredOffset" => false, important, no_effect;
         /// Sends on their way at once.
         pub max_async_put_message_requests: u32 = "maxAsyncPutMessageRequests" => 5000, dynamic, no_effect;
-        /// Messages that one pull returns at most.
+        /// Messages that one pull returns at most; nothing reads it in the original either.
         pub pull_batch_max_message_count: u32 = "pullBatchMaxMessageCount" => 160, dynamic, no_effect;
         /// Replicas of the group, this one included.
         pub total_replicas: u32 = "totalReplicas" => 1, important, no_effect;
@@ -333,10 +333,10 @@ config! {
         pub sync_master_flush_offset_when_startup: bool = "syncMasterFlushOffsetWhenStartup" => false, no_effect;
         /// Bytes over which replicas compare checksums.
         pub max_checksum_range: u64 = "maxChecksumRange" => 1_073_741_824, no_effect;
-        /// Brokers that share this disk.
-        pub replicas_per_disk_partition: u32 = "replicasPerDiskPartition" => 1, no_effect;
-        /// Share of the disk for this broker above which files are deleted.
-        pub logical_disk_space_clean_forcibly_threshold: f64 = "logicalDiskSpaceCleanForciblyThreshold" => 0.8, no_effect;
+        /// Brokers that share the disk of the commit log. When there are several, diskMaxUsedSpaceRatio counts of this broker's share.
+        pub replicas_per_disk_partition: u32 = "replicasPerDiskPartition" => 1;
+        /// Used part (0 to 1) of this broker's share of the disk above which the oldest files are deleted whatever their age; with replicasPerDiskPartition above 1.
+        pub logical_disk_space_clean_forcibly_threshold: f64 = "logicalDiskSpaceCleanForciblyThreshold" => 0.8;
         /// Bytes that a slave sends again at most.
         pub max_slave_resend_length: u64 = "maxSlaveResendLength" => 268_435_456, no_effect;
         /// Let an empty slave begin at the master's last file.
@@ -351,8 +351,8 @@ config! {
         pub cold_data_flow_control_enable: bool = "coldDataFlowControlEnable" => false, no_effect;
         /// Ask the system which data is in memory.
         pub cold_data_scan_enable: bool = "coldDataScanEnable" => false, no_effect;
-        /// Let the system read the log ahead.
-        pub data_read_ahead_enable: bool = "dataReadAheadEnable" => true, no_effect;
+        /// Let the disk read on in the log behind what a pull or a slave had to wait for.
+        pub data_read_ahead_enable: bool = "dataReadAheadEnable" => true;
         /// Milliseconds between two looks for cold data.
         pub timer_cold_data_check_interval_ms: u64 = "timerColdDataCheckIntervalMs" => 60_000, no_effect;
         /// Pages between two that are looked at.
@@ -375,8 +375,8 @@ config! {
         pub enable_rocksdb_log: bool = "enableRocksDBLog" => false, no_effect;
         /// Locks that the queues share.
         pub topic_queue_lock_num: u32 = "topicQueueLockNum" => 32, no_effect;
-        /// Of the RocksDB store: read what is not committed.
-        pub read_uncommitted: bool = "readUnCommitted" => false, no_effect;
+        /// Let consumers see what is not on disk yet, under SYNC_FLUSH too.
+        pub read_uncommitted: bool = "readUnCommitted" => false;
         /// Write consume queues by system calls; RaptorMQ always does.
         pub put_consume_queue_data_by_file_channel: bool = "putConsumeQueueDataByFileChannel" => true, no_effect;
         /// Of the RocksDB store: fill both kinds of consume queues.

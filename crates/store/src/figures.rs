@@ -1,6 +1,7 @@
 //! What the store can say about itself.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use crate::checkpoint::Checkpoint;
@@ -50,22 +51,32 @@ impl Store {
         }
     }
 
-    /// Room on the file systems of the log, of its folders the emptiest, and of the store's root.
+    /// Room on the file system of each folder in which log files are made.
+    pub fn log_folder_usages(&self) -> io::Result<Vec<(PathBuf, Usage)>> {
+        self.shared.log_usages()
+    }
+
+    /// Room on the file systems of the log, of the folders that get new files the emptiest, and of the store's root.
     pub fn disk_usage(&self) -> io::Result<[Usage; 2]> {
         self.shared.disk_usage()
     }
 }
 
 impl Shared {
-    pub(crate) fn disk_usage(&self) -> io::Result<[Usage; 2]> {
+    fn disk_usage(&self) -> io::Result<[Usage; 2]> {
         let root = self.disk.usage(&self.options.root)?;
-        let mut log: Option<Usage> = None;
-        for folder in &self.options.commit_log_folders {
-            let usage = self.disk.usage(folder)?;
-            if log.is_none_or(|emptiest| usage.used_ratio() < emptiest.used_ratio()) {
-                log = Some(usage);
-            }
-        }
-        Ok([log.unwrap_or(root), root])
+        Ok([emptiest(&self.log_usages()?).unwrap_or(root), root])
     }
+
+    /// Room on the file system of each folder in which log files are made.
+    pub(crate) fn log_usages(&self) -> io::Result<Vec<(PathBuf, Usage)>> {
+        let folders = self.options.writable_log_folders();
+        folders.map(|folder| Ok((folder.clone(), self.disk.usage(folder)?))).collect()
+    }
+}
+
+/// The room where there is most.
+pub(crate) fn emptiest(usages: &[(PathBuf, Usage)]) -> Option<Usage> {
+    let ratio = |usage: &&(PathBuf, Usage)| usage.1.used_ratio();
+    usages.iter().min_by(|one, other| ratio(one).total_cmp(&ratio(other))).map(|(_, usage)| *usage)
 }

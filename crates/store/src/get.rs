@@ -331,9 +331,20 @@ impl<'a> Read<'a> {
         let units_max = (shared.options.filter_bytes_max / UNIT_BYTES).max(self.limits.count);
         let units_max = i64::try_from(units_max).unwrap_or(i64::MAX);
         let scan_end = self.end.min(self.result.next_offset.saturating_add(units_max));
+        // Files are named by positions, which are offsets in simple queues.
+        let file_units = shared.files.units_per_file(QueueType::Simple);
+        let files_max = i64::from(shared.options.queue_files_a_read.max(1));
+        let files_end = (self.result.next_offset / file_units).saturating_add(files_max).saturating_mul(file_units);
         let mut buffer = [0; CHUNK_UNITS * UNIT_BYTES];
         while self.result.next_offset < scan_end {
-            let wanted = ((scan_end - self.result.next_offset) as usize).min(CHUNK_UNITS);
+            let mut until = scan_end;
+            if self.result.count == 0 {
+                if self.result.next_offset >= files_end {
+                    return;
+                }
+                until = until.min(files_end);
+            }
+            let wanted = ((until - self.result.next_offset) as usize).min(CHUNK_UNITS);
             let into = &mut buffer[..wanted * UNIT_BYTES];
             let count = match self.queue.read(&shared.files, self.result.next_offset, into, self.patience) {
                 Ok(count) if count > 0 => count,

@@ -61,6 +61,15 @@ pub struct StoreOptions {
     pub check_crc_on_recover: bool,
     /// Bytes of units that a read looks at (`maxFilterMessageSize`).
     pub filter_bytes_max: usize,
+    /// Consume queue files that a read looks at as long as it finds nothing (`travelCqFileNumWhenGetMessage`).
+    pub queue_files_a_read: u32,
+    /// Whether readers see what was appended, though it may not be on disk yet, under `SYNC_FLUSH` too
+    /// (`readUnCommitted`).
+    pub reads_unflushed: bool,
+    /// Whether the disk is asked to read on behind what a read had to wait for (`dataReadAheadEnable`).
+    pub reads_ahead: bool,
+    /// Whether topics of more than 127 bytes are stored, as message version 2 (`autoMessageVersionOnTopicLen`).
+    pub stores_long_topics: bool,
     /// Limits of an answer from memory (`maxTransferBytesOnMessageInMemory`, `maxTransferCountOnMessageInMemory`).
     pub in_memory: TransferLimits,
     /// Limits of an answer from disk (`maxTransferBytesOnMessageInDisk`, `maxTransferCountOnMessageInDisk`).
@@ -141,6 +150,10 @@ impl StoreOptions {
             verify_property_crc: false,
             check_crc_on_recover: true,
             filter_bytes_max: 16_000,
+            queue_files_a_read: 1,
+            reads_unflushed: false,
+            reads_ahead: true,
+            stores_long_topics: true,
             in_memory: TransferLimits { bytes: 256 << 10, count: 32 },
             on_disk: TransferLimits { bytes: 64 << 10, count: 8 },
             in_memory_bytes: in_memory_bytes(IN_MEMORY_PERCENT),
@@ -159,16 +172,21 @@ impl StoreOptions {
     }
 
     /// Folders in which log files are made.
-    fn writable_log_folders(&self) -> impl Iterator<Item = &PathBuf> {
+    pub(crate) fn writable_log_folders(&self) -> impl Iterator<Item = &PathBuf> {
         self.commit_log_folders.iter().filter(|folder| !self.read_only_log_folders.contains(folder))
     }
 
-    /// The folder in which the log file that starts at `start` is made.
-    pub(crate) fn segment_folder(&self, start: i64) -> &Path {
+    /// The folder in which the log file that starts at `start` is made; one that is `full` is left out unless all are.
+    /// Java: `MultiPathMappedFileQueue.java`.
+    pub(crate) fn segment_folder(&self, start: i64, full: &BTreeSet<PathBuf>) -> &Path {
         let number = start as u64 / self.segment_bytes;
+        let mut folders: Vec<&PathBuf> = self.writable_log_folders().collect();
+        if folders.iter().any(|folder| !full.contains(*folder)) {
+            folders.retain(|folder| !full.contains(*folder));
+        }
         // `checked` sees to it that there is one.
-        let count = self.writable_log_folders().count().max(1) as u64;
-        self.writable_log_folders().nth((number % count) as usize).map_or(&self.root, |folder| folder)
+        let count = folders.len().max(1) as u64;
+        folders.get((number % count) as usize).map_or(&self.root, |folder| folder)
     }
 
     /// Checks sizes and rounds the queue files to whole units.
@@ -242,8 +260,12 @@ mod tests {
         };
         let options = options.checked().unwrap();
         assert_eq!(options.commit_log_folders, folders(&["/a", "/b", "/c", "/old"]));
-        let at = |number: i64| options.segment_folder(number << 30).to_owned();
-        assert_eq!([at(0), at(1), at(2)].to_vec(), folders(&["/a", "/c", "/a"]));
+        let at = |number: i64, full: &[&str]| {
+            options.segment_folder(number << 30, &folders(full).into_iter().collect()).to_owned()
+        };
+        assert_eq!([at(0, &[]), at(1, &[]), at(2, &[])].to_vec(), folders(&["/a", "/c", "/a"]));
+        assert_eq!([at(0, &["/a"]), at(1, &["/a"]), at(1, &["/b", "/c"])].to_vec(), folders(&["/c", "/c", "/a"]));
+        assert_eq!([at(0, &["/c", "/a"]), at(1, &["/a", "/c"])].to_vec(), folders(&["/a", "/c"]), "both are full");
         let all = folders(&["/s/commitlog"]);
         let options = StoreOptions { read_only_log_folders: all, ..StoreOptions::new("/s") };
         assert!(matches!(options.checked(), Err(OptionsError::TooSmall { key: "storePathCommitLog", .. })));

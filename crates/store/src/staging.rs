@@ -62,7 +62,7 @@ pub struct NewBatch<'a> {
 /// Why a message cannot be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PutError {
-    /// The topic is longer than 127 bytes, or 255 for retries.
+    /// The topic is longer than 127 bytes, or 255 for retries where those are stored.
     #[error("a topic of {0} bytes is too long")]
     TopicTooLong(usize),
     /// The body is longer than `maxMessageSize`, or the record longer than that and 64 KiB, or than a log file.
@@ -313,7 +313,8 @@ impl Staging {
 
     fn check_topic(&self, queue: &Queue) -> Result<(), PutError> {
         let is_retry = queue.topic.starts_with(RETRY_PREFIX);
-        let max = if is_retry { RETRY_TOPIC_BYTES_MAX } else { TOPIC_BYTES_MAX };
+        let is_wide = is_retry && self.options.stores_long_topics;
+        let max = if is_wide { RETRY_TOPIC_BYTES_MAX } else { TOPIC_BYTES_MAX };
         if queue.topic.len() > max { Err(PutError::TopicTooLong(queue.topic.len())) } else { Ok(()) }
     }
 

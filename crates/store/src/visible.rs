@@ -20,7 +20,7 @@ impl Store {
     /// The same; `WouldBlock` when the disk would have to be waited for and the patience is for memory only.
     pub(crate) fn visible_end_with(&self, queue: &Queue, patience: Patience) -> io::Result<i64> {
         let end = queue.max_offset();
-        if !self.shared.options.sync_flush {
+        if !self.shared.options.sync_flush || self.shared.options.reads_unflushed {
             return Ok(end);
         }
         // Whatever the queue had was appended, so this order never calls a message flushed that is not.

@@ -114,6 +114,18 @@ fn what_cannot_be_stored_leaves_the_rest_of_the_turn_alone() {
 }
 
 #[test]
+fn long_topics_are_refused_where_they_are_not_stored_as_version_2() {
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let store = open_with(StoreOptions { stores_long_topics: false, ..small_options() }, &disk, &clock);
+    let mut staging = store.staging();
+    let mut put_to = |bytes: usize| {
+        let queue = store.queue_or_create(&format!("%RETRY%{}", "t".repeat(bytes - 7)), 0).unwrap();
+        staging.put(&queue, &message(b"retry", &[])).map(drop)
+    };
+    assert_eq!((put_to(127), put_to(128)), (Ok(()), Err(PutError::TopicTooLong(128))));
+}
+
+#[test]
 fn half_messages_and_rollbacks_are_in_no_queue() {
     let (disk, clock) = (MemoryDisk::default(), clock());
     let store = open(&disk, &clock);
@@ -197,6 +209,30 @@ fn a_scan_for_rare_tags_ends_after_so_many_units() {
     let limits = GetLimits { count: 2, bytes: 1000 };
     let result = store.get(&queue, 0, &limits, &mut |_| false);
     assert_eq!((result.status, result.next_offset), (GetStatus::NoMatchedMessage, 5));
+}
+
+#[test]
+fn a_scan_for_rare_tags_looks_at_so_many_queue_files() {
+    // Files of 20 units; the last message is wanted.
+    for (files, first_end, is_written) in [(1, 20, true), (1, 20, false), (2, 40, true), (3, 51, true)] {
+        let (disk, clock) = (MemoryDisk::default(), clock());
+        let store = open_with(StoreOptions { queue_files_a_read: files, ..small_options() }, &disk, &clock);
+        for number in 0..51 {
+            put(&store, "T", 0, &message(b"", if number < 50 { &[] } else { &["TAGS\u{1}A\u{2}"] }));
+        }
+        if is_written {
+            store.step(START_MS + 100_000);
+        }
+        let queue = store.queue("T", 0).unwrap();
+        let read = |from| store.get(&queue, from, &ALL, &mut |code| code == 65);
+        let (first, again) = (read(3), read(first_end));
+        let found = if first_end == 51 { GetStatus::Found } else { GetStatus::NoMatchedMessage };
+        assert_eq!((first.status, first.next_offset), (found, first_end), "{files} {is_written}");
+        // What was found does not end where a file does.
+        let all = store.get(&queue, 3, &ALL, &mut |_| true);
+        assert_eq!((all.count, all.next_offset), (48, 51));
+        assert!(again.next_offset > first_end || again.status == GetStatus::OffsetOverflowOne);
+    }
 }
 
 #[test]
@@ -337,6 +373,20 @@ fn under_sync_flush_an_append_is_on_disk_without_waiting_for_the_interval() {
     block_on(store.watermarks().flushed.reached(placed.log_end)).unwrap();
     let crashed = disk.after_crash(|_, _| raptormq_store::disk::memory::Fate::Lost);
     assert_eq!(bodies(&open(&crashed, &clock()), "T", 0), [b"m"]);
+}
+
+#[test]
+fn readers_may_be_allowed_to_see_what_is_not_on_disk() {
+    for (reads_unflushed, end) in [(false, 0), (true, 1)] {
+        let (disk, clock) = (MemoryDisk::default(), clock());
+        let options = StoreOptions { sync_flush: true, reads_unflushed, ..small_options() };
+        let store = open_with(options, &disk, &clock);
+        put(&store, "T", 0, &message(b"m", &[]));
+        let queue = store.queue("T", 0).unwrap();
+        assert_eq!((store.visible_end(&queue).unwrap(), get(&store, "T", 0, 0).count as i64), (end, end));
+        store.step(START_MS);
+        assert_eq!(store.visible_end(&queue).unwrap(), 1);
+    }
 }
 
 #[test]

@@ -84,12 +84,12 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
         put(&format!("scheduleMessageOffset_{level}"), format!("{offset},{end}"));
     }
     if let Ok([log, root]) = broker.store.disk_usage() {
-        let log_ratio = log.used_ratio().to_string();
-        let folders = settings.store.store_path_commit_log.split(',').map(str::trim).filter(|path| !path.is_empty());
-        for folder in folders {
-            put(&format!("commitLogDiskRatio_{folder}"), log_ratio.clone());
+        if !settings.store.store_path_commit_log.is_empty() {
+            for (folder, usage) in broker.store.log_folder_usages().unwrap_or_default() {
+                put(&format!("commitLogDiskRatio_{}", folder.display()), usage.used_ratio().to_string());
+            }
         }
-        put("commitLogDiskRatio", log_ratio);
+        put("commitLogDiskRatio", log.used_ratio().to_string());
         put("consumeQueueDiskRatio", root.used_ratio().to_string());
         let total = readable_bytes(i64::try_from(log.total_bytes).unwrap_or(i64::MAX));
         let free = readable_bytes(i64::try_from(log.free_bytes).unwrap_or(i64::MAX));

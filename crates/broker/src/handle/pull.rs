@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use raptormq_config::BrokerRole;
 use raptormq_protocol::body::{PERM_READ, SubscriptionGroupConfig};
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
@@ -422,8 +423,12 @@ fn read_cached(broker: &Broker, pull: &Pull) -> Option<Answer> {
 }
 
 /// What is answered for what was read in that time.
-fn answer(broker: &Broker, pull: &Pull, result: GetResult, took: Duration) -> Answer {
+fn answer(broker: &Broker, pull: &Pull, mut result: GetResult, took: Duration) -> Answer {
     broker.stats.note_get_time(took);
+    let is_corrected = corrects_offsets(broker, result.status);
+    if !is_corrected {
+        result.next_offset = pull.queue_offset;
+    }
     pull.progress.note_pulled(result.next_offset);
     let code = match result.status {
         GetStatus::Found => ResponseCode::SUCCESS,
@@ -439,6 +444,9 @@ fn answer(broker: &Broker, pull: &Pull, result: GetResult, took: Duration) -> An
             ResponseCode::PULL_OFFSET_MOVED
         }
     };
+    // Who asked a slave for what it does not have asks the broker that the group reads from.
+    let goes_elsewhere = !is_corrected && code == ResponseCode::PULL_OFFSET_MOVED;
+    let code = if goes_elsewhere { ResponseCode::PULL_RETRY_IMMEDIATELY } else { code };
     match result.status {
         GetStatus::Found => {
             Counters::add(&broker.counters.pulls_found, 1);
@@ -448,6 +456,7 @@ fn answer(broker: &Broker, pull: &Pull, result: GetResult, took: Duration) -> An
         _ => Counters::add(&broker.counters.pulls_missed, 1),
     }
     let suggested = match (broker.settings().broker.slave_read_enable, result.suggest_slave) {
+        _ if goes_elsewhere => pull.group.broker_id,
         (true, true) => pull.group.which_broker_when_consume_slowly,
         (true, false) => pull.group.broker_id,
         (false, _) => 0,
@@ -462,6 +471,25 @@ fn answer(broker: &Broker, pull: &Pull, result: GetResult, took: Duration) -> An
         ..PullMessageResponseHeader::default()
     };
     Answer { code, header, result }
+}
+
+/// Whether a reader that is outside of a queue is told where the queue begins or ends. A slave may be behind its master, so
+/// there it is told only with `offsetCheckInSlave`. Java: `DefaultMessageStore.nextOffsetCorrection`.
+fn corrects_offsets(broker: &Broker, status: GetStatus) -> bool {
+    let is_inside = match status {
+        GetStatus::Found | GetStatus::NoMatchedMessage | GetStatus::MessageWasRemoving | GetStatus::OffsetReset => true,
+        GetStatus::OffsetFoundNull
+        | GetStatus::OffsetOverflowBadly
+        | GetStatus::OffsetOverflowOne
+        | GetStatus::OffsetTooSmall
+        | GetStatus::NoMatchedLogicQueue
+        | GetStatus::NoMessageInQueue => false,
+    };
+    if is_inside {
+        return true;
+    }
+    let store = &broker.settings().store;
+    store.broker_role != BrokerRole::Slave || store.offset_check_in_slave
 }
 
 /// The answer to the first pull after the group's offset was set from outside.

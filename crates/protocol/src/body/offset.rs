@@ -17,6 +17,52 @@ pub struct ConsumerOffsetSerializeWrapper {
     pub offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
 }
 
+/// Consumer offsets of a broker with light queues: `lmqConsumerOffset.json`, which stands in place of
+/// `consumerOffset.json` there. Java: `offset/LmqConsumerOffsetManager.java`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LmqConsumerOffsetSerializeWrapper {
+    /// Version of the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_version: Option<DataVersion>,
+    /// `topic@group` to queue offset, of groups whose name begins with `%LMQ%`: of queue 0, the only one that they have.
+    pub lmq_offset_table: BTreeMap<String, i64>,
+    /// `topic@group` to queue id to queue offset, of all others.
+    pub offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
+}
+
+/// Groups of light queues have names that begin so.
+const LIGHT_GROUP: &str = "@%LMQ%";
+
+impl From<ConsumerOffsetSerializeWrapper> for LmqConsumerOffsetSerializeWrapper {
+    fn from(all: ConsumerOffsetSerializeWrapper) -> LmqConsumerOffsetSerializeWrapper {
+        let mut split = LmqConsumerOffsetSerializeWrapper {
+            data_version: all.data_version,
+            offset_table: all.offset_table,
+            ..LmqConsumerOffsetSerializeWrapper::default()
+        };
+        split.offset_table.retain(|key, queues| {
+            if key.contains(LIGHT_GROUP)
+                && let Some(offset) = queues.remove(&0)
+            {
+                split.lmq_offset_table.insert(key.clone(), offset);
+            }
+            !queues.is_empty()
+        });
+        split
+    }
+}
+
+impl From<LmqConsumerOffsetSerializeWrapper> for ConsumerOffsetSerializeWrapper {
+    fn from(split: LmqConsumerOffsetSerializeWrapper) -> ConsumerOffsetSerializeWrapper {
+        let mut offset_table = split.offset_table;
+        for (key, offset) in split.lmq_offset_table {
+            offset_table.entry(key).or_default().insert(0, offset);
+        }
+        ConsumerOffsetSerializeWrapper { data_version: split.data_version, offset_table }
+    }
+}
+
 /// How far each delay level is delivered: `delayOffset.json`, and the answer to GET_ALL_DELAY_OFFSET (45).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -136,4 +182,28 @@ pub struct GetConsumerStatusBody {
     pub consumer_table: BTreeMap<String, BTreeMap<MessageQueue, i64>>,
     /// The client's own queues (221).
     pub message_queue_table: BTreeMap<MessageQueue, i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    #[test]
+    fn groups_of_light_queues_have_one_offset_in_a_topic() {
+        let text = "{\"groupTopicMap\":{},\"lmqOffsetTable\":{\"%LMQ%a@%LMQ%a\":7,\"T@%LMQ%b\":1},\"offsetTable\":{\"T@g\":{0:3,1:4}}}";
+        let kept: LmqConsumerOffsetSerializeWrapper = json::from_slice(text.as_bytes()).unwrap();
+        let all = ConsumerOffsetSerializeWrapper::from(kept.clone());
+        assert_eq!(all.offset_table.keys().collect::<Vec<_>>(), ["%LMQ%a@%LMQ%a", "T@%LMQ%b", "T@g"]);
+        assert_eq!(all.offset_table["%LMQ%a@%LMQ%a"], [(0, 7)].into());
+        assert_eq!(LmqConsumerOffsetSerializeWrapper::from(all.clone()), kept);
+        // A light topic may have other groups, and what the original has no place for stays where we find it.
+        let mut more = all;
+        more.offset_table.insert("%LMQ%a@g".to_owned(), [(0, 5)].into());
+        more.offset_table.insert("T@%LMQ%b".to_owned(), [(0, 1), (2, 8)].into());
+        let split = LmqConsumerOffsetSerializeWrapper::from(more.clone());
+        assert_eq!(split.lmq_offset_table, kept.lmq_offset_table);
+        assert_eq!(split.offset_table["T@%LMQ%b"], [(2, 8)].into());
+        assert_eq!(ConsumerOffsetSerializeWrapper::from(split), more);
+    }
 }

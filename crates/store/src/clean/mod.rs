@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 
 use crate::consume_queue::Queue;
+use crate::figures::emptiest;
 use crate::open::{Shared, Store};
 
 mod policy;
@@ -54,6 +55,8 @@ struct State {
     /// Before the next of them.
     following: Pause,
     log_min: i64,
+    /// Bytes of the queues' files at the last look; 0 when the disk is not shared with other brokers.
+    queue_bytes: u64,
     /// What was last complained of, so that a step a second does not fill the log of the broker.
     complaint: Option<String>,
 }
@@ -106,6 +109,7 @@ impl Clean {
             queues: VecDeque::new(),
             following: Pause::default(),
             log_min: 0,
+            queue_bytes: 0,
             complaint: None,
         };
         Clean {
@@ -181,8 +185,8 @@ impl Shared {
 
     fn look_at_disks(&self, state: &mut State, options: &CleanOptions) -> Need {
         let before = state.full;
-        let used = match self.disk_usage() {
-            Ok([log, root]) => Used { log: log.used_ratio(), queues: root.used_ratio() },
+        let used = match self.used(state, options) {
+            Ok(used) => used,
             Err(error) => {
                 state.complain(format!("the room on the disk is not known: {error}"));
                 return Need::default();
@@ -201,6 +205,20 @@ impl Shared {
         need
     }
 
+    /// How much of the disks is used. Tells the log which of its folders get no new files.
+    fn used(&self, state: &State, options: &CleanOptions) -> io::Result<Used> {
+        let root = self.disk.usage(&self.options.root)?;
+        let of_log = self.log_usages()?;
+        let full = of_log.iter().filter(|(_, usage)| usage.used_ratio() > options.forcible_ratio);
+        self.log.set_full_folders(full.map(|(folder, _)| folder.clone()).collect());
+        let log = emptiest(&of_log).unwrap_or(root);
+        let share = (options.brokers_on_disk > 1).then(|| {
+            let own_bytes = self.log.file_bytes() + state.queue_bytes + self.index.file_bytes();
+            own_bytes as f64 / (log.total_bytes / u64::from(options.brokers_on_disk)).max(1) as f64
+        });
+        Ok(Used { log: log.used_ratio(), queues: root.used_ratio(), share })
+    }
+
     /// Begins to look for files to delete when it is time for that and there is a reason.
     fn begin_round(&self, state: &mut State, moment: &Moment<'_>) {
         let Moment { now_ms, need, options } = *moment;
@@ -209,6 +227,9 @@ impl Shared {
             return;
         }
         state.rounds = Pause::new(now_ms, options.interval_ms);
+        if options.brokers_on_disk > 1 {
+            state.queue_bytes = self.queues.all().iter().map(|queue| queue.file_bytes(&self.files)).sum();
+        }
         // Nobody but a request raises it, and then it is no matter which of the two comes first.
         let asked = self.clean.asked.load(Ordering::Acquire);
         if asked > 0 {

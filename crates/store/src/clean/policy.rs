@@ -31,6 +31,11 @@ pub struct CleanOptions {
     pub forcible_ratio: f64,
     /// Used part of the disk above which nothing is accepted any more (`diskSpaceWarningLevelRatio`).
     pub full_ratio: f64,
+    /// Brokers that share the disk (`replicasPerDiskPartition`). Of several each has its share, and `reclaim_ratio` counts
+    /// of that.
+    pub brokers_on_disk: u32,
+    /// Used part of that share above which room is scarce (`logicalDiskSpaceCleanForciblyThreshold`, 0 to 1).
+    pub share_forcible_ratio: f64,
 }
 
 impl Default for CleanOptions {
@@ -47,6 +52,8 @@ impl Default for CleanOptions {
             reclaim_ratio: 0.75,
             forcible_ratio: 0.85,
             full_ratio: 0.90,
+            brokers_on_disk: 1,
+            share_forcible_ratio: 0.8,
         }
     }
 }
@@ -102,6 +109,8 @@ pub(crate) struct Used {
     pub(crate) log: f64,
     /// Of the folder of queues and index.
     pub(crate) queues: f64,
+    /// Of this broker's share of the disk, when there are others on it; may be more than 1.
+    pub(crate) share: Option<f64>,
 }
 
 /// What the room on the disks asks for.
@@ -132,7 +141,11 @@ impl Full {
                 *full = false;
             }
             need.is_scarce |= *full || ratio > options.forcible_ratio;
-            need.reclaim |= need.is_scarce || ratio > options.reclaim_ratio;
+            need.reclaim |= need.is_scarce || used.share.is_none() && ratio > options.reclaim_ratio;
+        }
+        if let Some(share) = used.share {
+            need.is_scarce |= share > options.share_forcible_ratio;
+            need.reclaim |= need.is_scarce || share > options.reclaim_ratio;
         }
         need
     }
@@ -189,8 +202,21 @@ mod tests {
         ];
         for (log, queues, before, need, after) in rows {
             let mut full = Full { log: before.0, queues: before.1 };
-            let judged = full.judge(Used { log, queues }, &CleanOptions::default());
+            let judged = full.judge(Used { log, queues, share: None }, &CleanOptions::default());
             assert_eq!((judged, (full.log, full.queues)), (need, after), "{log} {queues} {before:?}");
+        }
+        // Where other brokers use the disk as well, it is the own share that counts, until the disk itself is scarce.
+        let shared = [
+            (0.80, 0.75, Need::default()),
+            (0.80, 0.76, RECLAIM),
+            (0.10, 0.80, RECLAIM),
+            (0.10, 0.81, SCARCE),
+            (0.10, 2.00, SCARCE),
+            (0.86, 0.00, SCARCE),
+        ];
+        for (disk, share, need) in shared {
+            let used = Used { log: disk, queues: disk, share: Some(share) };
+            assert_eq!(Full::default().judge(used, &CleanOptions::default()), need, "{disk} {share}");
         }
     }
 }

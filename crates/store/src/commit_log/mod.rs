@@ -4,7 +4,7 @@
 //! [`prepare`] makes the next file ahead of need, [`read`] gives slices of the log, [`recover`] walks it at opening. A
 //! record never spans two files; what is left of a file is filled by a blank record.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,6 +67,8 @@ pub(crate) struct CommitLog {
     wants_segment: AtomicBool,
     /// Set while there is no room for the next file although it is needed.
     lacks_room: AtomicBool,
+    /// Folders with so little room that no file is made there as long as others have more.
+    full_folders: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// Where the next record goes.
@@ -123,6 +125,7 @@ impl CommitLog {
             writing_zeros: Mutex::new(()),
             wants_segment: AtomicBool::new(true),
             lacks_room: AtomicBool::new(false),
+            full_folders: Mutex::default(),
         }
     }
 
@@ -135,6 +138,20 @@ impl CommitLog {
     pub(crate) fn end(&self) -> LogEnd {
         let tail = self.tail.lock();
         LogEnd { offset: tail.offset, last_record: tail.last_record, store_timestamp_ms: tail.store_timestamp_ms }
+    }
+
+    /// Says which folders have so little room that no file is to be made there as long as others have more.
+    pub(crate) fn set_full_folders(&self, folders: BTreeSet<PathBuf>) {
+        let mut full = self.full_folders.lock();
+        if *full != folders {
+            tracing::info!(?folders, "folders of the log with too little room for new files");
+            *full = folders;
+        }
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.segments.read().len() as u64 * self.options.segment_bytes
     }
 
     /// Whether the disk failed so that nothing can be acknowledged any more.

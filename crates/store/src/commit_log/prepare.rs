@@ -93,7 +93,8 @@ impl CommitLog {
 
     /// Makes a file behind the last one. The caller holds the lock of `prepared`, so nobody else makes one.
     fn create_segment(&self, start: i64) -> io::Result<Arc<Segment>> {
-        let folder = self.options.segment_folder(start);
+        let full_folders = self.full_folders.lock().clone();
+        let folder = self.options.segment_folder(start, &full_folders);
         // Made by the file's creation, the folder itself could be lost in a crash, and the file with it.
         self.disk.create_folder(folder)?;
         let path = folder.join(format!("{start:020}"));

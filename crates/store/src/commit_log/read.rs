@@ -74,7 +74,9 @@ impl CommitLog {
     pub(crate) fn fetch(&self, log_offset: i64, len: usize, ahead: usize) -> Result<(), ReadError> {
         let segment = self.segment(log_offset).ok_or(ReadError::NotThere(log_offset))?;
         let at = (log_offset - segment.start) as u64;
-        segment.file.read_ahead(at, len + ahead);
+        if self.options.reads_ahead {
+            segment.file.read_ahead(at, len + ahead);
+        }
         Ok(segment.file.load(at, len)?)
     }
 

@@ -1,6 +1,6 @@
 //! The log at opening: which files there are, and walking their records to find where it ends.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -144,7 +144,8 @@ impl CommitLog {
             return (segment.path.display().to_string(), log_offset - segment.start);
         }
         let start = log_offset - log_offset.rem_euclid(self.options.segment_bytes as i64);
-        (self.options.segment_folder(start).join(format!("{start:020}")).display().to_string(), log_offset - start)
+        let folder = self.options.segment_folder(start, &BTreeSet::new());
+        (folder.join(format!("{start:020}")).display().to_string(), log_offset - start)
     }
 
     /// Starts of the files, last first.

@@ -30,6 +30,14 @@ impl Queue {
         Ok(deleted)
     }
 
+    /// Bytes of its files.
+    pub(crate) fn file_bytes(&self, files: &QueueFiles) -> u64 {
+        let units = files.units_per_file(self.queue_type);
+        let (first, end) = (self.first_file.load(Ordering::Acquire), self.tail.lock().written);
+        let count = (end + units - 1) / units - first / units;
+        count.max(0) as u64 * files.file_bytes(self.queue_type) as u64
+    }
+
     /// Moves the minimum to the first unit that lies at `log_min` or behind it.
     pub(crate) fn correct_min_offset(&self, files: &QueueFiles, log_min: i64) -> io::Result<()> {
         if self.first_log_offset.load(Ordering::Acquire) >= log_min {

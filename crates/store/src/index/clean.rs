@@ -5,6 +5,11 @@ use std::io;
 use super::Index;
 
 impl Index {
+    /// Bytes of all files.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.state.lock().files.len() as u64 * self.layout.file_bytes()
+    }
+
     /// Deletes the files whose last entry names a message before `log_min`, as the original never the last one.
     pub(crate) fn delete_before(&self, log_min: i64) -> io::Result<()> {
         let gone: Vec<_> = {

@@ -82,6 +82,30 @@ async fn a_slave_has_the_same_bytes_and_serves_them() {
 }
 
 #[tokio::test]
+async fn a_slave_sends_a_reader_that_is_outside_of_a_queue_to_the_master() {
+    let cluster = Cluster::start().await.unwrap();
+    let master = Peer::new(cluster.broker_addr());
+    master.create_topic("T", 1).await;
+    master.send("T", 0, "first").await;
+    let at_master = master.pull("T", 0, 9).await;
+    assert_eq!((at_master.code, at_master.header.next_begin_offset), (ResponseCode::PULL_OFFSET_MOVED, 1));
+    let checks = [("slaveReadEnable", "true"), ("offsetCheckInSlave", "true")];
+    for (id, settings, code, next_offset) in
+        [(1, READS, ResponseCode::PULL_RETRY_IMMEDIATELY, 9), (2, &checks, ResponseCode::PULL_OFFSET_MOVED, 1)]
+    {
+        let slave = cluster.slave(id, settings).await.unwrap();
+        let peer = Peer::new(slave.addr());
+        in_step(&master, &peer).await;
+        until("the topic is known", async || peer.pull("T", 0, 0).await.code == ResponseCode::SUCCESS).await;
+        let pulled = peer.pull("T", 0, 9).await;
+        assert_eq!((pulled.code, pulled.header.next_begin_offset), (code, next_offset));
+        assert_eq!(pulled.header.suggest_which_broker_id, 0);
+        // At the end it waits as anywhere.
+        assert_eq!(peer.pull("T", 0, 1).await.header.next_begin_offset, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_slave_copies_topics_groups_and_offsets_and_takes_no_messages() {
     let cluster = Cluster::start().await.unwrap();
     let master = Peer::new(cluster.broker_addr());
