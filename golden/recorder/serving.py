@@ -641,7 +641,7 @@ def answer(step, head, body):
     remark = re.sub(r"127\.0\.0\.1:\d+", "ADDRESS", head.get("remark") or "")
     # What Java's answers begin with, left there by success.
     remark = "" if remark == "not set any response code" else remark
-    if head["code"] and step["code"] in (SEND, SEND_V2, BATCH):
+    if head["code"] not in (0, 10, 11, 12) and step["code"] in (SEND, SEND_V2, BATCH):
         # Said for nothing: clients read them of sends that succeeded.
         fields.pop("MSG_REGION", None), fields.pop("TRACE_ON", None)
     kept = {"code": head["code"], "remark": remark, "fields": dict(sorted(fields.items()))}
@@ -677,4 +677,5 @@ def main():
         out.write("[\n" + ",\n".join(json.dumps(step) for step in recorded) + "\n]\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,7 @@ use raptormq_protocol::message::properties::{self, name};
 use raptormq_remoting::Request;
 use raptormq_replication::{Following, Slaves};
 use raptormq_store::disk::Disk;
-use raptormq_store::{CleanOptions, Clock, Queue, Store};
+use raptormq_store::{BitMaps, CleanOptions, Clock, Queue, Store};
 
 use crate::StartError;
 use crate::alarm::Alarm;
@@ -61,7 +61,7 @@ pub struct Broker {
     /// Groups whose members are told later that they have changed. Connected clients bound it.
     changed_groups: Mutex<BTreeSet<String>>,
     /// Conditions of groups on the messages of topics.
-    pub(crate) filters: ConsumerFilters,
+    pub(crate) filters: Arc<ConsumerFilters>,
     pub(crate) locks: Locks,
     pub(crate) holds: Holds,
     pub(crate) readers: Readers,
@@ -132,15 +132,18 @@ impl Broker {
         let mut options = start::store_options(&settings.store)?;
         let batch_topics = topics.topic_config_table.iter().filter(|(_, config)| is_batch(config));
         options.batch_topics = batch_topics.map(|(name, _)| name.clone()).collect();
+        let now_ms = clock.now_ms();
+        let budget = Budget::new(settings.broker.client_bytes_max);
+        let filters: ConsumerFilterTable = keeper.load(Table::Filters)?;
+        let filters = Arc::new(ConsumerFilters::new(&settings.broker, filters, budget.clone(), now_ms));
+        options.bit_maps = Some(Arc::clone(&filters) as Arc<dyn BitMaps>);
         let store = Store::open(options, disk, Arc::clone(&clock))?;
         let now_ms = clock.now_ms();
         let groups: SubscriptionGroupWrapper = keeper.load(Table::Groups)?;
         let offsets = keeper.load_offsets()?;
         let delays: DelayOffsetSerializeWrapper = keeper.load(Table::DelayOffsets)?;
         let request_modes: MessageRequestModeSerializeWrapper = keeper.load(Table::RequestModes)?;
-        let filters: ConsumerFilterTable = keeper.load(Table::Filters)?;
         let schedule = Schedule::new(&settings, &store, delays, now_ms)?;
-        let budget = Budget::new(settings.broker.client_bytes_max);
         let kept_offsets = Offsets::new(offsets, settings.broker.consumer_offset_update_version_step, now_ms);
         if !store.recovered().was_clean
             && kept_offsets.cut_to(|topic, id| store.queue(topic, id).map_or(0, |queue| queue.max_offset()))
@@ -158,7 +161,7 @@ impl Broker {
             offsets: kept_offsets,
             clients: Clients::new(budget.clone()),
             changed_groups: Mutex::default(),
-            filters: ConsumerFilters::new(&settings.broker, filters, budget.clone(), now_ms),
+            filters,
             locks: Locks::new(budget.clone()),
             holds: Holds::new(budget),
             readers: Readers::new(broker, &settings.broker),
@@ -206,6 +209,7 @@ impl Broker {
         self.identity.broker_properties.store(Arc::new(broker_properties(&new)));
         self.offsets.set_version_step(new.broker.consumer_offset_update_version_step);
         self.groups.set_auto_create(new.broker.auto_create_subscription_group);
+        self.filters.fill_bit_maps(new.broker.enable_calc_filter_bit_map);
         self.keeper.set_intervals(intervals(&new));
         self.store.set_clean_options(deletion);
         self.outer.follow(&new);

@@ -122,10 +122,7 @@ impl Failure {
     /// A request that stores messages, which a slave does not do.
     pub(crate) fn slave(code: i32) -> Failure {
         match RequestCode(code) {
-            RequestCode::END_TRANSACTION => Failure::new(
-                ResponseCode::SLAVE_NOT_AVAILABLE,
-                "Message store is slave mode, so end transaction is forbidden.",
-            ),
+            RequestCode::END_TRANSACTION => Failure::new(ResponseCode::SLAVE_NOT_AVAILABLE, ""),
             _ => Failure::rejected(),
         }
     }

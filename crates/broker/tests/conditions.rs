@@ -171,6 +171,37 @@ async fn conditions_outlive_the_broker() {
 }
 
 #[tokio::test]
+async fn bit_maps_hide_nothing_that_is_wanted() {
+    let mut rig = Rig::with(|settings| {
+        settings.broker.enable_property_filter = true;
+        settings.broker.enable_calc_filter_bit_map = true;
+        settings.store.enable_consume_queue_ext = true;
+    });
+    let peer = rig.peer();
+    send(&peer, "before", "50").await;
+    // One that would take long where messages are stored.
+    let heavy = format!("price > 10{}", " OR price = 77".repeat(100));
+    join(&peer, "g", vec![said("T", "price > 10", 7)]).await;
+    join(&peer, "heavy", vec![said("T", &heavy, 7)]).await;
+    for price in ["5", "50"] {
+        send(&peer, price, price).await;
+    }
+    for group in ["g", "heavy"] {
+        let pulled = peer.pull(Pull { group, ..of_group("T", 0, 7) }).await;
+        assert_eq!((bodies(&pulled), next_offset(&pulled)), (vec!["before".to_owned(), "50".into()], 3), "{group}");
+    }
+    rig.restart().await;
+    let peer = rig.peer();
+    join(&peer, "g", vec![said("T", "price > 10", 7)]).await;
+    send(&peer, "after", "60").await;
+    assert_eq!(bodies(&peer.pull(of_group("T", 0, 7)).await), ["before", "50", "after"]);
+    // Another condition wants what the bits of the former one deny.
+    join(&peer, "g", vec![said("T", "price < 10", 8)]).await;
+    send(&peer, "cheap", "1").await;
+    assert_eq!(bodies(&peer.pull(of_group("T", 0, 8)).await), ["5", "cheap"]);
+}
+
+#[tokio::test]
 async fn messages_given_back_are_filtered_by_the_condition_on_their_topic_if_that_is_set() {
     let rig = Rig::with(|settings| {
         settings.broker.enable_property_filter = true;

@@ -155,8 +155,8 @@ config! {
         pub start_accept_send_request_time_stamp: i64 = "startAcceptSendRequestTimeStamp" => 0, dynamic;
         /// Write TRACE_ON=true to every message.
         pub trace_on: bool = "traceOn" => true, dynamic;
-        /// Compute at append which groups of SQL filters want a message.
-        pub enable_calc_filter_bit_map: bool = "enableCalcFilterBitMap" => false, no_effect;
+        /// Compute at append which groups of SQL filters want a message; needs enableConsumeQueueExt.
+        pub enable_calc_filter_bit_map: bool = "enableCalcFilterBitMap" => false, dynamic;
         /// Refuse consumers that pull by themselves.
         pub reject_pull_consumer_enable: bool = "rejectPullConsumerEnable" => false, dynamic;
         /// Groups with SQL filters expected on a topic.

@@ -334,20 +334,25 @@ impl Shared {
         let Some((queue_offset, count)) = place(&queue, record, &facts) else {
             return queue.pass_over(record.queue_offset);
         };
-        let new = NewUnit { unit, queue_offset, count, store_timestamp_ms: record.store_timestamp_ms };
+        let mut bit_map = Vec::new();
+        if let Some(bit_maps) = self.bit_maps_of(&queue) {
+            bit_maps.fill(record.topic, &properties, &mut bit_map);
+        }
+        let store_timestamp_ms = record.store_timestamp_ms;
+        let new = NewUnit { unit, queue_offset, count, store_timestamp_ms, bit_map: &bit_map };
         self.push_copied(dispatch, &queue, &new);
         placed(queue, queue_offset, tags_code);
         let named = facts.multi_dispatch.zip(facts.multi_offsets);
         let named = named.filter(|_| self.options.light_enabled && light::may_have_light(record.topic));
         for (name, queue_offset) in named.into_iter().flat_map(|(names, offsets)| light::places(names, offsets)) {
             let Ok(queue) = self.queues.get_or_create(name, 0) else { continue };
-            self.push_copied(dispatch, &queue, &NewUnit { queue_offset, count: 1, ..new });
+            self.push_copied(dispatch, &queue, &NewUnit { queue_offset, count: 1, bit_map: &[], ..new });
             placed(queue, queue_offset, tags_code);
         }
     }
 
     /// Gives a unit to its queue. What cannot be done is left out of the queue, and is in the log all the same.
-    fn push_copied(&self, dispatch: &mut Dispatch, queue: &Arc<Queue>, new: &NewUnit) {
+    fn push_copied(&self, dispatch: &mut Dispatch, queue: &Arc<Queue>, new: &NewUnit<'_>) {
         let pushed = match queue.replay(&self.files, new, false) {
             Ok(Replayed::Added) => Ok(()),
             Ok(Replayed::Known) => {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::commit_log::{ReadError, check_record, is_record_of};
+use crate::consume_queue::ext::Extension;
 use crate::consume_queue::unit::{BATCH_UNIT_BYTES, UNIT_BYTES, Unit};
 use crate::consume_queue::{Queue, QueueType};
 use crate::open::Store;
@@ -51,9 +52,14 @@ pub struct GetLimits {
 pub struct Filter<'f> {
     /// Sees the tags code of each message before the log is touched.
     pub by_tags: &'f mut dyn FnMut(i64) -> bool,
+    /// Sees what the queue's extension says of a message and its log offset, also before that, where there is one.
+    pub by_extension: Option<&'f mut WantsExtended<'f>>,
     /// Sees the whole record, if the tags code cannot decide.
     pub by_record: Option<&'f mut WantsRecord<'f>>,
 }
+
+/// Says of a message whether it may be wanted, by what an extension says of it and by its log offset.
+pub type WantsExtended<'f> = dyn FnMut(&Extension, i64) -> bool + 'f;
 
 /// Says of a whole record whether it is wanted.
 pub type WantsRecord<'f> = dyn FnMut(&[u8]) -> bool + 'f;
@@ -146,7 +152,7 @@ impl Store {
         limits: &GetLimits,
         filter: &mut dyn FnMut(i64) -> bool,
     ) -> GetResult {
-        self.get_filtered(queue, from, limits, Filter { by_tags: filter, by_record: None })
+        self.get_filtered(queue, from, limits, Filter { by_tags: filter, by_extension: None, by_record: None })
     }
 
     /// As [`Store::get`] with a filter that may look into the messages.
@@ -165,7 +171,7 @@ impl Store {
         limits: &GetLimits,
         filter: &mut dyn FnMut(i64) -> bool,
     ) -> Option<GetResult> {
-        self.get_cached_filtered(queue, from, limits, Filter { by_tags: filter, by_record: None })
+        self.get_cached_filtered(queue, from, limits, Filter { by_tags: filter, by_extension: None, by_record: None })
     }
 
     /// As [`Store::get_cached`] with a filter that may look into the messages.
@@ -236,6 +242,11 @@ impl Store {
             next += found as i64;
         }
         Ok(units)
+    }
+
+    /// What the queue's extension says of a unit; `None` for a unit that needs none. Waits for the disk.
+    pub fn extension(&self, queue: &Arc<Queue>, unit: &Unit) -> io::Result<Option<Extension>> {
+        queue.extension(&self.shared.files, unit.tags_code, Patience::Disk)
     }
 
     /// The record at a log offset, if one is there. Waits for the disk.
@@ -418,10 +429,17 @@ impl<'a> Read<'a> {
         if self.is_full(unit, messages.1) {
             return false;
         }
-        // A tags code that cannot be looked up is left to the client's filter.
-        let tags_code = self.queue.resolve_tags_code(&self.store.shared.files, unit.tags_code);
-        if tags_code.is_some_and(|tags_code| !(filter.by_tags)(tags_code)) {
-            return true;
+        match self.may_be_wanted(unit, filter) {
+            Ok(true) => {}
+            Ok(false) => return true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.needs_disk = true;
+                return false;
+            }
+            // What cannot be looked up is left to the record and to the client's filter.
+            Err(error) => {
+                tracing::error!(queue = ?self.queue, %error, "an extension of a consume queue cannot be read")
+            }
         }
         match self.find(unit, messages.0) {
             Ok(position) => {
@@ -449,6 +467,17 @@ impl<'a> Read<'a> {
             }
         }
         true
+    }
+
+    /// Whether the filter lets the message through by what its queue says of it.
+    fn may_be_wanted(&self, unit: &Unit, filter: &mut Filter<'_>) -> io::Result<bool> {
+        let files = &self.store.shared.files;
+        if let Some(wants) = &mut filter.by_extension
+            && let Some(extension) = self.queue.extension(files, unit.tags_code, self.patience)?
+        {
+            return Ok((filter.by_tags)(extension.tags_code) && wants(&extension, unit.log_offset));
+        }
+        Ok((filter.by_tags)(self.queue.resolve_tags_code(files, unit.tags_code, self.patience)?))
     }
 
     /// Whether the answer has no room for the record and its messages. The first record always has.

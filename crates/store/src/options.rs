@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::clean::{CleanOptions, HoursError};
 use crate::consume_queue::QueueType;
+use crate::consume_queue::ext::BitMaps;
 use crate::consume_queue::unit::{BATCH_UNIT_BYTES, UNIT_BYTES};
 
 /// Settings of a store. [`StoreOptions::new`] has the original's defaults.
@@ -27,6 +29,8 @@ pub struct StoreOptions {
     pub ext_enabled: bool,
     /// Bytes of a file of extensions (`mappedFileSizeConsumeQueueExt`).
     pub ext_file_bytes: u64,
+    /// Who says which filters want a message, for its queue's extension (`enableCalcFilterBitMap`).
+    pub bit_maps: Option<Arc<dyn BitMaps>>,
     /// Whether a message is put into light queues that it names as well (`enableLmq` and `enableMultiDispatch`).
     pub light_enabled: bool,
     /// Most light queues (`maxLmqConsumeQueueNum`).
@@ -135,6 +139,7 @@ impl StoreOptions {
             light_enabled: false,
             light_queues_max: 20_000,
             ext_file_bytes: 48 << 20,
+            bit_maps: None,
             batch_topics: BTreeSet::new(),
             index_enabled: true,
             index_slots: 5_000_000,

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use raptormq_protocol::message::record::RecordView;
+
+use crate::consume_queue::ext::BitMaps;
 use crate::consume_queue::unit::Unit;
 use crate::consume_queue::{NewUnit, Queue, QueueType};
 use crate::open::{Dispatch, Shared, Store};
-use crate::staging::{Entry, PutStatus, StagedRecord, Staging};
+use crate::staging::{Entry, PutStatus, Staging};
 
 impl Store {
     /// Appends everything staged: when this returns, each entry's [`placed`](Staging::placed) says how it went, and what
@@ -73,7 +76,7 @@ impl Shared {
             bytes += entry.bytes.len() as u64;
             count += records.len() as u64;
             entry.queue.puts.note(records.len(), entry.bytes.len());
-            overdue |= push_units(entry, records);
+            overdue |= self.push_units(entry, staging);
             if records.iter().any(|record| record.is_queued) {
                 dispatch.note_dirty(&entry.queue, store_timestamp_ms, entry.placed.log_offset);
             }
@@ -113,28 +116,43 @@ impl Shared {
             self.signals.keeper.wake();
         }
     }
-}
 
-/// Adds a unit to the queue for each record that has one; returns whether the queue wants to be written.
-fn push_units(entry: &Entry, records: &[StagedRecord]) -> bool {
-    let mut overdue = false;
-    for record in records.iter().filter(|record| record.is_queued) {
-        debug_assert!(
-            entry.queue.queue_type == QueueType::Batch || entry.queue.max_offset() == record.queue_offset,
-            "a queue's units follow each other"
-        );
-        let store_timestamp_ms = entry.placed.store_timestamp_ms;
-        let unit = Unit {
-            log_offset: record.log_offset,
-            size: record.bytes.len() as i32,
-            tags_code: record.tags.code(store_timestamp_ms),
-        };
-        let (queue_offset, count) = (record.queue_offset, record.count);
-        overdue |= entry.queue.push(&NewUnit { unit, queue_offset, count, store_timestamp_ms });
-        for (queue, queue_offset) in record.late.iter().flat_map(|late| late.places()) {
-            // Light queues that grow long before the background comes are written by it all the same.
-            queue.push(&NewUnit { unit, queue_offset, count: 1, store_timestamp_ms });
+    /// Adds a unit to the queue for each record that has one; returns whether the queue wants to be written.
+    fn push_units(&self, entry: &Entry, staging: &Staging) -> bool {
+        let mut overdue = false;
+        let queue = &entry.queue;
+        let bit_maps = self.bit_maps_of(queue);
+        let mut bit_map = Vec::new();
+        for record in staging.records[entry.records.clone()].iter().filter(|record| record.is_queued) {
+            debug_assert!(
+                queue.queue_type == QueueType::Batch || queue.max_offset() == record.queue_offset,
+                "a queue's units follow each other"
+            );
+            let store_timestamp_ms = entry.placed.store_timestamp_ms;
+            let unit = Unit {
+                log_offset: record.log_offset,
+                size: record.bytes.len() as i32,
+                tags_code: record.tags.code(store_timestamp_ms),
+            };
+            if let Some(bit_maps) = bit_maps {
+                bit_map.clear();
+                // What was encoded here can be read.
+                if let Ok(view) = RecordView::parse(&staging.buffer[record.bytes.clone()]) {
+                    bit_maps.fill(&queue.topic, &view.properties(), &mut bit_map);
+                }
+            }
+            let (queue_offset, count) = (record.queue_offset, record.count);
+            overdue |= queue.push(&NewUnit { unit, queue_offset, count, store_timestamp_ms, bit_map: &bit_map });
+            for (queue, queue_offset) in record.late.iter().flat_map(|late| late.places()) {
+                // Light queues that grow long before the background comes are written by it all the same.
+                queue.push(&NewUnit { unit, queue_offset, count: 1, store_timestamp_ms, bit_map: &[] });
+            }
         }
+        overdue
     }
-    overdue
+
+    /// Who says which filters want the queue's messages, if it has room for that.
+    pub(crate) fn bit_maps_of(&self, queue: &Queue) -> Option<&dyn BitMaps> {
+        self.options.bit_maps.as_deref().filter(|_| queue.has_ext)
+    }
 }

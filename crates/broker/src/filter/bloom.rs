@@ -36,10 +36,36 @@ impl Bloom {
         BloomFilterData { bit_num: self.bits, bit_pos: (1..=self.hashes).map(position).collect() }
     }
 
+    /// Bytes of a bit map.
+    pub(crate) fn map_bytes(self) -> usize {
+        self.bits as usize / 8
+    }
+
     /// Whether bits that were kept are of such a filter.
     pub(crate) fn is_of_this(self, data: Option<&BloomFilterData>) -> bool {
         data.is_some_and(|data| data.bit_num == self.bits && data.bit_pos.len() == self.hashes as usize)
     }
+}
+
+/// Sets the bits of a group's filter in a bit map.
+pub(crate) fn set(data: &BloomFilterData, map: &mut [u8]) {
+    for position in &data.bit_pos {
+        if let Some(byte) = map.get_mut(*position as usize / 8) {
+            *byte |= 1 << (position % 8);
+        }
+    }
+}
+
+/// Whether a bit map has all bits of a group's filter. One of another length says nothing, and so has them.
+pub(crate) fn is_set(data: &BloomFilterData, map: &[u8]) -> bool {
+    let has = |position: &i32| map.get(*position as usize / 8).is_none_or(|byte| byte & 1 << (position % 8) != 0);
+    map.len() * 8 != data.bit_num as usize || data.bit_pos.iter().all(has)
+}
+
+/// A bit map as tools show it: the last bit first, a line for each eight bytes. Java: `filter/util/BitsArray.java`.
+pub(crate) fn print(map: &[u8]) -> String {
+    let bytes = map.iter().enumerate().rev();
+    bytes.map(|(index, byte)| format!("{byte:08b}{}", if index % 8 == 0 { "\n" } else { "" })).collect()
 }
 
 /// Most groups that a filter is made for: its bits must fit a unit of the queues' extension.

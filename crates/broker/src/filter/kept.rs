@@ -9,13 +9,19 @@ use parking_lot::RwLock;
 use raptormq_config::BrokerConfig;
 use raptormq_protocol::body::{BloomFilterData, ConsumerFilterData, ConsumerFilterTable, FilterDataMapByTopic};
 use raptormq_protocol::heartbeat::{EXPRESSION_SQL92, SubscriptionData};
+use raptormq_protocol::message::properties::Properties;
+use raptormq_store::{BitMaps, Extension};
 
-use super::bloom::Bloom;
+use super::bloom::{self, Bloom};
 use super::sql::Expression;
 use crate::budget::{Budget, Exhausted, Share};
 
 /// What is taken off the time of a filter's death when it is read from the file: when the broker was stopped is not known.
 const DEAD_BEFORE_START_MS: i64 = 30_000;
+
+/// Bit maps of messages that were stored so shortly after a filter that was read from the file are not relied on: it may
+/// have come into the table a moment after its birth.
+const LIVE_AFTER_MS: i64 = 1000;
 
 /// What a filter takes beside its texts and its expression, in bytes.
 const FILTER_BYTES: usize = 512;
@@ -32,6 +38,10 @@ pub(crate) struct ConsumerFilter {
     /// Since when nobody of the group is there; 0 while somebody is.
     dead_ms: AtomicI64,
     bloom: BloomFilterData,
+    /// Messages that were stored until then were not asked whether they are wanted.
+    live_after_ms: i64,
+    /// Nor were those before that offset of the log.
+    live_from: AtomicI64,
     _share: Share,
 }
 
@@ -42,6 +52,17 @@ impl ConsumerFilter {
 
     fn is_dead(&self) -> bool {
         self.dead_ms.load(Ordering::Relaxed) >= self.born_ms
+    }
+
+    /// Whether a message may be wanted, by its bit map. One that is not told about the filter may be.
+    pub(crate) fn may_want(&self, extension: &Extension, log_offset: i64) -> bool {
+        let is_asked = log_offset >= self.live_from.load(Ordering::Acquire);
+        !is_asked || self.may_want_stored(extension)
+    }
+
+    /// The same for a message wherever it is in the log.
+    pub(crate) fn may_want_stored(&self, extension: &Extension) -> bool {
+        extension.store_timestamp_ms <= self.live_after_ms || bloom::is_set(&self.bloom, &extension.bit_map)
     }
 
     /// As it stands in the file.
@@ -69,6 +90,8 @@ pub(crate) struct ConsumerFilters {
     table: RwLock<Table>,
     bloom: Bloom,
     budget: Budget,
+    /// Messages are asked which filters want them when they are stored (`enableCalcFilterBitMap`).
+    fills_bit_maps: AtomicBool,
     /// Something changed since the file was last written.
     dirty: AtomicBool,
 }
@@ -100,7 +123,13 @@ impl ConsumerFilters {
             let of_topic = table.entry(data.topic.as_str().into()).or_default();
             of_topic.insert(data.consumer_group.as_str().into(), Arc::new(filter));
         }
-        ConsumerFilters { table: RwLock::new(table), bloom, budget, dirty: AtomicBool::new(is_other) }
+        ConsumerFilters {
+            table: RwLock::new(table),
+            bloom,
+            budget,
+            fills_bit_maps: AtomicBool::new(config.enable_calc_filter_bit_map),
+            dirty: AtomicBool::new(is_other),
+        }
     }
 
     /// The group's filter on the topic.
@@ -108,21 +137,38 @@ impl ConsumerFilters {
         self.table.read().get(topic)?.get(group).cloned()
     }
 
+    /// Whether messages are asked from now on which filters want them.
+    pub(crate) fn fill_bit_maps(&self, fills: bool) {
+        self.fills_bit_maps.store(fills, Ordering::Relaxed);
+    }
+
     /// A member of the group says what it subscribes to. Its filters are compiled; those of the group on other topics are
-    /// dead from now on.
-    pub(crate) fn register(&self, group: &str, said: &[SubscriptionData], now_ms: i64) -> Result<(), Exhausted> {
+    /// dead from now on. `log_end` says where the log ends.
+    pub(crate) fn register(
+        &self,
+        group: &str,
+        said: &[SubscriptionData],
+        now_ms: i64,
+        log_end: impl Fn() -> i64,
+    ) -> Result<(), Exhausted> {
         let mut own = said.iter().filter(|data| !data.is_tag_type()).peekable();
         if own.peek().is_none() && self.table.read().is_empty() {
             return Ok(());
         }
         for data in own.filter(|data| data.expression_type == EXPRESSION_SQL92 && !data.sub_string.is_empty()) {
-            self.register_one(group, data, now_ms)?;
+            self.register_one(group, data, now_ms, &log_end)?;
         }
         self.bury(group, now_ms, |topic| said.iter().all(|data| data.topic != topic));
         Ok(())
     }
 
-    fn register_one(&self, group: &str, data: &SubscriptionData, now_ms: i64) -> Result<(), Exhausted> {
+    fn register_one(
+        &self,
+        group: &str,
+        data: &SubscriptionData,
+        now_ms: i64,
+        log_end: &dyn Fn() -> i64,
+    ) -> Result<(), Exhausted> {
         let known = self.get(&data.topic, group);
         if let Some(known) = &known {
             let version = known.client_version();
@@ -138,21 +184,25 @@ impl ConsumerFilters {
         }
         let compiled = Expression::parse(&data.sub_string);
         let filter = match compiled {
-            Ok(expression) => Some(self.make(group, data, expression, now_ms)?),
+            Ok(expression) => Some(Arc::new(self.make(group, data, expression, now_ms)?)),
             Err(reason) => {
                 tracing::warn!(group, topic = data.topic, %reason, "a filter is not understood; the group gets nothing");
                 None
             }
         };
         let mut table = self.table.write();
-        match filter {
+        match &filter {
             Some(filter) => {
                 let of_topic = table.entry(data.topic.as_str().into()).or_default();
-                of_topic.insert(group.into(), Arc::new(filter));
+                of_topic.insert(group.into(), Arc::clone(filter));
             }
             None => drop(table.get_mut(&*data.topic).and_then(|of_topic| of_topic.remove(group))),
         }
         drop(table);
+        // Whatever is appended from now on comes into its queue after the filter has come into the table.
+        if let Some(filter) = filter {
+            filter.live_from.store(log_end(), Ordering::Release);
+        }
         self.dirty.store(true, Ordering::Release);
         Ok(())
     }
@@ -173,6 +223,8 @@ impl ConsumerFilters {
             born_ms: now_ms,
             dead_ms: AtomicI64::new(0),
             bloom: self.bloom.of(group, &data.topic),
+            live_after_ms: now_ms,
+            live_from: i64::MAX.into(),
         })
     }
 
@@ -225,6 +277,24 @@ impl ConsumerFilters {
     }
 }
 
+impl BitMaps for ConsumerFilters {
+    /// Java: `broker/filter/CommitLogDispatcherCalcBitMap.java`.
+    fn fill(&self, topic: &str, properties: &str, map: &mut Vec<u8>) {
+        if !self.fills_bit_maps.load(Ordering::Relaxed) {
+            return;
+        }
+        let table = self.table.read();
+        let Some(of_topic) = table.get(topic).filter(|of_topic| !of_topic.is_empty()) else { return };
+        map.resize(self.bloom.map_bytes(), 0);
+        for filter in of_topic.values() {
+            // Nobody waits for what takes long; the message is asked when it is pulled.
+            if filter.expression.is_heavy() || filter.expression.matches(Properties(properties)) {
+                bloom::set(&filter.bloom, map);
+            }
+        }
+    }
+}
+
 /// A filter that was kept, or why it is none.
 fn read(data: &ConsumerFilterData, budget: &Budget, now_ms: i64) -> Result<ConsumerFilter, String> {
     if data.expression_type != EXPRESSION_SQL92 {
@@ -244,6 +314,8 @@ fn read(data: &ConsumerFilterData, budget: &Budget, now_ms: i64) -> Result<Consu
         born_ms: data.born_time,
         dead_ms: dead_ms.into(),
         bloom: data.bloom_filter_data.clone().unwrap_or_default(),
+        live_after_ms: data.born_time.saturating_add(LIVE_AFTER_MS),
+        live_from: 0.into(),
         _share: share,
     })
 }
@@ -277,8 +349,8 @@ mod tests {
         let born_ms = 1_700_000_000_000;
         let made = filters(ConsumerFilterTable::default(), born_ms);
         assert_eq!(json::to_pretty(&made.snapshot()).unwrap(), vectors[0]["pretty"].as_str().unwrap().as_bytes());
-        made.register("g", &[said("T", "a > 5", 7), said("U", "c BETWEEN 1 AND 9", 8)], born_ms).unwrap();
-        made.register("h", &[said("T", "a = 'it''s' AND b IS NULL", born_ms)], born_ms).unwrap();
+        made.register("g", &[said("T", "a > 5", 7), said("U", "c BETWEEN 1 AND 9", 8)], born_ms, || 0).unwrap();
+        made.register("h", &[said("T", "a = 'it''s' AND b IS NULL", born_ms)], born_ms, || 0).unwrap();
         made.unregister("h", born_ms + 1000);
         let pretty = vectors[1]["pretty"].as_str().unwrap();
         assert_eq!(String::from_utf8(json::to_pretty(&made.snapshot()).unwrap()).unwrap(), pretty);
@@ -295,7 +367,7 @@ mod tests {
         let filters = filters(ConsumerFilterTable::default(), 0);
         let text = || filters.get("T", "g").map(|filter| (filter.text.to_string(), filter.client_version()));
         let register =
-            |expression: &str, version| filters.register("g", &[said("T", expression, version)], 10).unwrap();
+            |expression: &str, version| filters.register("g", &[said("T", expression, version)], 10, || 0).unwrap();
         register("a > 5", 7);
         assert!(filters.take_dirty() && !filters.take_dirty());
         register("a > 6", 7);
@@ -315,26 +387,26 @@ mod tests {
     fn filters_die_with_their_group_and_come_back_with_it() {
         let filters = filters(ConsumerFilterTable::default(), 0);
         let all = [said("T", "a > 5", 7), said("U", "a > 5", 7)];
-        filters.register("g", &all, 100).unwrap();
-        filters.register("g", &all[..1], 200).unwrap();
+        filters.register("g", &all, 100, || 0).unwrap();
+        filters.register("g", &all[..1], 200, || 0).unwrap();
         let dead = |topic: &str| filters.get(topic, "g").map(|filter| filter.is_dead());
         assert_eq!((dead("T"), dead("U")), (Some(false), Some(true)));
         filters.unregister("g", 300);
         assert_eq!(dead("T"), Some(true));
-        filters.register("g", &all[..1], 400).unwrap();
+        filters.register("g", &all[..1], 400, || 0).unwrap();
         assert_eq!(dead("T"), Some(false));
         filters.expire(200 + DAY_MS, DAY_MS as u64);
         assert_eq!((dead("T"), dead("U")), (Some(false), None));
         // A group that filters by tags now.
-        filters.register("g", &[SubscriptionData::parse("V", "*").unwrap()], 500).unwrap();
+        filters.register("g", &[SubscriptionData::parse("V", "*").unwrap()], 500, || 0).unwrap();
         assert_eq!(dead("T"), Some(true));
     }
 
     #[test]
     fn there_is_a_limit_to_what_groups_may_leave_behind() {
         let filters = filters(ConsumerFilterTable::default(), 0);
-        let result =
-            (0..10_000).try_for_each(|number| filters.register(&format!("g{number}"), &[said("T", "a > 5", 7)], 100));
+        let result = (0..10_000)
+            .try_for_each(|number| filters.register(&format!("g{number}"), &[said("T", "a > 5", 7)], 100, || 0));
         assert_eq!(result, Err(Exhausted));
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Codes are always our own, computed from the expression: some clients send wrong ones in their heartbeats.
 
-mod bloom;
+pub(crate) mod bloom;
 pub(crate) mod kept;
 pub mod sql;
 

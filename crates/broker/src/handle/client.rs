@@ -70,7 +70,8 @@ fn consume(
     let Some(config) = broker.group_or_create(&group) else { return Ok(Change::default()) };
     make_retry_topic(broker, &config, &data, with_subscriptions);
     if with_subscriptions {
-        broker.filters.register(&group, &data.subscription_data_set, caller.now_ms)?;
+        let log_end = || broker.store.log_max_offset();
+        broker.filters.register(&group, &data.subscription_data_set, caller.now_ms, log_end)?;
     }
     let change = broker.clients.consume(data, with_subscriptions, caller)?;
     if change.is_any() {

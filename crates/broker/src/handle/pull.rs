@@ -12,7 +12,7 @@ use raptormq_protocol::heartbeat::{EXPRESSION_SQL92, EXPRESSION_TAG, MessageMode
 use raptormq_protocol::message::properties::{Properties, name};
 use raptormq_protocol::message::record::RecordView;
 use raptormq_remoting::{Exchange, Output, Responder};
-use raptormq_store::{Arrival, Filter, GetLimits, GetResult, GetStatus, Queue, WantsRecord};
+use raptormq_store::{Arrival, Extension, Filter, GetLimits, GetResult, GetStatus, Queue};
 
 use crate::broker::Broker;
 use crate::dispatch::{Call, Reply};
@@ -99,6 +99,14 @@ impl PullFilter {
             PullFilter::OwnSql(expression) => expression.is_heavy(),
             PullFilter::Sql(filter) => filter.expression.is_heavy(),
             PullFilter::Retries(_) => true,
+        }
+    }
+
+    /// Whether a message may be wanted, by what the extension of its queue says of it.
+    fn may_want(&self, extension: &Extension, log_offset: i64) -> bool {
+        match self {
+            PullFilter::Sql(filter) => filter.may_want(extension, log_offset),
+            _ => true,
         }
     }
 
@@ -385,26 +393,25 @@ struct Answer {
 /// Reads what the pull wants, and waits for the disk if it must.
 fn read(broker: &Broker, pull: &Pull) -> Answer {
     let begin = Instant::now();
-    let (mut by_tags, mut by_record) = filters(broker, &pull.filter);
-    let filter = Filter { by_tags: &mut by_tags, by_record: optional(&pull.filter, &mut by_record) };
     let result = match pull.progress.take_reset() {
         Some(offset) => reset_to(broker, &pull.queue, offset),
-        None => broker.store.get_filtered(&pull.queue, pull.queue_offset, &pull.limits, filter),
+        None => with_filter(broker, &pull.filter, |filter| {
+            broker.store.get_filtered(&pull.queue, pull.queue_offset, &pull.limits, filter)
+        }),
     };
     answer(broker, pull, result, begin.elapsed())
 }
 
-/// What the store asks for each message, and what it asks with the record in its hand.
-fn filters<'p>(
-    broker: &'p Broker,
-    filter: &'p PullFilter,
-) -> (impl FnMut(i64) -> bool + 'p, impl FnMut(&[u8]) -> bool + 'p) {
-    (|code| filter.matches(code), |record: &[u8]| filter.matches_record(broker, record))
-}
-
-/// The second of them where the first does not decide.
-fn optional<'f>(filter: &PullFilter, by_record: &'f mut WantsRecord<'f>) -> Option<&'f mut WantsRecord<'f>> {
-    filter.needs_record().then_some(by_record)
+/// Reads with what the store asks for each message: its tags code and, where that does not decide, the extension of its
+/// queue and the whole record.
+fn with_filter<T>(broker: &Broker, filter: &PullFilter, read: impl FnOnce(Filter<'_>) -> T) -> T {
+    let mut by_tags = |code| filter.matches(code);
+    if !filter.needs_record() {
+        return read(Filter { by_tags: &mut by_tags, by_extension: None, by_record: None });
+    }
+    let mut by_extension = |extension: &Extension, log_offset| filter.may_want(extension, log_offset);
+    let mut by_record = |record: &[u8]| filter.matches_record(broker, record);
+    read(Filter { by_tags: &mut by_tags, by_extension: Some(&mut by_extension), by_record: Some(&mut by_record) })
 }
 
 /// Reads what the pull wants if that is in memory, and not much work.
@@ -413,11 +420,11 @@ fn read_cached(broker: &Broker, pull: &Pull) -> Option<Answer> {
         return None;
     }
     let begin = Instant::now();
-    let (mut by_tags, mut by_record) = filters(broker, &pull.filter);
-    let filter = Filter { by_tags: &mut by_tags, by_record: optional(&pull.filter, &mut by_record) };
     let result = match pull.progress.take_reset() {
         Some(offset) => reset_to(broker, &pull.queue, offset),
-        None => broker.store.get_cached_filtered(&pull.queue, pull.queue_offset, &pull.limits, filter)?,
+        None => with_filter(broker, &pull.filter, |filter| {
+            broker.store.get_cached_filtered(&pull.queue, pull.queue_offset, &pull.limits, filter)
+        })?,
     };
     Some(answer(broker, pull, result, begin.elapsed()))
 }

@@ -1,21 +1,28 @@
 //! Single messages: by the log offset in their id (33), by key (12); units of queues (321).
 //! Java: `processor/QueryMessageProcessor.java`, `processor/AdminBrokerProcessor.java`.
 
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use raptormq_protocol::body::{ConsumeQueueData, QueryConsumeQueueResponseBody};
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::header::{
     QueryConsumeQueueRequestHeader, QueryMessageRequestHeader, QueryMessageResponseHeader, ViewMessageRequestHeader,
 };
+use raptormq_protocol::json;
 use raptormq_protocol::message::properties::{Properties, name};
 use raptormq_protocol::message::record::RecordView;
 
 use raptormq_remoting::Output;
-use raptormq_store::Unit;
+use raptormq_store::{Extension, Queue, Unit};
 
 use crate::broker::Broker;
 use crate::dispatch::{self, Call, Reply};
 use crate::failure::Failure;
+use crate::filter::kept::ConsumerFilter;
+use crate::filter::{Subscription, bloom};
 use crate::handle::offset;
 
 /// Most units that one answer has.
@@ -84,30 +91,90 @@ pub(crate) fn query_consume_queue(
         max_queue_index: queue.max_offset(),
         ..QueryConsumeQueueResponseBody::default()
     };
+    let mut asked = None;
     if let Some(group) = header.consumer_group {
         let subscription = broker.clients.consumer_group(group).and_then(|members| members.subscription(topic));
-        body.filter_data = Some(match &subscription {
+        let filter = broker.filters.get(topic, group);
+        body.filter_data = Some(match (&subscription, &filter) {
+            (None, _) => format!("{group}@{topic} is not online!"),
             // Filters by tags are not kept.
-            Some(_) => "null".to_owned(),
-            None => format!("{group}@{topic} is not online!"),
+            (Some(_), None) => "null".to_owned(),
+            (Some(_), Some(filter)) => lossy(json::to_pretty(&filter.data(group, topic)).map_err(Failure::answer)?),
         });
-        body.subscription_data = subscription.map(|subscription| subscription.data.clone());
+        body.subscription_data = subscription.as_ref().map(|subscription| subscription.data.clone());
+        asked = subscription.map(|subscription| (subscription, filter));
     }
     let count = usize::try_from(header.count.unwrap_or(0)).unwrap_or(0).min(UNITS_MAX);
     Ok(call.json_later(&broker.readers.queries, move |broker| {
         let units = broker.store.units(&queue, from, count).map_err(offset::disk_failure)?;
-        body.queue_data = Some(units.iter().map(queue_data).collect());
+        let of_unit = |unit: &Unit| queue_data(broker, &queue, unit, asked.as_ref());
+        body.queue_data = Some(units.iter().map(of_unit).collect());
         Ok(body)
     }))
 }
 
-fn queue_data(unit: &Unit) -> ConsumeQueueData {
-    ConsumeQueueData {
+/// What a group asks for in a topic: its subscription, and its condition if it has one.
+type Asked = (Arc<Subscription>, Option<Arc<ConsumerFilter>>);
+
+fn queue_data(broker: &Broker, queue: &Arc<Queue>, unit: &Unit, asked: Option<&Asked>) -> ConsumeQueueData {
+    let mut data = ConsumeQueueData {
         physic_offset: unit.log_offset,
         physic_size: unit.size,
         tags_code: unit.tags_code,
         ..ConsumeQueueData::default()
+    };
+    match broker.store.extension(queue, unit) {
+        Ok(None) => {}
+        Ok(Some(extension)) => {
+            data.tags_code = extension.tags_code;
+            data.eval = asked.is_some_and(|asked| may_want(asked, &extension));
+            data.extend_data_json = json::to_vec(&ExtensionShown::new(&extension)).ok().map(lossy);
+            if !extension.bit_map.is_empty() {
+                data.bit_map = Some(bloom::print(&extension.bit_map));
+            }
+        }
+        Err(error) => {
+            tracing::error!(?queue, %error, "an extension of a consume queue cannot be read");
+            data.msg = Some(format!("Cq extend not exist!addr: {}", unit.tags_code));
+        }
     }
+    data
+}
+
+/// Whether the group may want a message, as far as the extension says.
+fn may_want((subscription, filter): &Asked, extension: &Extension) -> bool {
+    match filter {
+        _ if subscription.data.is_tag_type() => subscription.filter.matches(extension.tags_code),
+        Some(filter) => filter.may_want_stored(extension),
+        None => true,
+    }
+}
+
+/// What tools are shown of an extension. Java: `store/ConsumeQueueExt.java`, `CqExtUnit`.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExtensionShown {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter_bit_map: Option<String>,
+    msg_store_time: i64,
+    size: i16,
+    tags_code: i64,
+}
+
+impl ExtensionShown {
+    fn new(extension: &Extension) -> ExtensionShown {
+        let bit_map = &extension.bit_map;
+        ExtensionShown {
+            filter_bit_map: (!bit_map.is_empty()).then(|| BASE64_STANDARD.encode(bit_map)),
+            msg_store_time: extension.store_timestamp_ms,
+            size: extension.size,
+            tags_code: extension.tags_code,
+        }
+    }
+}
+
+fn lossy(text: Vec<u8>) -> String {
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Whether the message is the topic's and has that key; the index compares hashes only.

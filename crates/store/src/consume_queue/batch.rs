@@ -11,8 +11,8 @@ use super::unit::{BATCH_UNIT_BYTES, BatchUnit, Unit};
 use super::{NewUnit, Queue, QueueType};
 use crate::get::Patience;
 
-impl From<&NewUnit> for BatchUnit {
-    fn from(new: &NewUnit) -> BatchUnit {
+impl From<&NewUnit<'_>> for BatchUnit {
+    fn from(new: &NewUnit<'_>) -> BatchUnit {
         BatchUnit {
             unit: new.unit,
             store_timestamp_ms: new.store_timestamp_ms,
@@ -89,7 +89,7 @@ impl Queue {
     }
 
     /// Called by [`Queue::push`] under the tail's lock: the queue ends behind this unit now.
-    pub(super) fn note_batch_pushed(&self, new: &NewUnit, end: i64) {
+    pub(super) fn note_batch_pushed(&self, new: &NewUnit<'_>, end: i64) {
         if self.first() + 1 == end {
             self.min_offset.store(new.queue_offset, Ordering::Release);
         }

@@ -227,12 +227,16 @@ impl QueueFiles {
         folder.join(format!("{file_start:020}"))
     }
 
-    /// Fills `into` from a queue's extension; all of it lies in one file.
-    pub(crate) fn read_ext(&self, queue: &Queue, at: i64, into: &mut [u8]) -> io::Result<()> {
+    /// Fills `into` from a queue's extension; all of it lies in one file. `WouldBlock` as in [`QueueFiles::read`].
+    pub(crate) fn read_ext(&self, queue: &Queue, at: i64, into: &mut [u8], patience: Patience) -> io::Result<()> {
         let within = at.rem_euclid(self.ext.file_bytes);
         let file_start = at - within;
         let file = self.open_at((queue.serial | EXT, file_start), || self.ext_path(queue, file_start))?;
-        file.read_at(within as u64, into)
+        match patience {
+            Patience::Disk => file.read_at(within as u64, into),
+            Patience::Memory if file.read_cached_at(within as u64, into)? => Ok(()),
+            Patience::Memory => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 
     /// Writes a run of bytes of a queue's extension.

@@ -291,7 +291,7 @@ impl Queue {
 
     /// Adds the unit of a record that recovery found in the log, unless the queue has it. `has_earlier` says whether there
     /// are log files in front of the walk, which may have what an empty queue misses.
-    pub(crate) fn replay(&self, files: &QueueFiles, new: &NewUnit, has_earlier: bool) -> io::Result<Replayed> {
+    pub(crate) fn replay(&self, files: &QueueFiles, new: &NewUnit<'_>, has_earlier: bool) -> io::Result<Replayed> {
         if self.queue_type == QueueType::Batch {
             return self.replay_batch(files, new, has_earlier);
         }
@@ -323,7 +323,7 @@ impl Queue {
     }
 
     /// The same for a batch queue, which has no blanks and may begin at any offset.
-    fn replay_batch(&self, files: &QueueFiles, new: &NewUnit, has_earlier: bool) -> io::Result<Replayed> {
+    fn replay_batch(&self, files: &QueueFiles, new: &NewUnit<'_>, has_earlier: bool) -> io::Result<Replayed> {
         let Some(last) = self.last_unit(files)? else {
             if has_earlier && new.queue_offset > 0 {
                 return Ok(Replayed::Gap);
@@ -348,7 +348,7 @@ impl Queue {
         Ok(Replayed::Added)
     }
 
-    fn add_replayed(&self, new: &NewUnit) {
+    fn add_replayed(&self, new: &NewUnit<'_>) {
         self.push(new);
         self.next_offset.store(self.max_offset(), Ordering::Release);
     }
@@ -364,7 +364,7 @@ impl Queue {
     /// Adds a unit behind a gap that the log cannot fill: blank units stand for what is missing, but in batch queues,
     /// which have none. When it is the queue's first units that are missing, the queue begins with this one, and what it
     /// had follows from the log.
-    pub(crate) fn replay_behind_gap(&self, files: &QueueFiles, new: &NewUnit, flushed: i64) -> io::Result<()> {
+    pub(crate) fn replay_behind_gap(&self, files: &QueueFiles, new: &NewUnit<'_>, flushed: i64) -> io::Result<()> {
         if new.queue_offset < self.min_offset() {
             self.cut(files, self.first())?;
             if self.queue_type == QueueType::Simple {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 mod batch;
 mod clean;
-mod ext;
+pub(crate) mod ext;
 pub(crate) mod files;
 pub(crate) mod light;
 pub(crate) mod load;
@@ -59,13 +59,15 @@ impl QueueType {
 
 /// What a record adds to its queue.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NewUnit {
+pub(crate) struct NewUnit<'a> {
     pub(crate) unit: Unit,
     /// Offset of the record's first message.
     pub(crate) queue_offset: i64,
     /// Number of its messages: 1 but in batch queues.
     pub(crate) count: i16,
     pub(crate) store_timestamp_ms: i64,
+    /// Which filters want it; empty when nobody says so.
+    pub(crate) bit_map: &'a [u8],
 }
 
 /// One queue of a topic. Shared by `Arc`; it stays usable, though no longer reachable, when its topic is deleted.
@@ -86,7 +88,7 @@ pub struct Queue {
     /// Java's hash of the topic and `#`, from which the hashes of this topic's keys go on.
     pub(crate) key_hash: i32,
     /// Whether units are extended: see [`ext`].
-    has_ext: bool,
+    pub(crate) has_ext: bool,
     /// Bytes of a file of the extension.
     ext_file_bytes: i64,
     /// Number of the first file of the extension that may be there.
@@ -240,7 +242,7 @@ impl Queue {
 
     /// Adds the next unit, to be read from now on; returns whether it is time to write the tail out. Called under the
     /// dispatch lock, so in the order of the log.
-    pub(crate) fn push(&self, new: &NewUnit) -> bool {
+    pub(crate) fn push(&self, new: &NewUnit<'_>) -> bool {
         let mut tail = self.tail.lock();
         if self.max_offset() == 0 && !new.unit.is_blank() {
             self.first_log_offset.store(new.unit.log_offset, Ordering::Release);
@@ -249,7 +251,8 @@ impl Queue {
             QueueType::Simple => {
                 let mut unit = new.unit;
                 if self.has_ext && !unit.is_blank() {
-                    unit.tags_code = tail.ext.push(unit.tags_code, new.store_timestamp_ms, self.ext_file_bytes);
+                    let (tags_code, stored_ms) = (unit.tags_code, new.store_timestamp_ms);
+                    unit.tags_code = tail.ext.push(tags_code, stored_ms, new.bit_map, self.ext_file_bytes);
                 }
                 tail.units.extend_from_slice(&unit.encode());
             }

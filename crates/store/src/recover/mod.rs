@@ -391,7 +391,12 @@ impl Shared {
                 queue.pass_over(record.queue_offset);
                 return Ok(Step::Next);
             };
-            let new = NewUnit { unit, queue_offset, count, store_timestamp_ms: record.store_timestamp_ms };
+            let mut bit_map = Vec::new();
+            if let Some(bit_maps) = self.bit_maps_of(&queue) {
+                bit_maps.fill(record.topic, &properties, &mut bit_map);
+            }
+            let store_timestamp_ms = record.store_timestamp_ms;
+            let new = NewUnit { unit, queue_offset, count, store_timestamp_ms, bit_map: &bit_map };
             let (step, added) = self.replay_unit(&queue, &new, manner)?;
             progress.rebuilt.set(progress.rebuilt.get() + u64::from(added));
             if let Step::Stop = step {
@@ -408,7 +413,8 @@ impl Shared {
         let named = named.filter(|_| self.options.light_enabled && light::may_have_light(record.topic));
         for (name, queue_offset) in named.into_iter().flat_map(|(names, offsets)| light::places(names, offsets)) {
             let Ok(queue) = self.queues.get_or_create(name, 0) else { continue };
-            let new = NewUnit { unit, queue_offset, count: 1, store_timestamp_ms: record.store_timestamp_ms };
+            let store_timestamp_ms = record.store_timestamp_ms;
+            let new = NewUnit { unit, queue_offset, count: 1, store_timestamp_ms, bit_map: &[] };
             if let (Step::Stop, _) = self.replay_unit(&queue, &new, manner)? {
                 return Ok(Step::Stop);
             }
@@ -417,7 +423,7 @@ impl Shared {
     }
 
     /// Gives a unit to its queue; returns whether the queue took it.
-    fn replay_unit(&self, queue: &Arc<Queue>, new: &NewUnit, manner: Manner) -> io::Result<(Step, bool)> {
+    fn replay_unit(&self, queue: &Arc<Queue>, new: &NewUnit<'_>, manner: Manner) -> io::Result<(Step, bool)> {
         let (log_offset, queue_offset) = (new.unit.log_offset, new.queue_offset);
         let per_record = match queue.queue_type {
             QueueType::Simple => 1,

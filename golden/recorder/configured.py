@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""Asks live brokers that are set otherwise than by default, and writes down what they answer:
+golden/vectors/configured.json.
+
+Usage: configured.py JARS FILE. JARS is a folder with the jars of rocketmq-broker 5.3.3 and all that it needs; each part
+starts a broker of its own from them. The form is that of serving.py; `set` lists the settings of a part.
+"""
+import json, os, re, signal, subprocess, sys, tempfile, time
+from serving import (BATCH, QUERY_OFFSET, UPDATE_OFFSET, Client, answer, ask, beat, group, member, properties, pull, send,
+                     send_short, settings, topic)
+
+QUEUE, END, LOCK, CHECK = 321, 37, 41, 46
+
+
+def filtered(group, expression, topic="Filtered", version=7, kind="SQL92"):
+    data = member(group, topic, version=version)
+    tags = expression.split(" || ") if kind == "TAG" else []
+    data["subscriptionDataSet"][0].update(subString=expression, expressionType=kind, tagsSet=tags, codeSet=[ord(tag) for tag in tags])
+    return data
+
+
+def units(queue=0, index=0, count=32, group=None, topic="Filtered"):
+    fields = {"topic": topic, "queueId": queue, "index": index, "count": count}
+    return ask(QUEUE, **fields, **({} if group is None else {"consumerGroup": group}))
+
+
+def wait(step, seconds):
+    return {**step, "wait": seconds}
+
+
+def filters():
+    """Conditions of groups: what a pull is told about them, and the bit maps of the queues' extension."""
+    yield topic("Filtered", read=1, write=1)
+    yield send("Filtered", properties=properties(UNIQ_KEY="k", a="9"))
+    own = lambda expression, kind="SQL92", **more: pull("Filtered", subscription=expression, expressionType=kind, **more)
+    yield own("a > 5")
+    yield own("a < 5")
+    yield own("")
+    yield own("a", kind="ODD", differs="a filter of an unknown kind lets everything through in Java")
+    check = lambda expression, kind="SQL92": ask(CHECK, json={
+        "clientId": "c0", "group": "checked", "subscriptionData": filtered("checked", expression, kind=kind)["subscriptionDataSet"][0]})
+    for expression in ["a > 5", "a >", "", "a IS"]:
+        yield check(expression)
+    yield check("x", kind="ODD")
+    yield beat(1, filtered("high", "a > 5"), filtered("low", "a BETWEEN 1 AND 3"), filtered("tagged", "A || B", kind="TAG"))
+    yield beat(1, filtered("wrong", "a >"))
+    of_group = lambda name, **more: pull("Filtered", group=name, flags=0, **more)
+    yield of_group("wrong", subVersion=7)
+    yield of_group("nobody", subVersion=7)
+    yield of_group("high", subVersion=7)
+    yield of_group("high", subVersion=8)
+    yield of_group("low", subVersion=7)
+    # A filter is older than its subscription when the newer text is none.
+    yield beat(1, filtered("older", "a > 1", version=7))
+    yield beat(1, filtered("older", "a > 2", version=9))
+    yield of_group("older", subVersion=9)
+    yield settings(enablePropertyFilter="false")
+    yield own("a > 5")
+    yield of_group("high", subVersion=7)
+    yield check("a > 5")
+    yield settings(enablePropertyFilter="true")
+    # What comes a while after the filters is asked when it is stored.
+    texts = [{"a": "9"}, {"a": "2", "TAGS": "A"}, {"a": "x", "TAGS": "B"}, {"TAGS": "C"}]
+    yield wait(send("Filtered", properties=properties(UNIQ_KEY="k", **texts[0])), 2)
+    for entries in texts[1:]:
+        yield send("Filtered", properties=properties(UNIQ_KEY="k", **entries))
+    for name in [None, "high", "low", "tagged", "wrong", "nobody"]:
+        yield wait(units(group=name), 0.5)
+    yield units(index=2, count=1, group="high")
+    yield units(index=9, group="high")
+    yield settings(enableCalcFilterBitMap="false")
+    yield send("Filtered", properties=properties(UNIQ_KEY="k", a="2"))
+    yield wait(units(index=5, group="high"), 0.5)
+    yield settings(enableCalcFilterBitMap="true")
+    for name in ["high", "low", "tagged"]:
+        yield of_group(name, subVersion=7)
+
+
+def slave():
+    """A slave takes nothing, and does what a master does otherwise."""
+    yield send("TopicTest")
+    yield send_short("TopicTest", code=BATCH, inner=["one"], batch="true")
+    yield send_short("TopicTest")
+    yield send("%RETRY%backs")
+    yield ask(END, producerGroup="p", tranStateTableOffset=0, commitLogOffset=0, commitOrRollback=8, fromTransactionCheck="false")
+    yield group("readers")
+    yield pull("SELF_TEST_TOPIC", group="readers")
+    yield pull("NoSuchTopic", group="readers")
+    yield ask(UPDATE_OFFSET, consumerGroup="readers", topic="SELF_TEST_TOPIC", queueId=0, commitOffset=1)
+    yield ask(QUERY_OFFSET, consumerGroup="readers", topic="SELF_TEST_TOPIC", queueId=0)
+    yield pull("SELF_TEST_TOPIC", group="readers", flags=5, commitOffset=3)
+    yield ask(QUERY_OFFSET, consumerGroup="readers", topic="SELF_TEST_TOPIC", queueId=0)
+
+
+def replicas():
+    """Not enough slaves."""
+    yield send("TopicTest")
+    yield send_short("TopicTest", code=BATCH, inner=["one"], batch="true")
+    yield send("TopicTest", properties=properties(UNIQ_KEY="k", DELAY="1"))
+
+
+def light():
+    """More light queues than are allowed."""
+    yield topic("Light", read=1, write=1)
+    named = lambda names, **more: send("Light", properties=properties(UNIQ_KEY="k", INNER_MULTI_DISPATCH=names), **more)
+    yield named("%LMQ%a")
+    yield named("%LMQ%a")
+    yield pull("%LMQ%a", group="light")
+    for names in ["%LMQ%b", "%LMQ%a,%LMQ%c"]:
+        yield named(names, differs="there is a limit, which nothing looks at any more in Java 5")
+
+
+def unwriteable():
+    """No messages, no topics, no groups by themselves."""
+    yield send("TopicTest")
+    yield send("SELF_TEST_TOPIC")
+    yield pull("SELF_TEST_TOPIC")
+    yield topic("Made")
+    yield send("Made")
+
+
+PARTS = [
+    (filters, {"enablePropertyFilter": "true", "enableConsumeQueueExt": "true", "enableCalcFilterBitMap": "true"}),
+    (slave, {"brokerRole": "SLAVE", "brokerId": "1"}),
+    (slave, {"brokerRole": "SLAVE", "brokerId": "1", "slaveReadEnable": "true"}),
+    (replicas, {"brokerRole": "SYNC_MASTER", "inSyncReplicas": "3", "syncFlushTimeout": "300"}),
+    (light, {"enableLmq": "true", "enableMultiDispatch": "true", "maxLmqConsumeQueueNum": "1"}),
+    (unwriteable, {"autoCreateTopicEnable": "false", "autoCreateSubscriptionGroup": "false"}),
+]
+OPENED = ["java.base/java.nio", "java.base/sun.nio.ch", "java.base/java.lang", "java.base/java.util"]
+
+
+def masked(kept):
+    """What cannot be the same twice is 0 in bodies, and in texts that are in them."""
+    if "body" in kept:
+        kept["body"] = re.sub(r'(\\?"(?:physicOffset|msgStoreTime|bornTime|deadTime)\\?":)\d+', r"\g<1>0", kept["body"])
+    kept["remark"] = re.sub(r"\d\.\d\d", "RATIO", kept["remark"])
+    return kept
+
+
+def run(part, changes, jars, folder, port):
+    conf = os.path.join(folder, "broker.conf")
+    lines = {"brokerName": "broker-a", "brokerIP1": "127.0.0.1", "listenPort": port, "haListenPort": port + 1,
+             "storePathRootDir": os.path.join(folder, "store"), "mappedFileSizeCommitLog": 1 << 24,
+             "timerWheelEnable": "false", "diskMaxUsedSpaceRatio": 99, **changes}
+    with open(conf, "w") as out:
+        out.writelines(f"{key}={value}\n" for key, value in lines.items())
+    log = os.path.join(folder, "log")
+    command = ["java", "-Xmx512m", f"-Duser.home={folder}", f"-Drocketmq.home.dir={folder}", "-cp", f"{jars}/*"]
+    command += [f"--add-opens={name}=ALL-UNNAMED" for name in OPENED]
+    broker = subprocess.Popen([*command, "org.apache.rocketmq.broker.BrokerStartup", "-c", conf], stdout=open(log, "w"),
+                              stderr=subprocess.STDOUT)
+    try:
+        while "boot success" not in open(log).read():
+            assert broker.poll() is None, open(log).read()
+            time.sleep(0.2)
+        clients, recorded = [Client(f"127.0.0.1:{port}") for _ in range(2)], [{"part": part.__name__, "set": changes}]
+        for step in part():
+            time.sleep(step.get("wait", 0))
+            head, body = clients[step["client"]].ask(step, {})
+            recorded.append({**step, "answer": masked(answer(step, head, body))})
+        return recorded
+    finally:
+        broker.send_signal(signal.SIGKILL)
+        broker.wait()
+
+
+def main():
+    recorded = []
+    for number, (part, changes) in enumerate(PARTS):
+        with tempfile.TemporaryDirectory() as folder:
+            recorded += run(part, changes, sys.argv[1], folder, 27100 + 10 * number)
+    with open(sys.argv[2], "w") as out:
+        out.write("[\n" + ",\n".join(json.dumps(step) for step in recorded) + "\n]\n")
+
+
+main()
