@@ -68,7 +68,20 @@ mqadmin topicRoute: No topic route info in name server for the topic: Ordres; to
   for their user only.
 - Where `conf/tools.yml` in `ROCKETMQ_HOME` names an `accessKey` and a `secretKey`, requests are signed with them.
 
-Not there yet: `--json`, `--watch`, `--dry-run`, completions and man pages.
+## Options of ours
+
+They may stand anywhere in the line. Without them everything is as in the original.
+
+| option | of which commands | |
+|---|---|---|
+| `--json` | that show or send something | a JSON object a line instead of columns, for `jq` and the like; names are RocketMQ's, times are milliseconds since 1970 |
+| `--watch SECONDS` | that show something | shows it again every so many seconds, until Ctrl-C; a terminal is emptied first |
+| `--dry-run` | that change something | asks what must be asked and changes nothing; a line `would …` for each change |
+| `--strict-exit` | all | as `mqadmin`, too, exit with 1 when something failed |
+
+Commands that take long hold one answer at a time and say on a terminal how far they are, when standard output goes
+elsewhere. Ctrl-C ends each of them with what was printed so far; the exit status then is 130, after SIGTERM 143. Colours
+are on standard error only, on a terminal only, and not where `NO_COLOR` is set.
 
 ## What differs from Java's output, and why
 

@@ -1,28 +1,12 @@
-//! Commands of the original for what RaptorMQ does not have yet, and a few that are not built yet. Their options are known,
-//! so that help and mistakes are the original's; then they say what is missing.
+//! Commands of the original for what RaptorMQ does not have yet. Their options are known, so that help and mistakes are the
+//! original's; then they say what is missing.
 
-use crate::command::{Command, Opt, Run};
-
-/// Why a command that could work does not.
-const NOT_BUILT: &str = "the command is not built yet; Java's mqadmin does it with RaptorMQ, too";
-
-pub(crate) const SET_CONSUME_MODE: Command = Command {
-    name: "setConsumeMode",
-    about: "Choose how a group consumes a topic: PULL or POP",
-    options: &[
-        Opt::value("b", "brokerAddr", "The broker, host:port"),
-        Opt::value("c", "clusterName", "All brokers of this cluster"),
-        Opt::value("t", "topicName", "Name of the topic").required(),
-        Opt::value("g", "groupName", "Name of the group").required(),
-        Opt::value("m", "mode", "PULL or POP").required(),
-        Opt::value("q", "popShareQueueNum", "Members that share a queue"),
-    ],
-    run: Run::Absent("RaptorMQ does not have pop consumers yet"),
-};
+use crate::command::{Command, Kind, Opt, Run};
 
 pub(crate) const ADD_BROKER: Command = Command {
     name: "addBroker",
     about: "Start a broker in a broker container",
+    kind: Kind::Changes,
     options: &[
         Opt::value("c", "brokerContainerAddr", "The container, host:port").required(),
         Opt::value("b", "brokerConfigPath", "Configuration files of brokers").required(),
@@ -33,6 +17,7 @@ pub(crate) const ADD_BROKER: Command = Command {
 pub(crate) const REMOVE_BROKER: Command = Command {
     name: "removeBroker",
     about: "Stop a broker in a broker container",
+    kind: Kind::Changes,
     options: &[
         Opt::value("c", "brokerContainerAddr", "The container, host:port").required(),
         Opt::value("b", "brokerIdentity", "The broker: cluster:name:id").required(),
@@ -40,16 +25,10 @@ pub(crate) const REMOVE_BROKER: Command = Command {
     run: Run::Absent("RaptorMQ does not have broker containers yet"),
 };
 
-pub(crate) const RESET_MASTER_FLUSH_OFFSET: Command = Command {
-    name: "resetMasterFlushOffset",
-    about: "Tell a slave how far its master's log is on disk",
-    options: &[Opt::value("b", "brokerAddr", "The broker, host:port"), Opt::value("o", "offset", "The offset")],
-    run: Run::Absent("RaptorMQ does not have slaves that copy what is on disk only yet"),
-};
-
 pub(crate) const UPDATE_STATIC_TOPIC: Command = Command {
     name: "updateStaticTopic",
     about: "Create a topic whose queues keep their numbers wherever they are",
+    kind: Kind::Changes,
     options: &[
         Opt::value("c", "clusters", "Clusters, with commas between").one_of(),
         Opt::value("b", "brokers", "Names of brokers, with commas between").one_of(),
@@ -64,6 +43,7 @@ pub(crate) const UPDATE_STATIC_TOPIC: Command = Command {
 pub(crate) const REMAPPING_STATIC_TOPIC: Command = Command {
     name: "remappingStaticTopic",
     about: "Move the queues of a static topic to other brokers",
+    kind: Kind::Changes,
     options: &[
         Opt::value("c", "clusters", "Clusters, with commas between").one_of(),
         Opt::value("b", "brokers", "Names of brokers, with commas between").one_of(),
@@ -74,43 +54,10 @@ pub(crate) const REMAPPING_STATIC_TOPIC: Command = Command {
     run: Run::Absent("RaptorMQ does not have static topics yet"),
 };
 
-pub(crate) const EXPORT_METADATA: Command = Command {
-    name: "exportMetadata",
-    about: "Write topics and groups to a file",
-    options: &[
-        Opt::value("c", "clusterName", "All brokers of this cluster"),
-        Opt::value("b", "brokerAddr", "The broker, host:port"),
-        Opt::value("f", "filePath", "The folder to write to"),
-        Opt::flag("t", "topic", "Topics"),
-        Opt::flag("g", "subscriptionGroup", "Groups"),
-        Opt::flag("s", "specialTopic", "Retry and dead-letter topics, too"),
-    ],
-    run: Run::Absent(NOT_BUILT),
-};
-
-pub(crate) const EXPORT_CONFIGS: Command = Command {
-    name: "exportConfigs",
-    about: "Write what matters of the settings of a cluster to a file",
-    options: &[
-        Opt::value("c", "clusterName", "All brokers of this cluster").required(),
-        Opt::value("f", "filePath", "The folder to write to"),
-    ],
-    run: Run::Absent(NOT_BUILT),
-};
-
-pub(crate) const EXPORT_METRICS: Command = Command {
-    name: "exportMetrics",
-    about: "Write figures of a cluster to a file",
-    options: &[
-        Opt::value("c", "clusterName", "All brokers of this cluster").required(),
-        Opt::value("f", "filePath", "The folder to write to"),
-    ],
-    run: Run::Absent(NOT_BUILT),
-};
-
 pub(crate) const EXPORT_METADATA_IN_ROCKS_DB: Command = Command {
     name: "exportMetadataInRocksDB",
     about: "Show metadata that RocksDB keeps",
+    kind: Kind::Shows,
     options: &[
         Opt::value("p", "path", "Folder of the data").required(),
         Opt::value("t", "configType", "topics or subscriptionGroups").required(),
@@ -122,6 +69,7 @@ pub(crate) const EXPORT_METADATA_IN_ROCKS_DB: Command = Command {
 pub(crate) const EXPORT_POP_RECORD: Command = Command {
     name: "exportPopRecord",
     about: "Move the records of pop consumers into topics",
+    kind: Kind::Changes,
     options: &[
         Opt::value("c", "clusterName", "All brokers of this cluster"),
         Opt::value("b", "brokerAddr", "The broker, host:port"),
@@ -130,20 +78,10 @@ pub(crate) const EXPORT_POP_RECORD: Command = Command {
     run: Run::Absent("RaptorMQ does not have pop consumers yet"),
 };
 
-pub(crate) const HA_STATUS: Command = Command {
-    name: "haStatus",
-    about: "Show how far slaves are behind their master",
-    options: &[
-        Opt::value("c", "clusterName", "All brokers of this cluster"),
-        Opt::value("b", "brokerAddr", "The broker, host:port"),
-        Opt::value("i", "interval", "Show it again every so many seconds"),
-    ],
-    run: Run::Absent(NOT_BUILT),
-};
-
 pub(crate) const GET_SYNC_STATE_SET: Command = Command {
     name: "getSyncStateSet",
     about: "Show which brokers of a group are in sync",
+    kind: Kind::Shows,
     options: &[
         Opt::value("a", "controllerAddress", "Controllers, host:port, with ; between").required(),
         Opt::value("c", "clusterName", "All brokers of this cluster"),
@@ -156,6 +94,7 @@ pub(crate) const GET_SYNC_STATE_SET: Command = Command {
 pub(crate) const GET_BROKER_EPOCH: Command = Command {
     name: "getBrokerEpoch",
     about: "Show the epochs of a broker's log",
+    kind: Kind::Shows,
     options: &[
         Opt::value("c", "clusterName", "All brokers of this cluster"),
         Opt::value("b", "brokerName", "Name of the broker"),
@@ -167,6 +106,7 @@ pub(crate) const GET_BROKER_EPOCH: Command = Command {
 pub(crate) const GET_CONTROLLER_META_DATA: Command = Command {
     name: "getControllerMetaData",
     about: "Show the controllers and their leader",
+    kind: Kind::Shows,
     options: &[Opt::value("a", "controllerAddress", "Controllers, host:port, with ; between").required()],
     run: Run::Absent("RaptorMQ does not have the controller yet"),
 };
@@ -174,6 +114,7 @@ pub(crate) const GET_CONTROLLER_META_DATA: Command = Command {
 pub(crate) const GET_CONTROLLER_CONFIG: Command = Command {
     name: "getControllerConfig",
     about: "Show the settings of controllers",
+    kind: Kind::Shows,
     options: &[Opt::value("a", "controllerAddress", "Controllers, host:port, with ; between").required()],
     run: Run::Absent("RaptorMQ does not have the controller yet"),
 };
@@ -181,6 +122,7 @@ pub(crate) const GET_CONTROLLER_CONFIG: Command = Command {
 pub(crate) const UPDATE_CONTROLLER_CONFIG: Command = Command {
     name: "updateControllerConfig",
     about: "Change a setting of controllers while they run",
+    kind: Kind::Changes,
     options: &[
         Opt::value("a", "controllerAddress", "Controllers, host:port, with ; between").required(),
         Opt::value("k", "key", "Key of the setting").required(),
@@ -192,6 +134,7 @@ pub(crate) const UPDATE_CONTROLLER_CONFIG: Command = Command {
 pub(crate) const ELECT_MASTER: Command = Command {
     name: "electMaster",
     about: "Have the controller choose a master",
+    kind: Kind::Changes,
     options: &[
         Opt::value("a", "controllerAddress", "Controllers, host:port, with ; between").required(),
         Opt::value("b", "brokerId", "Id of the broker").required(),
@@ -204,6 +147,7 @@ pub(crate) const ELECT_MASTER: Command = Command {
 pub(crate) const CLEAN_BROKER_METADATA: Command = Command {
     name: "cleanBrokerMetadata",
     about: "Remove what the controller knows of a broker",
+    kind: Kind::Changes,
     options: &[
         Opt::value("a", "controllerAddress", "Controllers, host:port, with ; between").required(),
         Opt::value("b", "brokerControllerIdsToClean", "Ids to remove, with ; between"),
@@ -217,6 +161,7 @@ pub(crate) const CLEAN_BROKER_METADATA: Command = Command {
 pub(crate) const DUMP_COMPACTION_LOG: Command = Command {
     name: "dumpCompactionLog",
     about: "Print a file of a compacted topic",
+    kind: Kind::Shows,
     options: &[Opt::value("f", "file", "The file")],
     run: Run::Absent("RaptorMQ does not have compacted topics yet"),
 };
@@ -224,6 +169,7 @@ pub(crate) const DUMP_COMPACTION_LOG: Command = Command {
 pub(crate) const GET_COLD_DATA_FLOW_CTR_INFO: Command = Command {
     name: "getColdDataFlowCtrInfo",
     about: "Show how much groups read from disk",
+    kind: Kind::Shows,
     options: &[
         Opt::value("b", "brokerAddr", "The broker, host:port"),
         Opt::value("c", "clusterName", "All brokers of this cluster"),
@@ -234,6 +180,7 @@ pub(crate) const GET_COLD_DATA_FLOW_CTR_INFO: Command = Command {
 pub(crate) const UPDATE_COLD_DATA_FLOW_CTR_GROUP_CONFIG: Command = Command {
     name: "updateColdDataFlowCtrGroupConfig",
     about: "Limit how much a group may read from disk",
+    kind: Kind::Changes,
     options: &[
         Opt::value("b", "brokerAddr", "The broker, host:port"),
         Opt::value("c", "clusterName", "All brokers of this cluster"),
@@ -246,6 +193,7 @@ pub(crate) const UPDATE_COLD_DATA_FLOW_CTR_GROUP_CONFIG: Command = Command {
 pub(crate) const REMOVE_COLD_DATA_FLOW_CTR_GROUP_CONFIG: Command = Command {
     name: "removeColdDataFlowCtrGroupConfig",
     about: "Remove a group's limit of reading from disk",
+    kind: Kind::Changes,
     options: &[
         Opt::value("b", "brokerAddr", "The broker, host:port"),
         Opt::value("c", "clusterName", "All brokers of this cluster"),
@@ -257,6 +205,7 @@ pub(crate) const REMOVE_COLD_DATA_FLOW_CTR_GROUP_CONFIG: Command = Command {
 pub(crate) const SET_COMMIT_LOG_READ_AHEAD_MODE: Command = Command {
     name: "setCommitLogReadAheadMode",
     about: "Choose how the log is read from disk",
+    kind: Kind::Changes,
     options: &[
         Opt::value("b", "brokerAddr", "The broker, host:port"),
         Opt::value("c", "clusterName", "All brokers of this cluster"),
@@ -268,6 +217,7 @@ pub(crate) const SET_COMMIT_LOG_READ_AHEAD_MODE: Command = Command {
 pub(crate) const CREATE_USER: Command = Command {
     name: "createUser",
     about: "Create a user",
+    kind: Kind::Changes,
     options: &[
         Opt::value("c", "clusterName", "All brokers of this cluster").one_of(),
         Opt::value("b", "brokerAddr", "The broker, host:port").one_of(),
@@ -281,6 +231,7 @@ pub(crate) const CREATE_USER: Command = Command {
 pub(crate) const UPDATE_USER: Command = Command {
     name: "updateUser",
     about: "Change a user",
+    kind: Kind::Changes,
     options: &[
         Opt::value("c", "clusterName", "All brokers of this cluster").one_of(),
         Opt::value("b", "brokerAddr", "The broker, host:port").one_of(),
@@ -295,6 +246,7 @@ pub(crate) const UPDATE_USER: Command = Command {
 pub(crate) const DELETE_USER: Command = Command {
     name: "deleteUser",
     about: "Delete a user",
+    kind: Kind::Changes,
     options: &[
         Opt::value("c", "clusterName", "All brokers of this cluster").one_of(),
         Opt::value("b", "brokerAddr", "The broker, host:port").one_of(),
@@ -306,6 +258,7 @@ pub(crate) const DELETE_USER: Command = Command {
 pub(crate) const GET_USER: Command = Command {
     name: "getUser",
     about: "Show a user",
+    kind: Kind::Shows,
     options: &[
         Opt::value("b", "brokerAddr", "The broker, host:port").one_of(),
         Opt::value("c", "clusterName", "All brokers of this cluster").one_of(),
@@ -317,6 +270,7 @@ pub(crate) const GET_USER: Command = Command {
 pub(crate) const LIST_USER: Command = Command {
     name: "listUser",
     about: "List users",
+    kind: Kind::Shows,
     options: &[
         Opt::value("b", "brokerAddr", "The broker, host:port").one_of(),
         Opt::value("c", "clusterName", "All brokers of this cluster").one_of(),
@@ -328,6 +282,7 @@ pub(crate) const LIST_USER: Command = Command {
 pub(crate) const COPY_USER: Command = Command {
     name: "copyUser",
     about: "Copy users from one broker to another",
+    kind: Kind::Changes,
     options: &[
         Opt::value("f", "fromBroker", "The broker that has them, host:port").required(),
         Opt::value("t", "toBroker", "The broker that gets them, host:port").required(),
@@ -339,6 +294,7 @@ pub(crate) const COPY_USER: Command = Command {
 pub(crate) const CREATE_ACL: Command = Command {
     name: "createAcl",
     about: "Create a rule of who may do what",
+    kind: Kind::Changes,
     options: &[
         Opt::value("c", "clusterName", "All brokers of this cluster").one_of(),
         Opt::value("b", "brokerAddr", "The broker, host:port").one_of(),
@@ -354,6 +310,7 @@ pub(crate) const CREATE_ACL: Command = Command {
 pub(crate) const UPDATE_ACL: Command = Command {
     name: "updateAcl",
     about: "Change a rule of who may do what",
+    kind: Kind::Changes,
     options: &[
         Opt::value("c", "clusterName", "All brokers of this cluster").one_of(),
         Opt::value("b", "brokerAddr", "The broker, host:port").one_of(),
@@ -369,6 +326,7 @@ pub(crate) const UPDATE_ACL: Command = Command {
 pub(crate) const DELETE_ACL: Command = Command {
     name: "deleteAcl",
     about: "Delete a rule of who may do what",
+    kind: Kind::Changes,
     options: &[
         Opt::value("c", "clusterName", "All brokers of this cluster").one_of(),
         Opt::value("b", "brokerAddr", "The broker, host:port").one_of(),
@@ -381,6 +339,7 @@ pub(crate) const DELETE_ACL: Command = Command {
 pub(crate) const GET_ACL: Command = Command {
     name: "getAcl",
     about: "Show the rules for a user",
+    kind: Kind::Shows,
     options: &[
         Opt::value("b", "brokerAddr", "The broker, host:port").one_of(),
         Opt::value("c", "clusterName", "All brokers of this cluster").one_of(),
@@ -392,6 +351,7 @@ pub(crate) const GET_ACL: Command = Command {
 pub(crate) const LIST_ACL: Command = Command {
     name: "listAcl",
     about: "List the rules of who may do what",
+    kind: Kind::Shows,
     options: &[
         Opt::value("b", "brokerAddr", "The broker, host:port").one_of(),
         Opt::value("c", "clusterName", "All brokers of this cluster").one_of(),
@@ -404,6 +364,7 @@ pub(crate) const LIST_ACL: Command = Command {
 pub(crate) const COPY_ACL: Command = Command {
     name: "copyAcl",
     about: "Copy rules from one broker to another",
+    kind: Kind::Changes,
     options: &[
         Opt::value("f", "fromBroker", "The broker that has them, host:port").required(),
         Opt::value("t", "toBroker", "The broker that gets them, host:port").required(),
@@ -415,6 +376,7 @@ pub(crate) const COPY_ACL: Command = Command {
 pub(crate) const ROCKS_DBCONFIG_TO_JSON: Command = Command {
     name: "rocksDBConfigToJson",
     about: "Write metadata that RocksDB keeps as JSON",
+    kind: Kind::Shows,
     options: &[
         Opt::value("t", "configType", "topics or subscriptionGroups"),
         Opt::value("p", "configPath", "Folder of the data"),
@@ -429,6 +391,7 @@ pub(crate) const ROCKS_DBCONFIG_TO_JSON: Command = Command {
 pub(crate) const CHECK_ROCKSDB_CQ_WRITE_PROGRESS: Command = Command {
     name: "checkRocksdbCqWriteProgress",
     about: "Compare queues in files with those in RocksDB",
+    kind: Kind::Shows,
     options: &[
         Opt::value("c", "cluster", "The cluster").required(),
         Opt::value("t", "topic", "Name of the topic"),

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use raptormq_client::Admin;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::{Failure, Result};
-use crate::session::{Session, line, print};
+use crate::session::{Session, line, print, record};
 use crate::targets::{self, MASTER_ID};
 use crate::text::{self, front};
 
@@ -18,6 +18,7 @@ const ALL: Opt = Opt::value("c", "cluster", "All brokers of this cluster; withou
 pub(crate) const UPDATE_CONFIG: Command = Command {
     name: "updateBrokerConfig",
     about: "Change a setting of brokers while they run",
+    kind: Kind::Changes,
     options: &[
         BROKER,
         Opt::value("c", "clusterName", "All masters of this cluster"),
@@ -31,6 +32,7 @@ pub(crate) const UPDATE_CONFIG: Command = Command {
 pub(crate) const GET_CONFIG: Command = Command {
     name: "getBrokerConfig",
     about: "Show the settings of brokers",
+    kind: Kind::Shows,
     options: &[BROKER, CLUSTER],
     run: Run::By(|session, arguments| Box::pin(get_config(session, arguments))),
 };
@@ -38,6 +40,7 @@ pub(crate) const GET_CONFIG: Command = Command {
 pub(crate) const STATUS: Command = Command {
     name: "brokerStatus",
     about: "Show the figures of brokers",
+    kind: Kind::Shows,
     options: &[BROKER.one_of(), CLUSTER.one_of()],
     run: Run::By(|session, arguments| Box::pin(status(session, arguments))),
 };
@@ -45,6 +48,7 @@ pub(crate) const STATUS: Command = Command {
 pub(crate) const CONSUME_STATS: Command = Command {
     name: "brokerConsumeStats",
     about: "Show how far all consumer groups of a broker are",
+    kind: Kind::Shows,
     options: &[
         BROKER.required(),
         Opt::value("t", "timeoutMillis", "How long the broker may take, milliseconds; 50000 unless given"),
@@ -57,6 +61,7 @@ pub(crate) const CONSUME_STATS: Command = Command {
 pub(crate) const CLEAN_QUEUES: Command = Command {
     name: "cleanExpiredCQ",
     about: "Have brokers delete what queues hold of messages that are gone",
+    kind: Kind::Changes,
     options: &[BROKER, ALL],
     run: Run::By(|session, arguments| Box::pin(clean(session, arguments, Task::Queues))),
 };
@@ -64,6 +69,7 @@ pub(crate) const CLEAN_QUEUES: Command = Command {
 pub(crate) const CLEAN_TOPICS: Command = Command {
     name: "cleanUnusedTopic",
     about: "Have brokers delete the queues of topics that are gone",
+    kind: Kind::Changes,
     options: &[BROKER, ALL],
     run: Run::By(|session, arguments| Box::pin(clean(session, arguments, Task::Topics))),
 };
@@ -71,9 +77,28 @@ pub(crate) const CLEAN_TOPICS: Command = Command {
 pub(crate) const DELETE_LOG: Command = Command {
     name: "deleteExpiredCommitLog",
     about: "Have brokers delete files of their logs that are old enough",
+    kind: Kind::Changes,
     options: &[BROKER, ALL],
     run: Run::By(|session, arguments| Box::pin(clean(session, arguments, Task::Log))),
 };
+
+pub(crate) const RESET_MASTER_FLUSH_OFFSET: Command = Command {
+    name: "resetMasterFlushOffset",
+    about: "Tell a slave how far its master's log is on disk, which only slaves of Java's have a use for",
+    kind: Kind::Changes,
+    options: &[Opt::value("b", "brokerAddr", "The broker, host:port"), Opt::value("o", "offset", "The offset")],
+    run: Run::By(|session, arguments| Box::pin(reset_master_flush_offset(session, arguments))),
+};
+
+async fn reset_master_flush_offset(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
+    let address = arguments.require("b")?;
+    let missing = || Failure::argument("option -o is missing");
+    let offset = arguments.number("o")?.ok_or_else(missing)?;
+    let work = session.admin.reset_master_flush_offset(address, offset);
+    session.change(format_args!("tell {address} that its master's log is on disk up to {offset}"), work).await?;
+    line!(session, "reset master flush offset to {offset} success");
+    Ok(())
+}
 
 async fn update_config(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let settings = BTreeMap::from([(arguments.require("k")?.to_owned(), arguments.require("v")?.to_owned())]);
@@ -100,7 +125,12 @@ async fn update_config(session: &Session<'_>, arguments: &Arguments) -> Result<(
 /// says that it is done.
 async fn change(session: &Session<'_>, address: &str, settings: &BTreeMap<String, String>) -> Result<()> {
     check_keys(address, &session.admin.broker_config(address).await?, settings)?;
-    session.admin.update_broker_config(address, settings).await?;
+    let wanted: Vec<_> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let update = session.admin.update_broker_config(address, settings);
+    session.change(format_args!("set {} on broker {address}", wanted.join(", ")), update).await?;
+    if session.is_dry_run() {
+        return Ok(());
+    }
     check_values(address, &session.admin.broker_config(address).await?, settings)
 }
 
@@ -161,7 +191,9 @@ async fn get_config(session: &Session<'_>, arguments: &Arguments) -> Result<()> 
 
 async fn print_config(session: &Session<'_>, head: &str, address: &str) -> Result<()> {
     line!(session, "{head}");
-    for (key, value) in session.admin.broker_config(address).await? {
+    let settings = session.admin.broker_config(address).await?;
+    record!(session, "address": address, "settings": settings);
+    for (key, value) in settings {
         line!(session, "{key:<50}=  {value}");
     }
     line!(session);
@@ -170,7 +202,9 @@ async fn print_config(session: &Session<'_>, head: &str, address: &str) -> Resul
 
 async fn status(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     if let Some(address) = arguments.get("b") {
-        for (key, value) in session.admin.runtime_info(address).await? {
+        let figures = session.admin.runtime_info(address).await?;
+        record!(session, "address": address, "figures": figures);
+        for (key, value) in figures {
             line!(session, "{key:<32}: {value}");
         }
         return Ok(());
@@ -178,6 +212,7 @@ async fn status(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     for address in targets::members(session, arguments.require("c")?).await? {
         match session.admin.runtime_info(&address).await {
             Ok(figures) => {
+                record!(session, "address": address, "figures": figures);
                 for (key, value) in figures {
                     line!(session, "{address:<24} {key:<32}: {value}");
                 }
@@ -212,6 +247,17 @@ async fn consume_stats(session: &Session<'_>, arguments: &Arguments) -> Result<(
             if diff < level || offset.last_timestamp <= 0 {
                 continue;
             }
+            record!(
+                session,
+                "topic": queue.topic,
+                "group": group,
+                "brokerName": queue.broker_name,
+                "queueId": queue.queue_id,
+                "brokerOffset": offset.broker_offset,
+                "consumerOffset": offset.consumer_offset,
+                "diff": diff,
+                "lastTimestamp": offset.last_timestamp,
+            );
             line!(
                 session,
                 "{:<64}  {group:<64}  {:<32}  {:<4}  {:<20}  {:<20}  {diff:<20}  {}",
@@ -236,6 +282,16 @@ enum Task {
     Log,
 }
 
+impl Task {
+    fn what(self) -> &'static str {
+        match self {
+            Task::Queues => "delete what queues hold of messages that are gone",
+            Task::Topics => "delete the queues of topics that are gone",
+            Task::Log => "delete the files of the log that are old enough",
+        }
+    }
+}
+
 async fn clean(session: &Session<'_>, arguments: &Arguments, task: Task) -> Result<()> {
     let addresses = match (arguments.get("b"), arguments.get("c").filter(|cluster| !cluster.is_empty())) {
         (Some(address), _) => BTreeSet::from([address.to_owned()]),
@@ -247,7 +303,7 @@ async fn clean(session: &Session<'_>, arguments: &Arguments, task: Task) -> Resu
         }
     };
     for address in &addresses {
-        run(&session.admin, address, task).await?;
+        session.change(format_args!("{} on broker {address}", task.what()), run(&session.admin, address, task)).await?;
     }
     if addresses.is_empty() {
         print!(session, "false");
@@ -257,11 +313,10 @@ async fn clean(session: &Session<'_>, arguments: &Arguments, task: Task) -> Resu
     Ok(())
 }
 
-async fn run(admin: &Admin, address: &str, task: Task) -> Result<()> {
+async fn run(admin: &Admin, address: &str, task: Task) -> raptormq_client::Result<()> {
     match task {
-        Task::Queues => admin.clean_expired_queues(address).await?,
-        Task::Topics => admin.clean_unused_topics(address).await?,
-        Task::Log => admin.delete_expired_log(address).await?,
+        Task::Queues => admin.clean_expired_queues(address).await,
+        Task::Topics => admin.clean_unused_topics(address).await,
+        Task::Log => admin.delete_expired_log(address).await,
     }
-    Ok(())
 }

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use raptormq_protocol::route::ClusterInfo;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::Result;
-use crate::session::{Session, line};
+use crate::session::{Session, line, record};
 use crate::text;
 
 pub(crate) const LIST: Command = Command {
     name: "clusterList",
     about: "List brokers with their load",
+    kind: Kind::Shows,
     options: &[
         Opt::flag("m", "moreStats", "Show the messages of yesterday and today instead"),
         Opt::value("i", "interval", "Show it again every so many seconds"),
@@ -95,6 +96,17 @@ async fn print_totals(session: &Session<'_>, rows: &[Row<'_>]) -> Result<()> {
         // As the original: what is not known of one figure is not shown of the others, either.
         let known = totals.iter().all(Option::is_some);
         let [a, b, c, d] = totals.map(|total| total.filter(|_| known).unwrap_or(0));
+        record!(
+            session,
+            "cluster": row.cluster,
+            "brokerName": row.broker,
+            "brokerId": row.id,
+            "address": row.address,
+            "inTotalYesterday": a,
+            "outTotalYesterday": b,
+            "inTotalToday": c,
+            "outTotalToday": d,
+        );
         line!(session, "{:<16}  {:<32} {a:>14} {b:>14} {c:>14} {d:>14}", row.cluster, row.broker);
     }
     Ok(())
@@ -118,7 +130,16 @@ async fn print_load(session: &Session<'_>, rows: &[Row<'_>]) -> Result<()> {
         "#ACTIVATED"
     );
     for row in rows {
-        let load = Load::of(&figures(session, row).await, text::now_ms());
+        let figures = figures(session, row).await;
+        record!(
+            session,
+            "cluster": row.cluster,
+            "brokerName": row.broker,
+            "brokerId": row.id,
+            "address": row.address,
+            "figures": figures,
+        );
+        let load = Load::of(&figures, text::now_ms());
         line!(
             session,
             "{:<22}  {:<22}  {:<4}  {:<22} {:<16}  {:>16}  {:>30}  {:<22}  {:>11}  {:<12}  {:<8}  {:>10}",

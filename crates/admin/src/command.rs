@@ -12,20 +12,74 @@ pub(crate) struct Command {
     pub(crate) name: &'static str,
     /// What it does, in a few words of ours.
     pub(crate) about: &'static str,
+    /// What it is for, which decides about the options that are ours.
+    pub(crate) kind: Kind,
     /// Its options; every command has `-h` and `-n` besides.
     pub(crate) options: &'static [Opt],
     /// What runs it.
     pub(crate) run: Run,
 }
 
+/// What a command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It shows what there is: `--json`, `--watch`.
+    Shows,
+    /// It sends messages or goes on until it is stopped, and shows what comes of it: `--json`.
+    Probes,
+    /// It changes something in the cluster: `--dry-run`.
+    Changes,
+    /// It writes files.
+    Writes,
+}
+
+/// An option of ours. The original's usage texts do not have them, so they are read apart from its own.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Extra {
+    /// The word on the command line.
+    pub(crate) word: &'static str,
+    /// What its value is, if it has one.
+    pub(crate) value: Option<&'static str>,
+    /// What it is for, in a few words.
+    pub(crate) about: &'static str,
+}
+
+/// Asks for a record a line in JSON instead of columns.
+pub(crate) const JSON: Extra =
+    Extra { word: "--json", value: None, about: "Print a JSON object a line instead of columns" };
+/// Asks to show it again and again.
+pub(crate) const WATCH: Extra =
+    Extra { word: "--watch", value: Some("SECONDS"), about: "Show it again every so many seconds" };
+/// Asks to change nothing.
+pub(crate) const DRY_RUN: Extra =
+    Extra { word: "--dry-run", value: None, about: "Change nothing, say what would be changed" };
+/// Asks for a status other than 0 when the command fails.
+pub(crate) const STRICT: Extra =
+    Extra { word: "--strict-exit", value: None, about: "As mqadmin, too: exit with 1 when something failed" };
+
+impl Kind {
+    /// The options of ours that such a command has.
+    pub(crate) fn extras(self) -> &'static [Extra] {
+        match self {
+            Kind::Shows => &[JSON, WATCH, STRICT],
+            Kind::Probes => &[JSON, STRICT],
+            Kind::Changes => &[DRY_RUN, STRICT],
+            Kind::Writes => &[STRICT],
+        }
+    }
+}
+
 /// What runs a command.
 #[derive(Clone, Copy)]
 pub(crate) enum Run {
     /// A function.
-    By(for<'a> fn(&'a Session<'a>, &'a Arguments) -> Work<'a>),
+    By(By),
     /// Nothing yet, for this reason.
     Absent(&'static str),
 }
+
+/// A function that runs a command.
+pub(crate) type By = for<'a, 'o> fn(&'a Session<'o>, &'a Arguments) -> Work<'a>;
 
 /// A command at work.
 pub(crate) type Work<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;

@@ -2,8 +2,8 @@
 
 use crate::command::Command;
 use crate::{
-    absent, broker, cluster, connection, consumer_info, group, lists, message, name_server, offset, print_messages,
-    progress, send, stats, topic, trace,
+    absent, broker, cluster, connection, consumer_info, export, group, ha, lists, message, name_server, offset,
+    print_messages, progress, send, stats, topic, trace,
 };
 
 /// Every command that there is.
@@ -27,7 +27,7 @@ const COMMANDS: &[Command] = &[
     topic::DELETE,
     group::UPDATE,
     lists::GROUPS,
-    absent::SET_CONSUME_MODE,
+    group::SET_MODE,
     group::DELETE,
     broker::UPDATE_CONFIG,
     topic::UPDATE_PERM,
@@ -36,7 +36,7 @@ const COMMANDS: &[Command] = &[
     topic::CLUSTERS,
     absent::ADD_BROKER,
     absent::REMOVE_BROKER,
-    absent::RESET_MASTER_FLUSH_OFFSET,
+    broker::RESET_MASTER_FLUSH_OFFSET,
     broker::STATUS,
     message::BY_ID,
     message::BY_KEY,
@@ -79,12 +79,12 @@ const COMMANDS: &[Command] = &[
     print_messages::CONSUME,
     absent::UPDATE_STATIC_TOPIC,
     absent::REMAPPING_STATIC_TOPIC,
-    absent::EXPORT_METADATA,
-    absent::EXPORT_CONFIGS,
-    absent::EXPORT_METRICS,
+    export::METADATA,
+    export::CONFIGS,
+    export::METRICS,
     absent::EXPORT_METADATA_IN_ROCKS_DB,
     absent::EXPORT_POP_RECORD,
-    absent::HA_STATUS,
+    ha::STATUS,
     absent::GET_SYNC_STATE_SET,
     absent::GET_BROKER_EPOCH,
     absent::GET_CONTROLLER_META_DATA,

@@ -3,9 +3,9 @@
 use raptormq_client::ResponseCode;
 use raptormq_protocol::body::{Connection, ConsumerConnection};
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::{Failure, Result};
-use crate::session::{Session, line};
+use crate::session::{Session, line, record};
 use crate::targets;
 use crate::text;
 use crate::topic::RETRY_PREFIX;
@@ -13,6 +13,7 @@ use crate::topic::RETRY_PREFIX;
 pub(crate) const PRODUCERS: Command = Command {
     name: "producerConnection",
     about: "Show the clients of a producer group",
+    kind: Kind::Shows,
     options: &[
         Opt::value("g", "producerGroup", "Name of the producer group").required(),
         Opt::value("t", "topic", "A topic that it sends to").required(),
@@ -23,6 +24,7 @@ pub(crate) const PRODUCERS: Command = Command {
 pub(crate) const CONSUMERS: Command = Command {
     name: "consumerConnection",
     about: "Show the clients of a consumer group and what they subscribe to",
+    kind: Kind::Shows,
     options: &[
         Opt::value("g", "consumerGroup", "Name of the consumer group").required(),
         Opt::value("b", "brokerAddr", "The broker to ask, host:port; else one of the group's"),
@@ -33,6 +35,7 @@ pub(crate) const CONSUMERS: Command = Command {
 pub(crate) const ALL_PRODUCERS: Command = Command {
     name: "producer",
     about: "Show all producers of a broker",
+    kind: Kind::Shows,
     options: &[Opt::value("b", "broker", "The broker, host:port").required()],
     run: Run::By(|session, arguments| Box::pin(all_producers(session, arguments))),
 };
@@ -85,8 +88,20 @@ async fn producers(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     }
     for (at, one) in found.iter().enumerate() {
         let (number, version) = (at + 1, text::version(one.version));
+        record_client(session, one)?;
         line!(session, "{number:04}  {:<32} {:<22} {:<8} {version}", one.client_id, one.client_addr, one.language);
     }
+    Ok(())
+}
+
+fn record_client(session: &Session<'_>, one: &Connection) -> Result<()> {
+    record!(
+        session,
+        "clientId": one.client_id,
+        "clientAddr": one.client_addr,
+        "language": one.language.to_string(),
+        "version": text::version(one.version),
+    );
     Ok(())
 }
 
@@ -99,15 +114,23 @@ async fn consumers(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let connections = members(session, &address, group).await?;
     line!(session, "{:<36} {:<22} {:<10} #Version", "#ClientId", "#ClientAddr", "#Language");
     for one in &connections.connection_set {
+        record_client(session, one)?;
         let version = text::version(one.version);
         line!(session, "{:<36} {:<22} {:<10} {version}", one.client_id, one.client_addr, one.language);
     }
     line!(session, "\nBelow is subscription:");
     line!(session, "{:<20} #SubExpression", "#Topic");
     for subscription in connections.subscription_table.values() {
+        record!(session, "topic": subscription.topic, "subExpression": subscription.sub_string);
         line!(session, "{:<20} {}", subscription.topic, subscription.sub_string);
     }
     let name = |name: Option<String>| name.unwrap_or_else(|| "null".to_owned());
+    record!(
+        session,
+        "consumeType": connections.consume_type,
+        "messageModel": connections.message_model,
+        "consumeFromWhere": connections.consume_from_where,
+    );
     line!(session);
     line!(session, "ConsumeType: {}", name(connections.consume_type.map(|kind| text::enum_name(&kind))));
     line!(session, "MessageModel: {}", name(connections.message_model.map(|model| text::enum_name(&model))));
@@ -122,6 +145,15 @@ async fn all_producers(session: &Session<'_>, arguments: &Arguments) -> Result<(
             line!(session, "producer group ({group}) instances are empty");
         }
         for one in producers {
+            record!(
+                session,
+                "producerGroup": group,
+                "clientId": one.client_id,
+                "remoteIP": one.remote_ip,
+                "language": one.language.to_string(),
+                "version": one.version,
+                "lastUpdateTimestamp": one.last_update_timestamp,
+            );
             line!(
                 session,
                 "producer group ({group}) instance : clientId={},remoteIP={}, language={}, version={}, \

@@ -6,10 +6,10 @@ use std::path::Path;
 use raptormq_protocol::body::{ConsumerRunningInfo, ProcessQueueInfo};
 use raptormq_protocol::hash::sort_as_java_map;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::connection;
 use crate::failure::{Failure, Result};
-use crate::session::{Session, line, print};
+use crate::session::{Session, line, print, record};
 use crate::text::{self, front};
 
 /// Property of a consumer that says whether messages are pushed to it. Java: `ConsumerRunningInfo.PROP_CONSUME_TYPE`.
@@ -28,6 +28,7 @@ const BLOCKED_MS: i64 = 60_000;
 pub(crate) const STATUS: Command = Command {
     name: "consumerStatus",
     about: "Ask the members of a consumer group for all they know of themselves",
+    kind: Kind::Shows,
     options: &[
         Opt::value("g", "consumerGroup", "Name of the consumer group").required(),
         Opt::value("i", "clientId", "Only this member, printed instead of written to a file"),
@@ -40,6 +41,7 @@ pub(crate) const STATUS: Command = Command {
 pub(crate) const OFFSETS: Command = Command {
     name: "getConsumerStatus",
     about: "Ask the members of a consumer group for their offsets",
+    kind: Kind::Shows,
     options: &[
         Opt::value("g", "group", "Name of the consumer group").required(),
         Opt::value("t", "topic", "Name of the topic").required(),
@@ -65,6 +67,7 @@ async fn status(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let jstack = arguments.has("s");
     if let Some(client) = arguments.get("i") {
         let info = session.admin.running_info(&address, group, client, jstack).await?;
+        record!(session, "clientId": client, "runningInfo": in_json(&info));
         print!(session, "{}", shown(&info));
         return Ok(());
     }
@@ -80,12 +83,32 @@ async fn status(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
                 continue;
             }
         };
+        if session.is_json() {
+            record!(session, "clientId": client, "runningInfo": in_json(&info));
+            continue;
+        }
         let path = write(&folder, client, &shown(&info))?;
         found.push((client.clone(), info));
         line!(session, "{:<10} {client:<40} {:<20} {path}", found.len(), text::version(member.version));
     }
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
     print_verdict(session, &found)
+}
+
+/// All that a consumer says of itself. Queues are no keys in JSON: they stand in the rows.
+fn in_json(info: &ConsumerRunningInfo) -> serde_json::Value {
+    let queues = info.mq_table.iter().map(|(queue, state)| serde_json::json!({ "queue": queue, "state": state }));
+    let pop_queues =
+        info.mq_pop_table.iter().map(|(queue, state)| serde_json::json!({ "queue": queue, "state": state }));
+    serde_json::json!({
+        "properties": info.properties,
+        "subscriptions": info.subscription_set,
+        "queues": queues.collect::<Vec<_>>(),
+        "popQueues": pop_queues.collect::<Vec<_>>(),
+        "status": info.status_table,
+        "userConsumerInfo": info.user_consumer_info,
+        "jstack": info.jstack,
+    })
 }
 
 /// Writes what a member said to a file in the working folder, and returns its path. A client id is no path: what could
@@ -244,6 +267,13 @@ async fn offsets(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     line!(session, "{:<50}  {:<15}  {:<15}  {:<20}", "#clientId", "#brokerName", "#queueId", "#offset");
     for (client, offsets) in &table {
         for (queue, offset) in offsets {
+            record!(
+                session,
+                "clientId": client,
+                "brokerName": queue.broker_name,
+                "queueId": queue.queue_id,
+                "offset": offset,
+            );
             let client = front(client, 50);
             line!(session, "{client:<50}  {:<15}  {:<15}  {offset:<20}", queue.broker_name, queue.queue_id);
         }

@@ -1,12 +1,14 @@
 //! Commands about the settings of groups.
 
-use raptormq_protocol::body::{GroupRetryPolicy, SubscriptionGroupConfig};
+use raptormq_protocol::body::{
+    GroupRetryPolicy, MessageRequestMode, SetMessageRequestModeRequestBody, SubscriptionGroupConfig,
+};
 use raptormq_protocol::hash::sort_as_java_map;
 use raptormq_protocol::json;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::{Failure, Result};
-use crate::session::{Session, line, print};
+use crate::session::{Session, line, print, record};
 use crate::targets;
 use crate::text;
 use crate::topic::{self, DLQ_PREFIX, RETRY_PREFIX};
@@ -18,6 +20,7 @@ const CLUSTER: Opt = Opt::value("c", "clusterName", "All masters of this cluster
 pub(crate) const UPDATE: Command = Command {
     name: "updateSubGroup",
     about: "Create a consumer group or change its settings",
+    kind: Kind::Changes,
     options: &[
         BROKER,
         CLUSTER,
@@ -40,6 +43,7 @@ pub(crate) const UPDATE: Command = Command {
 pub(crate) const DELETE: Command = Command {
     name: "deleteSubGroup",
     about: "Delete a consumer group; in a cluster its retry and dead-letter topics, too",
+    kind: Kind::Changes,
     options: &[BROKER, CLUSTER, GROUP, Opt::value("r", "removeOffset", "Whether its offsets go, too, true or false")],
     run: Run::By(|session, arguments| Box::pin(delete(session, arguments))),
 };
@@ -47,9 +51,57 @@ pub(crate) const DELETE: Command = Command {
 pub(crate) const GET: Command = Command {
     name: "getConsumerConfig",
     about: "Show a consumer group's settings on each broker",
+    kind: Kind::Shows,
     options: &[GROUP],
     run: Run::By(|session, arguments| Box::pin(get(session, arguments))),
 };
+
+pub(crate) const SET_MODE: Command = Command {
+    name: "setConsumeMode",
+    about: "Choose how a group consumes a topic: PULL or POP",
+    kind: Kind::Changes,
+    options: &[
+        Opt::value("b", "brokerAddr", "The broker, host:port"),
+        Opt::value("c", "clusterName", "All masters of this cluster"),
+        Opt::value("t", "topicName", "Name of the topic").required(),
+        GROUP,
+        Opt::value("m", "mode", "PULL or POP").required(),
+        Opt::value("q", "popShareQueueNum", "Members that share a queue"),
+    ],
+    run: Run::By(|session, arguments| Box::pin(set_mode(session, arguments))),
+};
+
+async fn set_mode(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
+    let (topic, group, name) = (arguments.require("t")?, arguments.require("g")?, arguments.require("m")?);
+    let mode = match name {
+        "PULL" => MessageRequestMode::Pull,
+        "POP" => MessageRequestMode::Pop,
+        _ => return Err(Failure::argument(format!("-m {name}: PULL or POP is expected"))),
+    };
+    let share = arguments.number("q")?.unwrap_or(0);
+    let addresses = match (arguments.get("b"), arguments.get("c")) {
+        (Some(address), _) => std::collections::BTreeSet::from([address.to_owned()]),
+        (None, Some(cluster)) => targets::masters(session, cluster).await?,
+        (None, None) => return Err(Failure::Usage),
+    };
+    let body = SetMessageRequestModeRequestBody {
+        consumer_group: group.to_owned(),
+        mode,
+        pop_share_queue_num: share,
+        topic: topic.to_owned(),
+    };
+    for address in &addresses {
+        let what = format_args!("have group {group} consume topic {topic} on broker {address} by {name}");
+        match session.change(what, session.admin.set_request_mode(address, &body)).await {
+            Ok(()) => line!(session, "set consume mode to {address} success."),
+            Err(failure) => session.complain(&failure),
+        }
+    }
+    if !session.has_failed() {
+        print!(session, "topic[{topic}] group[{group}] consume mode[{name}] popShareQueueNum[{share}]");
+    }
+    Ok(())
+}
 
 async fn update(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     check_name(arguments.require("g")?)?;
@@ -74,13 +126,13 @@ async fn update(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         ..SubscriptionGroupConfig::default()
     };
     if let Some(address) = arguments.get("b") {
-        session.admin.put_group(address, &group).await?;
+        put(session, address, &group).await?;
         line!(session, "create subscription group to {address} success.");
     } else if let Some(cluster) = arguments.get("c") {
         for address in targets::masters(session, cluster).await? {
-            match session.admin.put_group(&address, &group).await {
+            match put(session, &address, &group).await {
                 Ok(()) => line!(session, "create subscription group to {address} success."),
-                Err(error) => session.complain(&error.into()),
+                Err(failure) => session.complain(&failure),
             }
         }
     } else {
@@ -88,6 +140,11 @@ async fn update(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     }
     print!(session, "{}", shown(&group));
     Ok(())
+}
+
+async fn put(session: &Session<'_>, address: &str, group: &SubscriptionGroupConfig) -> Result<()> {
+    let what = format_args!("create group {} on broker {address}, or change it", group.group_name);
+    session.change(what, session.admin.put_group(address, group)).await
 }
 
 /// A group's settings. Java: `SubscriptionGroupConfig.toString`.
@@ -139,7 +196,7 @@ async fn delete(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let clean_offset = arguments.truth("r").unwrap_or(false);
     if let Some(address) = arguments.get("b") {
         check_known(session, std::slice::from_ref(&address.to_owned()), group).await?;
-        session.admin.delete_group(address, group, clean_offset).await?;
+        remove(session, address, group, clean_offset).await?;
         line!(session, "delete subscription group [{group}] from broker [{address}] success.");
         return Ok(());
     }
@@ -147,23 +204,31 @@ async fn delete(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let masters = targets::masters(session, cluster).await?;
     if masters.is_empty() {
         // The original goes on and removes the group's topics from the name servers.
-        return Err(targets::no_such_cluster(cluster));
+        return Ok(());
     }
     check_known(session, &masters.iter().cloned().collect::<Vec<_>>(), group).await?;
     for address in &masters {
-        session.admin.delete_group(address, group, clean_offset).await?;
+        remove(session, address, group, clean_offset).await?;
         line!(session, "delete subscription group [{group}] from broker [{address}] in cluster [{cluster}] success.");
     }
     let members = targets::members(session, cluster).await?;
     for topic in [format!("{RETRY_PREFIX}{group}"), format!("{DLQ_PREFIX}{group}")] {
         for address in &members {
-            if let Err(error) = session.admin.delete_topic_in_broker(address, &topic).await {
-                session.complain(&error.into());
+            let work = session.admin.delete_topic_in_broker(address, &topic);
+            if let Err(failure) = session.change(format_args!("delete topic {topic} on broker {address}"), work).await {
+                session.complain(&failure);
             }
         }
-        session.admin.delete_topic_in_name_servers(&topic, None).await?;
+        let work = session.admin.delete_topic_in_name_servers(&topic, None);
+        session.change(format_args!("remove topic {topic} from the name servers"), work).await?;
     }
     Ok(())
+}
+
+async fn remove(session: &Session<'_>, address: &str, group: &str, clean_offset: bool) -> Result<()> {
+    let offsets = if clean_offset { "with its offsets" } else { "but not its offsets" };
+    let what = format_args!("delete group {group} on broker {address}, {offsets}");
+    session.change(what, session.admin.delete_group(address, group, clean_offset)).await
 }
 
 /// Refuses a group that no broker has: the original tells of a success.
@@ -205,6 +270,7 @@ async fn get(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
 
 /// A group's settings on a broker, one a line. Java: `GetConsumerConfigSubCommand`.
 fn print_settings(session: &Session<'_>, cluster: &str, broker: &str, group: &SubscriptionGroupConfig) -> Result<()> {
+    record!(session, "cluster": cluster, "brokerName": broker, "settings": group);
     line!(session, "============================={cluster}:{broker}=============================");
     let rows = [
         ("groupName", group.group_name.clone()),

@@ -4,7 +4,7 @@ use raptormq_protocol::body::{SubscriptionGroupConfig, TopicConfig};
 use raptormq_protocol::json;
 use serde::de::DeserializeOwned;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::{Failure, Result};
 use crate::session::{Session, line};
 use crate::targets;
@@ -18,6 +18,7 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const TOPICS: Command = Command {
     name: "updateTopicList",
     about: "Create or change the topics that a file lists",
+    kind: Kind::Changes,
     options: &[BROKER, CLUSTER, FILE],
     run: Run::By(|session, arguments| Box::pin(topics(session, arguments))),
 };
@@ -25,6 +26,7 @@ pub(crate) const TOPICS: Command = Command {
 pub(crate) const GROUPS: Command = Command {
     name: "updateSubGroupList",
     about: "Create or change the consumer groups that a file lists",
+    kind: Kind::Changes,
     options: &[BROKER, CLUSTER, FILE],
     run: Run::By(|session, arguments| Box::pin(groups(session, arguments))),
 };
@@ -32,7 +34,9 @@ pub(crate) const GROUPS: Command = Command {
 async fn topics(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let Some(topics) = read::<TopicConfig>(session, arguments)? else { return Ok(()) };
     for address in targets_of(session, arguments).await? {
-        session.admin.put_topics(&address, topics.clone()).await?;
+        let names: Vec<_> = topics.iter().map(|topic| topic.topic_name.as_str()).collect();
+        let what = format_args!("give broker {address} the topics {}", names.join(", "));
+        session.change(what, session.admin.put_topics(&address, topics.clone())).await?;
         line!(session, "submit batch of topic config to {address} success, please check the result later.");
     }
     Ok(())
@@ -41,7 +45,9 @@ async fn topics(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
 async fn groups(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let Some(groups) = read::<SubscriptionGroupConfig>(session, arguments)? else { return Ok(()) };
     for address in targets_of(session, arguments).await? {
-        session.admin.put_groups(&address, groups.clone()).await?;
+        let names: Vec<_> = groups.iter().map(|group| group.group_name.as_str()).collect();
+        let what = format_args!("give broker {address} the groups {}", names.join(", "));
+        session.change(what, session.admin.put_groups(&address, groups.clone())).await?;
         line!(session, "submit batch of group config to {address} success, please check the result later.");
     }
     Ok(())

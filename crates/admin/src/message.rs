@@ -1,7 +1,5 @@
 //! Commands that find messages: by id, key, place; and the units of a queue.
 
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::time::Duration;
 
 use encoding_rs::Encoding;
@@ -12,11 +10,12 @@ use raptormq_protocol::json;
 use raptormq_protocol::message::MessageExt;
 use raptormq_protocol::message::id::OffsetMessageId;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::connection;
 use crate::consumer_info;
 use crate::failure::{Failure, Result};
-use crate::session::{Session, line, print};
+use crate::file;
+use crate::session::{Session, line, print, record};
 use crate::targets;
 use crate::text;
 use crate::track;
@@ -38,6 +37,7 @@ const CLUSTER: Opt = Opt::value("c", "cluster", "Only the brokers of this cluste
 pub(crate) const BY_ID: Command = Command {
     name: "queryMsgById",
     about: "Show messages by their ids, or have a consumer consume them, or send them again",
+    kind: Kind::Shows,
     options: &[
         TOPIC,
         Opt::value("i", "msgId", "Ids, with commas between: those of brokers, or those of producers").required(),
@@ -54,6 +54,7 @@ pub(crate) const BY_ID: Command = Command {
 pub(crate) const BY_KEY: Command = Command {
     name: "queryMsgByKey",
     about: "Find messages by a key",
+    kind: Kind::Shows,
     options: &[
         TOPIC,
         Opt::value("k", "msgKey", "The key").required(),
@@ -68,6 +69,7 @@ pub(crate) const BY_KEY: Command = Command {
 pub(crate) const BY_UNIQUE_KEY: Command = Command {
     name: "queryMsgByUniqueKey",
     about: "Show a message by the id that its producer gave it, or have a consumer consume it",
+    kind: Kind::Shows,
     options: &[
         Opt::value("i", "msgId", "The id").required(),
         Opt::value("g", "consumerGroup", "With -d: the group whose member is to consume it"),
@@ -82,6 +84,7 @@ pub(crate) const BY_UNIQUE_KEY: Command = Command {
 pub(crate) const BY_OFFSET: Command = Command {
     name: "queryMsgByOffset",
     about: "Show the message at an offset of a queue",
+    kind: Kind::Shows,
     options: &[
         TOPIC,
         Opt::value("b", "brokerName", "Name of the broker").required(),
@@ -95,6 +98,7 @@ pub(crate) const BY_OFFSET: Command = Command {
 pub(crate) const QUEUE: Command = Command {
     name: "queryCq",
     about: "Show what a queue holds, unit by unit",
+    kind: Kind::Shows,
     options: &[
         TOPIC,
         Opt::value("q", "queue", "The queue").required(),
@@ -223,6 +227,9 @@ pub(crate) fn shown_id(message: &MessageExt) -> &str {
 
 /// Prints all that is known of a message. Java: `QueryMsgByIdSubCommand.printMsg`.
 async fn print_message(session: &Session<'_>, message: &MessageExt, format: Option<&'static Encoding>) -> Result<()> {
+    if session.is_json() {
+        return record_message(session, message, format).await;
+    }
     line!(session, "{:<20} {}", "OffsetID:", message.msg_id);
     let path = write_body(message, 0)?;
     print_fields(session, message, &path)?;
@@ -230,6 +237,45 @@ async fn print_message(session: &Session<'_>, message: &MessageExt, format: Opti
         line!(session, "{:<20} {}", "Message Body:", format.decode_without_bom_handling(&message.body).0);
     }
     print_tracks(session, message, "\n").await
+}
+
+/// A message in JSON, with how far each group is with it.
+async fn record_message(session: &Session<'_>, message: &MessageExt, format: Option<&'static Encoding>) -> Result<()> {
+    let tracks: Vec<serde_json::Value> = match track::of(session, message).await {
+        Ok(tracks) => tracks.iter().map(track::Track::in_json).collect(),
+        Err(failure) => {
+            session.complain(&failure);
+            Vec::new()
+        }
+    };
+    let mut fields = fields_of(message);
+    if let Some(format) = format {
+        fields.push(("body", format.decode_without_bom_handling(&message.body).0.into()));
+    }
+    fields.push(("tracks", tracks.into()));
+    session.record(&fields)
+}
+
+/// What is known of a message, its body apart.
+pub(crate) fn fields_of(message: &MessageExt) -> Vec<(&'static str, serde_json::Value)> {
+    vec![
+        ("msgId", shown_id(message).into()),
+        ("offsetMsgId", message.msg_id.as_str().into()),
+        ("topic", message.topic.as_str().into()),
+        ("brokerName", message.broker_name.as_str().into()),
+        ("queueId", message.queue_id.into()),
+        ("queueOffset", message.queue_offset.into()),
+        ("commitLogOffset", message.commit_log_offset.into()),
+        ("reconsumeTimes", message.reconsume_times.into()),
+        ("bornTimestamp", message.born_timestamp_ms.into()),
+        ("storeTimestamp", message.store_timestamp_ms.into()),
+        ("bornHost", message.born_host.to_string().into()),
+        ("storeHost", message.store_host.to_string().into()),
+        ("sysFlag", message.sys_flag.into()),
+        ("flag", message.flag.into()),
+        ("bodySize", message.body.len().into()),
+        ("properties", message.properties.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()),
+    ]
 }
 
 fn print_fields(session: &Session<'_>, message: &MessageExt, path: &str) -> Result<()> {
@@ -280,14 +326,7 @@ fn write_body(message: &MessageExt, number: usize) -> Result<String> {
         0 => format!("{BODY_FOLDER}/{id}"),
         number => format!("{BODY_FOLDER}/{id}_{number}"),
     };
-    let failed = |error| Failure::File { path: path.clone(), error };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(BODY_FOLDER).map_err(failed)?;
-    // Written aside and put in place: what stands there, a link of somebody else's for example, is not followed.
-    let aside = format!("{path}.{}", std::process::id());
-    let _ = std::fs::remove_file(&aside);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside).map_err(failed)?;
-    file.write_all(&message.body).map_err(failed)?;
-    std::fs::rename(&aside, &path).map_err(failed)?;
+    file::write(&path, &message.body)?;
     Ok(path)
 }
 
@@ -309,6 +348,7 @@ async fn consume_directly(session: &Session<'_>, (group, client): (&str, &str), 
         group_sys_flag: None,
     };
     let result = session.admin.consume_directly(&message.store_host.to_string(), &header).await?;
+    record!(session, "msgId": shown_id(message), "result": result);
     print!(session, "{}", shown_result(&result));
     Ok(())
 }
@@ -331,6 +371,7 @@ const RESEND_GROUP: &str = "ReSendMsgById";
 async fn send_again(session: &Session<'_>, message: &MessageExt, id: &str) -> Result<()> {
     print!(session, "prepare resend msg. originalMsgId={id}");
     let receipt = crate::send::copy(session, RESEND_GROUP, message).await?;
+    record!(session, "originalMsgId": id, "msgId": receipt.message_id, "status": receipt.status.to_string());
     print!(session, "{receipt}");
     Ok(())
 }
@@ -345,6 +386,9 @@ async fn by_key(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     }
     line!(session, "{:<50} {:>4} {:>40}", "#Message ID", "#QID", "#Offset");
     for message in &found {
+        if session.is_json() {
+            session.record(&fields_of(message))?;
+        }
         line!(session, "{:<50} {:>4} {:>40}", shown_id(message), message.queue_id, message.queue_offset);
     }
     Ok(())
@@ -364,6 +408,10 @@ async fn by_unique_key(session: &Session<'_>, arguments: &Arguments) -> Result<(
     found.sort_by_key(|message| message.store_timestamp_ms);
     let count = if arguments.has("a") { found.len() } else { 1 };
     for (number, message) in found.iter().take(count).enumerate() {
+        if session.is_json() {
+            record_message(session, message, None).await?;
+            continue;
+        }
         let path = write_body(message, number)?;
         print_fields(session, message, &path)?;
         print_tracks(session, message, "").await?;
@@ -419,6 +467,17 @@ async fn queue(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     }
     line!(session, "Queue data: \nmax: {}, min: {}\n{SEPARATOR}", body.max_queue_index, body.min_queue_index);
     for (at, unit) in (range.index..).zip(body.queue_data.iter().flatten()) {
+        record!(
+            session,
+            "index": at,
+            "physicOffset": unit.physic_offset,
+            "physicSize": unit.physic_size,
+            "tagsCode": unit.tags_code,
+            "extendDataJson": unit.extend_data_json,
+            "bitMap": unit.bit_map,
+            "eval": unit.eval,
+            "msg": unit.msg,
+        );
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "null".to_owned());
         line!(session, "idx: {at}");
         line!(

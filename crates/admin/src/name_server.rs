@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::broker::{check_keys, check_values};
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::{Failure, Result};
-use crate::session::{Session, line};
+use crate::session::{Session, line, record};
 
 const NAMESPACE: Opt = Opt::value("s", "namespace", "Namespace of the key").required();
 const KEY: Opt = Opt::value("k", "key", "The key").required();
@@ -15,6 +15,7 @@ const BROKER: Opt = Opt::value("b", "brokerName", "Name of the broker").required
 pub(crate) const PUT_KV: Command = Command {
     name: "updateKvConfig",
     about: "Set a key that name servers keep",
+    kind: Kind::Changes,
     options: &[NAMESPACE, KEY, VALUE],
     run: Run::By(|session, arguments| Box::pin(put_kv(session, arguments))),
 };
@@ -22,6 +23,7 @@ pub(crate) const PUT_KV: Command = Command {
 pub(crate) const DELETE_KV: Command = Command {
     name: "deleteKvConfig",
     about: "Remove a key that name servers keep",
+    kind: Kind::Changes,
     options: &[NAMESPACE, KEY],
     run: Run::By(|session, arguments| Box::pin(delete_kv(session, arguments))),
 };
@@ -29,6 +31,7 @@ pub(crate) const DELETE_KV: Command = Command {
 pub(crate) const WIPE_PERM: Command = Command {
     name: "wipeWritePerm",
     about: "Have no more messages sent to a broker: take the write permission from all its topics",
+    kind: Kind::Changes,
     options: &[BROKER],
     run: Run::By(|session, arguments| Box::pin(change_perm(session, arguments, false))),
 };
@@ -36,6 +39,7 @@ pub(crate) const WIPE_PERM: Command = Command {
 pub(crate) const ADD_PERM: Command = Command {
     name: "addWritePerm",
     about: "Have messages sent to a broker again: give the write permission to all its topics",
+    kind: Kind::Changes,
     options: &[BROKER],
     run: Run::By(|session, arguments| Box::pin(change_perm(session, arguments, true))),
 };
@@ -43,6 +47,7 @@ pub(crate) const ADD_PERM: Command = Command {
 pub(crate) const GET_CONFIG: Command = Command {
     name: "getNamesrvConfig",
     about: "Show the settings of name servers",
+    kind: Kind::Shows,
     options: &[],
     run: Run::By(|session, _| Box::pin(get_config(session))),
 };
@@ -50,6 +55,7 @@ pub(crate) const GET_CONFIG: Command = Command {
 pub(crate) const UPDATE_CONFIG: Command = Command {
     name: "updateNamesrvConfig",
     about: "Change a setting of name servers while they run",
+    kind: Kind::Changes,
     options: &[KEY, VALUE],
     run: Run::By(|session, arguments| Box::pin(update_config(session, arguments))),
 };
@@ -64,7 +70,8 @@ fn servers<'s>(session: &'s Session<'_>) -> Result<&'s [String]> {
 
 async fn put_kv(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let (namespace, key, value) = (arguments.require("s")?, arguments.require("k")?, arguments.require("v")?);
-    session.admin.put_kv_config(namespace, key, value).await?;
+    let work = session.admin.put_kv_config(namespace, key, value);
+    session.change(format_args!("set {key}={value} in namespace {namespace} of the name servers"), work).await?;
     line!(session, "create or update kv config to namespace success.");
     Ok(())
 }
@@ -77,7 +84,8 @@ async fn delete_kv(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         }
         known => known?,
     };
-    session.admin.delete_kv_config(namespace, key).await?;
+    let work = session.admin.delete_kv_config(namespace, key);
+    session.change(format_args!("delete {key} in namespace {namespace} of the name servers"), work).await?;
     line!(session, "delete kv config from namespace success.");
     Ok(())
 }
@@ -91,6 +99,11 @@ async fn change_perm(session: &Session<'_>, arguments: &Arguments, adds: bool) -
     }
     let verb = if adds { "add" } else { "wipe" };
     for server in servers(session)? {
+        if session.is_dry_run() {
+            let what = format_args!("{verb} the write permission of broker {broker} in name server {server}");
+            session.change(what, async { Ok(()) }).await?;
+            continue;
+        }
         let outcome = match adds {
             true => session.admin.add_write_permission(server, broker).await,
             false => session.admin.wipe_write_permission(server, broker).await,
@@ -109,6 +122,7 @@ async fn change_perm(session: &Session<'_>, arguments: &Arguments, adds: bool) -
 async fn get_config(session: &Session<'_>) -> Result<()> {
     for server in servers(session)? {
         let settings = session.admin.name_server_config(server).await?;
+        record!(session, "address": server, "settings": settings);
         line!(session, "============{server}============");
         for (key, value) in settings {
             line!(session, "{key:<50}=  {value}");
@@ -123,8 +137,11 @@ async fn update_config(session: &Session<'_>, arguments: &Arguments) -> Result<(
     let servers = servers(session)?;
     for server in servers {
         check_keys(server, &session.admin.name_server_config(server).await?, &settings)?;
-        session.admin.update_name_server_config(server, &settings).await?;
-        check_values(server, &session.admin.name_server_config(server).await?, &settings)?;
+        let work = session.admin.update_name_server_config(server, &settings);
+        session.change(format_args!("set {key}={value} in name server {server}"), work).await?;
+        if !session.is_dry_run() {
+            check_values(server, &session.admin.name_server_config(server).await?, &settings)?;
+        }
     }
     line!(session, "update name server config success![{}]", servers.join(", "));
     line!(session, "{key} : {value}");

@@ -7,12 +7,13 @@ use raptormq_protocol::body::MessageQueue;
 use raptormq_protocol::header::ResetOffsetRequestHeader;
 use raptormq_protocol::route::TopicRouteData;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::{Failure, Result};
 use crate::progress;
 use crate::session::{Session, line, print};
 use crate::targets;
 use crate::text::{self, front};
+use crate::topic::RETRY_PREFIX;
 
 const GROUP: Opt = Opt::value("g", "group", "Name of the consumer group").required();
 const TOPIC: Opt = Opt::value("t", "topic", "Name of the topic").required();
@@ -22,6 +23,7 @@ const CLUSTER: Opt = Opt::value("c", "cluster", "The cluster, for topics that ha
 pub(crate) const RESET: Command = Command {
     name: "resetOffsetByTime",
     about: "Set the offsets of a consumer group to a moment, or to an offset",
+    kind: Kind::Changes,
     options: &[
         GROUP,
         TOPIC,
@@ -38,13 +40,15 @@ pub(crate) const RESET: Command = Command {
 pub(crate) const SKIP: Command = Command {
     name: "skipAccumulatedMessage",
     about: "Have a consumer group pass over everything that it has not consumed yet",
+    kind: Kind::Changes,
     options: &[GROUP, TOPIC, FORCE, CLUSTER],
     run: Run::By(|session, arguments| Box::pin(skip(session, arguments))),
 };
 
 pub(crate) const CLONE: Command = Command {
     name: "cloneGroupOffset",
-    about: "Give a consumer group the offsets of another one",
+    about: "Give a consumer group the offsets of another one, in all topics, on the brokers of the one that is named",
+    kind: Kind::Changes,
     options: &[
         Opt::value("s", "srcGroup", "The group that has the offsets").required(),
         Opt::value("d", "destGroup", "The group that gets them").required(),
@@ -128,7 +132,10 @@ async fn reset_queue(
         None => session.admin.offset_by_time(address, &queue, time_ms).await?,
     };
     line!(session, "reset consumer offset to {offset}");
-    session.admin.commit_offset(address, group, &queue, offset).await?;
+    commit(session, address, group, (&queue, offset)).await?;
+    if session.is_dry_run() {
+        return Ok(());
+    }
     let header =
         ResetOffsetRequestHeader { topic, group, queue_id, offset: Some(offset), timestamp: 0, is_force: false };
     match session.admin.reset_offsets(address, &header).await {
@@ -154,9 +161,29 @@ async fn reset_all(
             timestamp: reset.time_ms,
             is_force: reset.force,
         };
+        if session.is_dry_run() {
+            let when = if reset.time_ms == END { "their ends".to_owned() } else { text::time_ms(reset.time_ms) };
+            let what =
+                format_args!("reset group {} in topic {} on broker {address} to {when}", reset.group, reset.topic);
+            session.change(what, async { Ok(()) }).await?;
+            continue;
+        }
         all.extend(session.admin.reset_offsets(address, &header).await?);
     }
     Ok(all)
+}
+
+/// Commits an offset for a group.
+async fn commit(
+    session: &Session<'_>,
+    address: &str,
+    group: &str,
+    (queue, offset): (&MessageQueue, i64),
+) -> Result<()> {
+    let (topic, id) = (&queue.topic, queue.queue_id);
+    let what =
+        format_args!("set the offset of group {group} in queue {id} of topic {topic} on broker {address} to {offset}");
+    session.change(what, session.admin.commit_offset(address, group, queue, offset)).await
 }
 
 fn print_offsets(session: &Session<'_>, offsets: &BTreeMap<MessageQueue, i64>) -> Result<()> {
@@ -200,7 +227,7 @@ async fn commit_all(session: &Session<'_>, route: &TopicRouteData, reset: &Reset
             };
             let moves = reset.force || timestamp_offset <= consumer_offset;
             if moves {
-                session.admin.commit_offset(address, reset.group, &queue, timestamp_offset).await?;
+                commit(session, address, reset.group, (&queue, timestamp_offset)).await?;
             }
             let rollback_offset = if moves { timestamp_offset } else { consumer_offset };
             let (broker_name, queue_id) = (queue.broker_name, queue.queue_id);
@@ -242,25 +269,26 @@ fn print_rollbacks(session: &Session<'_>, rows: &[Rollback], last: &str) -> Resu
     Ok(())
 }
 
+/// Java: `CloneGroupOffsetCommand`. The topic names the brokers; the offsets of all topics are given on.
 async fn clone(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let (source, target, topic) = (arguments.require("s")?, arguments.require("d")?, arguments.require("t")?);
     let stats = progress::stats_of(session, source, None).await?;
     let route = session.admin.topic_route(topic).await?;
     let brokers: BTreeMap<&str, &str> = targets::brokers(&route).into_iter().collect();
-    let offsets: Vec<_> = stats.offset_table.iter().filter(|(queue, _)| queue.topic == topic).collect();
-    if offsets.is_empty() {
+    // The retry topic is of the one group only.
+    let own = format!("{RETRY_PREFIX}{source}");
+    let offsets: Vec<_> = stats.offset_table.iter().filter(|(queue, _)| queue.topic != own).collect();
+    if !offsets.iter().any(|(queue, _)| queue.topic == topic) {
         return Err(Failure::argument(format!("group {source} has no offsets in topic {topic}: nothing to give on")));
     }
     for (queue, offset) in offsets {
         let Some(address) = brokers.get(queue.broker_name.as_str()) else {
-            let text = format!(
-                "broker {} of {queue} is not in the route of {topic}: its offset is left out",
-                queue.broker_name
-            );
+            let text =
+                format!("broker {} is not in the route of {topic}: the offset of {queue} stays", queue.broker_name);
             session.complain(&Failure::argument(text));
             continue;
         };
-        session.admin.commit_offset(address, target, queue, offset.consumer_offset).await?;
+        commit(session, address, target, (queue, offset.consumer_offset)).await?;
     }
     print!(session, "clone group offset success. srcGroup[{source}], destGroup=[{target}], topic[{topic}]");
     Ok(())

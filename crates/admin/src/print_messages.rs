@@ -7,10 +7,10 @@ use raptormq_client::{PullFrom, PullStatus, Pulled};
 use raptormq_protocol::body::MessageQueue;
 use raptormq_protocol::message::MessageExt;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::Result;
-use crate::message::{TOOLS_GROUP, address_of, charset, shown_id};
-use crate::session::{Session, line, print};
+use crate::message::{TOOLS_GROUP, address_of, charset, fields_of, shown_id};
+use crate::session::{Session, line, print, record};
 use crate::text;
 
 /// Messages that one pull may bring.
@@ -30,6 +30,7 @@ const END: Opt = Opt::value("e", "endTimestamp ", "To here: milliseconds since 1
 pub(crate) const PRINT: Command = Command {
     name: "printMsg",
     about: "Print the messages of a topic",
+    kind: Kind::Shows,
     options: &[
         TOPIC,
         CHARSET,
@@ -45,6 +46,7 @@ pub(crate) const PRINT: Command = Command {
 pub(crate) const PRINT_QUEUE: Command = Command {
     name: "printMsgByQueue",
     about: "Print the messages of one queue, or count its tags",
+    kind: Kind::Shows,
     options: &[
         TOPIC,
         Opt::value("a", "brokerName ", "Name of the broker").required(),
@@ -63,6 +65,7 @@ pub(crate) const PRINT_QUEUE: Command = Command {
 pub(crate) const CONSUME: Command = Command {
     name: "consumeMessage",
     about: "Read messages of a topic, without any group's offsets being changed",
+    kind: Kind::Shows,
     options: &[
         TOPIC,
         Opt::value("b", "brokerName", "With -i: name of the broker"),
@@ -89,6 +92,14 @@ impl Look {
                 true => self.charset.decode_without_bom_handling(&message.body).0,
                 false => "NOT PRINT BODY".into(),
             };
+            if session.is_json() {
+                let mut fields = fields_of(message);
+                if self.prints_body {
+                    fields.push(("body", body.into()));
+                }
+                session.record(&fields)?;
+                continue;
+            }
             line!(session, "MSGID: {} {message} BODY: {body}", shown_id(message));
         }
         Ok(())
@@ -139,7 +150,9 @@ async fn print_topic(session: &Session<'_>, arguments: &Arguments) -> Result<()>
     let (begin_ms, end_ms) = (arguments.moment("b")?, arguments.moment("e")?);
     let expression = arguments.get("s").unwrap_or("*");
     let queues = session.admin.subscribe_queues(arguments.get("l").unwrap_or(topic)).await?;
-    for (queue, address) in queues {
+    let count = queues.len();
+    let mut printed = 0_u64;
+    for (at, (queue, address)) in queues.into_iter().enumerate() {
         let queue = MessageQueue { topic: topic.to_owned(), ..queue };
         let span = Span::of(session, (queue, address), begin_ms, end_ms).await?;
         let queue = &span.queue;
@@ -157,7 +170,13 @@ async fn print_topic(session: &Session<'_>, arguments: &Arguments) -> Result<()>
             offset = pulled.next_offset;
             let status = pulled.status.name();
             match pulled.status {
-                PullStatus::Found => look.print(session, &pulled.messages)?,
+                PullStatus::Found => {
+                    look.print(session, &pulled.messages)?;
+                    printed += pulled.messages.len() as u64;
+                    session.progress(|| {
+                        format!("queue {} of {count}: offset {offset} of {}; {printed} messages", at + 1, span.to)
+                    });
+                }
                 PullStatus::NoMatchedMessage if !stood_still => {
                     line!(session, "{queue} no matched msg. status={status}, offset={offset}");
                 }
@@ -203,6 +222,7 @@ async fn print_queue(session: &Session<'_>, arguments: &Arguments) -> Result<()>
         if prints {
             look.print(session, &pulled.messages)?;
         }
+        session.progress(|| format!("offset {} of {}", pulled.next_offset, span.to));
         if ends {
             break;
         }
@@ -211,6 +231,7 @@ async fn print_queue(session: &Session<'_>, arguments: &Arguments) -> Result<()>
     let mut tags: Vec<(String, u64)> = tags.into_iter().collect();
     tags.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     for (tag, count) in tags {
+        record!(session, "tag": tag, "count": count);
         line!(session, "Tag: {tag:<30} Count: {count}");
     }
     Ok(())

@@ -6,10 +6,10 @@ use raptormq_client::{ErrorKind, ResponseCode};
 use raptormq_protocol::body::{ConsumeStats, ConsumerConnection, MessageQueue, OffsetWrapper};
 use raptormq_protocol::heartbeat::ConsumeType;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::connection;
 use crate::failure::Result;
-use crate::session::{Session, line};
+use crate::session::{Session, line, record};
 use crate::targets;
 use crate::text::{self, front};
 use crate::topic::RETRY_PREFIX;
@@ -17,6 +17,7 @@ use crate::topic::RETRY_PREFIX;
 pub(crate) const COMMAND: Command = Command {
     name: "consumerProgress",
     about: "Show how far consumer groups are and what they still have to consume",
+    kind: Kind::Shows,
     options: &[
         Opt::value("g", "groupName", "Only this group, with its queues"),
         Opt::value("t", "topicName", "Only this topic"),
@@ -108,6 +109,19 @@ async fn one_group(session: &Session<'_>, arguments: &Arguments, group: &str) ->
             time => text::time(time),
         };
         let client = owners.as_ref().and_then(|owners| owners.get(queue)).map_or("N/A", String::as_str);
+        record!(
+            session,
+            "group": group,
+            "topic": queue.topic,
+            "brokerName": queue.broker_name,
+            "queueId": queue.queue_id,
+            "brokerOffset": offset.broker_offset,
+            "consumerOffset": offset.consumer_offset,
+            "clientIP": owners.as_ref().and_then(|owners| owners.get(queue)),
+            "diff": diff,
+            "inflight": inflight,
+            "lastTimestamp": offset.last_timestamp,
+        );
         line!(
             session,
             "{:<64}  {:<32}  {:<4}  {:<20}  {:<20}  {}{diff:<20} {inflight:<20} {last_time}",
@@ -148,8 +162,10 @@ async fn all_groups(session: &Session<'_>) -> Result<()> {
         "#Model",
         "#TPS"
     );
-    for topic in session.admin.topics().await? {
-        let Some(group) = topic.strip_prefix(RETRY_PREFIX) else { continue };
+    let topics = session.admin.topics().await?;
+    let groups: Vec<&str> = topics.iter().filter_map(|topic| topic.strip_prefix(RETRY_PREFIX)).collect();
+    for (at, group) in groups.iter().enumerate() {
+        session.progress(|| format!("group {} of {}: {group}", at + 1, groups.len()));
         let stats = stats_of(session, group, None).await.unwrap_or_default();
         let members = match connection::broker_of_group(session, group).await {
             Ok(address) => connection::members(session, &address, group).await.unwrap_or_default(),
@@ -167,6 +183,16 @@ async fn all_groups(session: &Session<'_>) -> Result<()> {
         let model = members.message_model.filter(|_| is_push);
         let model = model.map(|model| text::enum_name(&model)).unwrap_or_default();
         let (tps, diff) = (stats.consume_tps as i64, total_diff(&stats));
+        record!(
+            session,
+            "group": group,
+            "count": count,
+            "version": version,
+            "consumeType": kind,
+            "messageModel": model,
+            "tps": stats.consume_tps,
+            "diffTotal": diff,
+        );
         let group = front(group, 64);
         line!(session, "{group:<64}  {count:<6}  {version:<24} {kind:<5}  {model:<14}  {tps:<7}  {diff}");
     }

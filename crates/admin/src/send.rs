@@ -8,10 +8,10 @@ use raptormq_protocol::hash::sort_as_java_map;
 use raptormq_protocol::message::MessageExt;
 use raptormq_protocol::message::properties::name;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::{Failure, Result};
 use crate::message::address_of;
-use crate::session::{Session, line, print};
+use crate::session::{Session, line, print, record};
 use crate::targets;
 use crate::text;
 use crate::trace;
@@ -25,6 +25,7 @@ const PROBE_BYTES_MAX: usize = 4 << 20;
 pub(crate) const SEND: Command = Command {
     name: "sendMessage",
     about: "Send a message",
+    kind: Kind::Probes,
     options: &[
         TOPIC,
         Opt::value("p", "body", "The body").required(),
@@ -40,6 +41,7 @@ pub(crate) const SEND: Command = Command {
 pub(crate) const PROBE_BROKER: Command = Command {
     name: "sendMsgStatus",
     about: "Send messages to a broker and show what it answers",
+    kind: Kind::Probes,
     options: &[
         Opt::value("b", "brokerName", "Name of the broker").required(),
         Opt::value("s", "messageSize", "Bytes of a message's body, 128 unless given"),
@@ -51,6 +53,7 @@ pub(crate) const PROBE_BROKER: Command = Command {
 pub(crate) const PROBE_TOPIC: Command = Command {
     name: "checkMsgSendRT",
     about: "Send messages to the queues of a topic in turn and show how long each takes",
+    kind: Kind::Probes,
     options: &[TOPIC, AMOUNT, SIZE],
     run: Run::By(|session, arguments| Box::pin(probe_topic(session, arguments))),
 };
@@ -58,6 +61,7 @@ pub(crate) const PROBE_TOPIC: Command = Command {
 pub(crate) const PROBE_CLUSTER: Command = Command {
     name: "clusterRT",
     about: "Send messages to every broker again and again and show how long that takes",
+    kind: Kind::Probes,
     options: &[
         AMOUNT,
         SIZE,
@@ -112,6 +116,7 @@ async fn send(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     }
     line!(session, "{:<32}  {:<4}  {:<20}    #MsgId", "#Broker Name", "#QID", "#Send Result");
     let (broker, id, status) = (&receipt.queue.broker_name, receipt.queue.queue_id, receipt.status.to_string());
+    record!(session, "brokerName": broker, "queueId": id, "sendResult": status, "msgId": receipt.message_id);
     line!(session, "{broker:<32}  {id:<4}  {status:<20}    {}", receipt.message_id);
     Ok(())
 }
@@ -224,7 +229,16 @@ async fn probe_broker(session: &Session<'_>, arguments: &Arguments) -> Result<()
     for (queue, address) in round.take(count) {
         let begin = Instant::now();
         let receipt = session.admin.send_to(address, queue, PROBE_GROUP, &message).await?;
-        line!(session, "rt={}ms, SendResult={receipt}", begin.elapsed().as_millis());
+        let time = begin.elapsed();
+        record!(
+            session,
+            "brokerName": queue.broker_name,
+            "queueId": queue.queue_id,
+            "sendResult": receipt.status.to_string(),
+            "msgId": receipt.message_id,
+            "rtMs": time.as_secs_f64() * 1000.0,
+        );
+        line!(session, "rt={}ms, SendResult={receipt}", time.as_millis());
         session.flush()?;
     }
     Ok(())
@@ -238,12 +252,20 @@ async fn probe_topic(session: &Session<'_>, arguments: &Arguments) -> Result<()>
     let group = text::now_ms().to_string();
     line!(session, "{:<32}  {:<4}  {:<20}    #RT", "#Broker Name", "#QID", "#Send Result");
     let mut times = Times::default();
-    for (queue, address) in queues.iter().cycle().take(amount) {
+    for (at, (queue, address)) in queues.iter().cycle().take(amount).enumerate() {
+        session.progress(|| format!("message {} of {amount}", at + 1));
         let begin = Instant::now();
         let outcome = session.admin.send_to(address, queue, &group, &message).await;
         let time = begin.elapsed();
         times.add(time);
         let (broker, id, is_sent) = (&queue.broker_name, queue.queue_id, outcome.is_ok().to_string());
+        record!(
+            session,
+            "brokerName": broker,
+            "queueId": id,
+            "isSent": outcome.is_ok(),
+            "rtMs": time.as_secs_f64() * 1000.0,
+        );
         line!(session, "{broker:<32}  {id:<4}  {is_sent:<20}    {}", time.as_millis());
         session.flush()?;
         if let Err(error) = outcome {
@@ -315,6 +337,14 @@ async fn probe_cluster(session: &Session<'_>, arguments: &Arguments) -> Result<(
             for broker in brokers {
                 let (times, failed) = probe(session, broker, &body, amount).await?;
                 let average_ms = times.average_ms();
+                record!(
+                    session,
+                    "cluster": cluster,
+                    "brokerName": broker,
+                    "rtMs": average_ms,
+                    "successCount": amount - failed,
+                    "failCount": failed,
+                );
                 if is_log {
                     let now = text::time(text::now_ms());
                     line!(session, "{now}|{room}|{cluster}|{broker}|{average_ms:.0}");

@@ -4,54 +4,172 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::Write;
 
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use raptormq_client::Admin;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::failure::{Failure, Result};
+
+/// What a command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// The original's columns.
+    #[default]
+    Columns,
+    /// A JSON object a line.
+    Json,
+    /// What would be changed. Nothing is.
+    DryRun,
+}
+
+/// Where a command prints.
+pub(crate) struct Streams<'o> {
+    /// Standard output.
+    pub(crate) out: &'o mut dyn Write,
+    /// Standard error.
+    pub(crate) errors: &'o mut dyn Write,
+    /// Whether standard output is a terminal.
+    pub(crate) is_terminal: bool,
+    /// Whether standard error is a terminal, on which complaints may have a colour.
+    pub(crate) has_colours: bool,
+    /// Whether it may be told how far a long command is: standard error is a terminal, and standard output is not the same.
+    pub(crate) shows_progress: bool,
+}
+
+impl Streams<'_> {
+    /// The same, for a while.
+    pub(crate) fn reborrow(&mut self) -> Streams<'_> {
+        Streams { out: &mut *self.out, errors: &mut *self.errors, ..*self }
+    }
+}
 
 /// A command's surroundings.
 pub(crate) struct Session<'o> {
     /// The cluster.
     pub(crate) admin: Admin,
+    /// What is printed.
+    output: Output,
     /// What complaints begin with: the command's name.
     program: String,
-    out: RefCell<&'o mut dyn Write>,
-    errors: RefCell<&'o mut dyn Write>,
+    streams: RefCell<Streams<'o>>,
+    /// How far a long command is; hidden where nobody would see it.
+    progress: ProgressBar,
     has_failed: Cell<bool>,
 }
 
+/// A record: names and values, in their order.
+struct Record<'a>(&'a [(&'a str, Value)]);
+
+impl Serialize for Record<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
 impl<'o> Session<'o> {
-    pub(crate) fn new(admin: Admin, program: &str, out: &'o mut dyn Write, errors: &'o mut dyn Write) -> Session<'o> {
-        let (out, errors) = (RefCell::new(out), RefCell::new(errors));
-        Session { admin, program: program.to_owned(), out, errors, has_failed: Cell::new(false) }
+    pub(crate) fn new(admin: Admin, program: &str, output: Output, streams: Streams<'o>) -> Session<'o> {
+        let progress = match streams.shows_progress {
+            true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
+            false => ProgressBar::hidden(),
+        };
+        let program = program.to_owned();
+        Session { admin, output, program, streams: RefCell::new(streams), progress, has_failed: Cell::new(false) }
     }
 
-    /// Prints to standard output, which is buffered: see [`Session::flush`].
+    /// Prints to standard output, which is buffered: see [`Session::flush`]. Only columns are printed so.
     pub(crate) fn print(&self, text: fmt::Arguments<'_>) -> Result<()> {
-        self.out.borrow_mut().write_fmt(text).map_err(Failure::Output)
+        match self.output {
+            Output::Columns => self.streams.borrow_mut().out.write_fmt(text).map_err(Failure::Output),
+            Output::Json | Output::DryRun => Ok(()),
+        }
+    }
+
+    /// Whether records are wanted: see [`record!`](record).
+    pub(crate) fn is_json(&self) -> bool {
+        self.output == Output::Json
+    }
+
+    /// Prints a record, in a line of its own.
+    pub(crate) fn record(&self, fields: &[(&str, Value)]) -> Result<()> {
+        let text = serde_json::to_string(&Record(fields)).map_err(|error| Failure::Output(error.into()))?;
+        writeln!(self.streams.borrow_mut().out, "{text}").map_err(Failure::Output)
+    }
+
+    /// Whether nothing may be changed.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.output == Output::DryRun
+    }
+
+    /// Carries out a change, or says what it would be.
+    pub(crate) async fn change(
+        &self,
+        what: fmt::Arguments<'_>,
+        work: impl Future<Output = raptormq_client::Result<()>>,
+    ) -> Result<()> {
+        match self.output {
+            Output::DryRun => writeln!(self.streams.borrow_mut().out, "would {what}").map_err(Failure::Output),
+            Output::Columns | Output::Json => Ok(work.await?),
+        }
+    }
+
+    /// Empties the terminal, if standard output is one.
+    pub(crate) fn clear(&self, how: &str) {
+        let mut streams = self.streams.borrow_mut();
+        if streams.is_terminal {
+            // What comes next says when nothing can be printed any more.
+            let _ = streams.out.write_all(how.as_bytes());
+        }
+    }
+
+    /// Prints whatever is printed else.
+    pub(crate) fn show(&self, text: &str) {
+        // Nobody to tell when it cannot be printed.
+        let _ = self.streams.borrow_mut().out.write_all(text.as_bytes());
     }
 
     /// Shows what was printed. For commands that wait between two lines.
     pub(crate) fn flush(&self) -> Result<()> {
-        self.out.borrow_mut().flush().map_err(Failure::Output)
+        self.streams.borrow_mut().out.flush().map_err(Failure::Output)
+    }
+
+    /// Says on a terminal how far a long command is.
+    pub(crate) fn progress(&self, text: impl FnOnce() -> String) {
+        if !self.progress.is_hidden() {
+            self.progress.set_message(text());
+        }
+    }
+
+    /// Takes what was said about progress away.
+    pub(crate) fn end_progress(&self) {
+        self.progress.finish_and_clear();
     }
 
     /// Says on standard error what failed. The command goes on, or ends without a further word.
     pub(crate) fn complain(&self, failure: &Failure) {
         self.has_failed.set(true);
+        let mut streams = self.streams.borrow_mut();
+        let program = coloured(&self.program, streams.has_colours);
         // Nobody to tell when even that cannot be printed.
-        let _ = writeln!(self.errors.borrow_mut(), "{}: {}", self.program, failure.line());
+        self.progress.suspend(|| drop(writeln!(streams.errors, "{program}: {}", failure.line())));
     }
 
     /// Says on standard error what is to be known and is no failure.
     pub(crate) fn report(&self, text: &str) {
+        let mut streams = self.streams.borrow_mut();
         // Nobody to tell when even that cannot be printed.
-        let _ = writeln!(self.errors.borrow_mut(), "{} {text}", crate::stats::stamp());
+        self.progress.suspend(|| drop(writeln!(streams.errors, "{} {text}", crate::stats::stamp())));
     }
 
     /// Whether something was complained about.
     pub(crate) fn has_failed(&self) -> bool {
         self.has_failed.get()
     }
+}
+
+/// What failed, in red where there are colours.
+pub(crate) fn coloured(program: &str, has_colours: bool) -> String {
+    if has_colours { format!("\x1b[31m{program}\x1b[0m") } else { program.to_owned() }
 }
 
 /// Prints a line, or a part of one, to standard output.
@@ -65,4 +183,13 @@ macro_rules! line {
     ($session:expr, $($text:tt)*) => { $session.print(format_args!("{}\n", format_args!($($text)*)))? };
 }
 
-pub(crate) use {line, print};
+/// Prints a record where records are wanted: `record!(session, "name": value, …)`.
+macro_rules! record {
+    ($session:expr, $($name:literal: $value:expr),+ $(,)?) => {
+        if $session.is_json() {
+            $session.record(&[$(($name, serde_json::json!($value))),+])?;
+        }
+    };
+}
+
+pub(crate) use {line, print, record};

@@ -1,17 +1,18 @@
 //! From the command line to a command and back to an exit status.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use raptormq_client::Client;
 
-use crate::command::{Arguments, Command, Run};
+use crate::command::{Arguments, By, Command, DRY_RUN, JSON, Run, STRICT, WATCH};
 use crate::commands;
 use crate::commons_cli::{self, OptionError};
 use crate::credentials;
 use crate::failure::{Failure, Result};
-use crate::session::Session;
+use crate::session::{Output, Session, Streams, coloured};
 
 /// As which program it was called: that decides about the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +39,14 @@ pub struct Invocation {
 const NAMESRV_PROPERTY: &str = "rocketmq.namesrv.addr";
 /// Environment variable that names them.
 const NAMESRV_VARIABLE: &str = "NAMESRV_ADDR";
-/// Word that asks for a status other than 0 when a command fails.
-const STRICT_WORD: &str = "--strict-exit";
-/// Environment variable that asks for the same.
+/// Environment variable that asks for a status other than 0 when a command fails.
 const STRICT_VARIABLE: &str = "MQADMIN_STRICT_EXIT";
+/// Environment variable that forbids colours, whatever it holds: <https://no-color.org>.
+const NO_COLOUR_VARIABLE: &str = "NO_COLOR";
+/// Bytes of standard output that are kept back: a system call for each line would be most of a long command's work.
+const OUT_BYTES: usize = 64 << 10;
+/// What empties a terminal.
+const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 /// Letters by which a name may differ and still be meant.
 const TYPOS_MAX: usize = 4;
 
@@ -58,37 +63,118 @@ enum Ending {
     Unclear,
     /// There is no such command.
     Unknown,
+    /// It was stopped by this signal.
+    Stopped(u8),
 }
 
-/// Runs a command line to its end, on standard output and standard error.
+/// What to add to a signal's number for the status of a process that it stopped, as shells and the JVM do.
+const STATUS_OF_SIGNAL: u8 = 128;
+/// Number of the signal of Ctrl-C.
+const SIGINT: u8 = 2;
+/// Number of the signal of `kill`.
+const SIGTERM: u8 = 15;
+
+/// Runs a command line to its end, on standard output and standard error. Ctrl-C ends it with what was printed so far.
 pub fn run(invocation: Invocation) -> ExitCode {
-    let mut out = BufWriter::new(io::stdout().lock());
-    ExitCode::from(run_on(invocation, &mut out, &mut io::stderr().lock()))
+    let (is_shown, tells) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+    let mut out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
+    let streams = Streams {
+        out: &mut out,
+        errors: &mut io::stderr().lock(),
+        is_terminal: is_shown,
+        has_colours: tells && std::env::var_os(NO_COLOUR_VARIABLE).is_none_or(|value| value.is_empty()),
+        shows_progress: tells && !is_shown,
+    };
+    ExitCode::from(run_in(invocation, streams, true))
 }
 
-/// As [`run`], on streams of one's own; returns the exit status. Not within an async runtime: it starts one.
-pub fn run_on(mut invocation: Invocation, out: &mut dyn Write, errors: &mut dyn Write) -> u8 {
-    let words = invocation.words.len();
-    invocation.words.retain(|word| word != STRICT_WORD);
+/// As [`run`], on streams of one's own; returns the exit status. Not within an async runtime: it starts one. Signals are
+/// not looked at.
+pub fn run_on(invocation: Invocation, out: &mut dyn Write, errors: &mut dyn Write) -> u8 {
+    let streams = Streams { out, errors, is_terminal: false, has_colours: false, shows_progress: false };
+    run_in(invocation, streams, false)
+}
+
+fn run_in(mut invocation: Invocation, mut streams: Streams<'_>, catches_signals: bool) -> u8 {
+    let extras = match Extras::take(&mut invocation.words) {
+        Ok(extras) => extras,
+        Err(mistake) => {
+            // Nobody to tell when even that cannot be printed.
+            let _ = writeln!(streams.errors, "mqadmin: {mistake}");
+            return status(Ending::Refused, invocation.style, true);
+        }
+    };
     let is_asked = std::env::var(STRICT_VARIABLE).is_ok_and(|value| matches!(value.trim(), "1" | "true"));
-    let is_strict = invocation.words.len() < words || is_asked;
-    let ending = run_with(&invocation, out, errors);
+    let ending = run_with(&invocation, &extras, &mut streams, catches_signals);
     // Who reads no further has seen what they wanted.
-    let _ = out.flush();
-    status(ending, invocation.style, is_strict)
+    let _ = streams.out.flush();
+    status(ending, invocation.style, extras.is_strict || is_asked)
+}
+
+/// The options of ours that a command line has.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Extras {
+    is_strict: bool,
+    is_json: bool,
+    is_dry_run: bool,
+    watch: Option<Duration>,
+}
+
+impl Extras {
+    /// Takes them out of a command line, wherever they stand.
+    fn take(words: &mut Vec<String>) -> Result<Extras, String> {
+        let mut extras = Extras::default();
+        let mut rest = Vec::with_capacity(words.len());
+        let mut all = std::mem::take(words).into_iter();
+        while let Some(word) = all.next() {
+            let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+            match (name, value) {
+                (name, None) if name == STRICT.word => extras.is_strict = true,
+                (name, None) if name == JSON.word => extras.is_json = true,
+                (name, None) if name == DRY_RUN.word => extras.is_dry_run = true,
+                (name, value) if name == WATCH.word => {
+                    let value = value.map(str::to_owned).or_else(|| all.next()).unwrap_or_default();
+                    let seconds = value.parse().ok().filter(|seconds| *seconds > 0);
+                    let wrong = || format!("{} {value}: a number of seconds is expected, 1 or more", WATCH.word);
+                    extras.watch = Some(Duration::from_secs(seconds.ok_or_else(wrong)?));
+                }
+                _ => rest.push(word),
+            }
+        }
+        *words = rest;
+        Ok(extras)
+    }
+
+    /// What is printed.
+    fn output(&self) -> Output {
+        match (self.is_dry_run, self.is_json) {
+            (true, _) => Output::DryRun,
+            (false, true) => Output::Json,
+            (false, false) => Output::Columns,
+        }
+    }
+
+    /// One that was given and the command does not have.
+    fn unfit(&self, command: &Command) -> Option<&'static str> {
+        let given = [(self.is_json, JSON), (self.is_dry_run, DRY_RUN), (self.watch.is_some(), WATCH)].into_iter();
+        let mut unfit = given.filter(|(is_given, extra)| *is_given && !command.kind.extras().contains(extra));
+        unfit.next().map(|(_, extra)| extra.word)
+    }
 }
 
 fn status(ending: Ending, style: Style, is_strict: bool) -> u8 {
     match (ending, style) {
         (Ending::Done, _) => 0,
+        (Ending::Stopped(signal), _) => STATUS_OF_SIGNAL + signal,
         (Ending::Refused | Ending::Unclear | Ending::Unknown, Style::Raptormq) => 2,
         (Ending::Absent, _) | (Ending::Failed, Style::Raptormq) | (Ending::Refused, Style::Mqadmin) => 1,
         (_, Style::Mqadmin) => u8::from(is_strict),
     }
 }
 
-fn run_with(invocation: &Invocation, out: &mut dyn Write, errors: &mut dyn Write) -> Ending {
+fn run_with(invocation: &Invocation, extras: &Extras, streams: &mut Streams<'_>, catches_signals: bool) -> Ending {
     // Nobody to tell when these lines cannot be printed.
+    let (out, errors) = (&mut *streams.out, &mut *streams.errors);
     let words = &invocation.words;
     let Some(name) = words.first() else {
         let _ = write!(out, "{}", overview());
@@ -128,36 +214,88 @@ fn run_with(invocation: &Invocation, out: &mut dyn Write, errors: &mut dyn Write
             return Ending::Absent;
         }
     };
-    let namesrv = namesrv(&arguments, invocation);
-    let program = format!("mqadmin {}", command.name);
-    let outcome = block_on(async {
-        let mut builder = Client::builder().namesrv(namesrv).lazy();
-        if let Some((access_key, secret_key)) = credentials::find(&invocation.system_properties)? {
-            builder = builder.credentials(access_key, &secret_key);
-        }
-        let client = builder.connect().await?;
-        let session = Session::new(client.admin(), &program, out, errors);
-        let outcome = by(&session, &arguments).await;
-        if let Err(failure) = &outcome
-            && !matches!(failure, Failure::Usage | Failure::Output(_))
-        {
-            session.complain(failure);
-        }
-        let has_failed = session.has_failed();
-        client.shutdown().await;
-        Ok((outcome, has_failed))
-    });
-    match outcome {
-        Ok((Err(Failure::Usage), _)) => {
-            let _ = write!(out, "{}", usage(command));
-            Ending::Unclear
-        }
-        Ok((Ok(()) | Err(Failure::Output(_)), false)) => Ending::Done,
-        Ok(_) => Ending::Failed,
+    if let Some(word) = extras.unfit(command) {
+        let known: Vec<_> = command.kind.extras().iter().map(|extra| extra.word).collect();
+        let _ = writeln!(errors, "mqadmin {name}: there is no {word} here, only {}", known.join(", "));
+        return Ending::Refused;
+    }
+    let call = Call { command, arguments: &arguments, by, watch: extras.watch, catches_signals };
+    match call.run(invocation, extras.output(), streams) {
+        Ok(ending) => ending,
         Err(failure) => {
-            let _ = writeln!(errors, "{program}: {}", failure.line());
+            let program = coloured(&call.program(), streams.has_colours);
+            let _ = writeln!(streams.errors, "{program}: {}", failure.line());
             Ending::Failed
         }
+    }
+}
+
+/// A command that is to run.
+struct Call<'c> {
+    command: &'static Command,
+    arguments: &'c Arguments,
+    by: By,
+    watch: Option<Duration>,
+    catches_signals: bool,
+}
+
+impl Call<'_> {
+    fn program(&self) -> String {
+        format!("mqadmin {}", self.command.name)
+    }
+
+    fn run(&self, invocation: &Invocation, output: Output, streams: &mut Streams<'_>) -> Result<Ending> {
+        block_on(async {
+            let mut builder = Client::builder().namesrv(namesrv(self.arguments, invocation)).lazy();
+            if let Some((access_key, secret_key)) = credentials::find(&invocation.system_properties)? {
+                builder = builder.credentials(access_key, &secret_key);
+            }
+            let client = builder.connect().await?;
+            let session = Session::new(client.admin(), &self.program(), output, streams.reborrow());
+            let ending = tokio::select! {
+                ending = self.rounds(&session) => ending,
+                signal = signal(self.catches_signals) => Ending::Stopped(signal),
+            };
+            session.end_progress();
+            client.shutdown().await;
+            Ok(ending)
+        })
+    }
+
+    /// Runs the command, again and again if that is wanted.
+    async fn rounds(&self, session: &Session<'_>) -> Ending {
+        loop {
+            if self.watch.is_some() {
+                session.clear(CLEAR);
+            }
+            match (self.by)(session, self.arguments).await {
+                Ok(()) => {}
+                // Nobody reads any further.
+                Err(Failure::Output(_)) => return Ending::Done,
+                Err(Failure::Usage) => {
+                    session.show(&usage(self.command));
+                    return Ending::Unclear;
+                }
+                Err(failure) => session.complain(&failure),
+            }
+            match self.watch {
+                Some(interval) if session.flush().is_ok() => tokio::time::sleep(interval).await,
+                _ if session.has_failed() => return Ending::Failed,
+                _ => return Ending::Done,
+            }
+        }
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM, or for ever when nobody is to look at them; returns the signal's number.
+async fn signal(catches: bool) -> u8 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = catches.then(|| (signal(SignalKind::interrupt()), signal(SignalKind::terminate())));
+    // Where they cannot be caught they do what they always do.
+    let Some((Ok(mut interrupt), Ok(mut terminate))) = signals else { return std::future::pending().await };
+    tokio::select! {
+        _ = interrupt.recv() => SIGINT,
+        _ = terminate.recv() => SIGTERM,
     }
 }
 
@@ -214,9 +352,17 @@ mod tests {
 
     fn called(line: &str) -> (Ending, String, String) {
         let words = line.split_whitespace().map(str::to_owned).collect();
-        let invocation = Invocation { style: Style::Mqadmin, words, system_properties: BTreeMap::new() };
+        let mut invocation = Invocation { style: Style::Mqadmin, words, system_properties: BTreeMap::new() };
+        let extras = Extras::take(&mut invocation.words).unwrap();
         let (mut out, mut errors) = (Vec::new(), Vec::new());
-        let ending = run_with(&invocation, &mut out, &mut errors);
+        let mut streams = Streams {
+            out: &mut out,
+            errors: &mut errors,
+            is_terminal: false,
+            has_colours: false,
+            shows_progress: false,
+        };
+        let ending = run_with(&invocation, &extras, &mut streams, false);
         (ending, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
     }
 
@@ -224,11 +370,11 @@ mod tests {
     fn exit_statuses() {
         use Ending::*;
         let statuses = |style, is_strict| {
-            [Done, Failed, Absent, Refused, Unclear, Unknown].map(|end| status(end, style, is_strict))
+            [Done, Failed, Absent, Refused, Unclear, Unknown, Stopped(SIGINT)].map(|end| status(end, style, is_strict))
         };
-        assert_eq!(statuses(Style::Mqadmin, false), [0, 0, 1, 1, 0, 0]);
-        assert_eq!(statuses(Style::Mqadmin, true), [0, 1, 1, 1, 1, 1]);
-        assert_eq!(statuses(Style::Raptormq, false), [0, 1, 1, 2, 2, 2]);
+        assert_eq!(statuses(Style::Mqadmin, false), [0, 0, 1, 1, 0, 0, 130]);
+        assert_eq!(statuses(Style::Mqadmin, true), [0, 1, 1, 1, 1, 1, 130]);
+        assert_eq!(statuses(Style::Raptormq, false), [0, 1, 1, 2, 2, 2, 130]);
     }
 
     #[test]
@@ -287,7 +433,7 @@ mod tests {
                 // There is no file of that name, which is said as the original says it.
                 Ending::Done => assert!(out.starts_with("the file path 1 does not exists"), "{name}: {out}{errors}"),
                 Ending::Unclear => assert!(out.starts_with("usage: "), "{name}: {out}{errors}"),
-                Ending::Refused | Ending::Unknown => panic!("{name}: {errors}"),
+                Ending::Refused | Ending::Unknown | Ending::Stopped(_) => panic!("{name}: {errors}"),
             }
         }
     }

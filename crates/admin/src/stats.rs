@@ -7,12 +7,12 @@ use raptormq_client::{ConsumeFrom, PullFrom};
 use raptormq_protocol::body::{BrokerStatsData, MessageQueue, OffsetWrapper};
 use raptormq_protocol::route::TopicRouteData;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::connection;
 use crate::failure::{Failure, Result};
 use crate::message::TOOLS_GROUP;
 use crate::progress;
-use crate::session::{Session, line};
+use crate::session::{Session, line, record};
 use crate::targets::MASTER_ID;
 use crate::text::{self, front};
 use crate::topic::{self, DLQ_PREFIX, RETRY_PREFIX};
@@ -29,6 +29,7 @@ const OFFSET_MOVED_TOPIC: &str = "OFFSET_MOVED_EVENT";
 pub(crate) const ALL: Command = Command {
     name: "statsAll",
     about: "Show how much is sent to each topic and consumed by each group",
+    kind: Kind::Shows,
     options: &[
         Opt::flag("a", "activeTopic", "Only topics that something was sent to or consumed of today"),
         Opt::value("t", "topic", "Only this topic"),
@@ -39,6 +40,7 @@ pub(crate) const ALL: Command = Command {
 pub(crate) const MONITOR: Command = Command {
     name: "startMonitoring",
     about: "Watch all consumer groups and report on standard error which lag or lose messages",
+    kind: Kind::Probes,
     options: &[],
     run: Run::By(|session, _| Box::pin(monitor(session))),
 };
@@ -57,7 +59,8 @@ async fn all(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         "#InMsg24Hour",
         "#OutMsg24Hour"
     );
-    for name in topics.iter().filter(|name| wanted.is_none_or(|wanted| wanted == *name)) {
+    for (at, name) in topics.iter().enumerate().filter(|(_, name)| wanted.is_none_or(|wanted| wanted == *name)) {
+        session.progress(|| format!("topic {} of {}: {name}", at + 1, topics.len()));
         if name.starts_with(RETRY_PREFIX) || name.starts_with(DLQ_PREFIX) {
             continue;
         }
@@ -89,6 +92,16 @@ async fn print_topic(session: &Session<'_>, topic: &str, only_active: bool) -> R
         let stats = progress::stats_of(session, group, Some(topic)).await.unwrap_or_default();
         let lag = progress::total_diff(&stats).max(0);
         if !only_active || sent.day > 0 || got.day > 0 {
+            record!(
+                session,
+                "topic": topic,
+                "group": group,
+                "accumulation": lag,
+                "inTps": sent.per_second,
+                "outTps": got.per_second,
+                "inMsg24Hour": sent.day,
+                "outMsg24Hour": got.day,
+            );
             line!(
                 session,
                 "{:<64}  {:<64} {lag:>12} {:>11.2} {:>11.2} {:>14} {:>14}",
@@ -102,6 +115,12 @@ async fn print_topic(session: &Session<'_>, topic: &str, only_active: bool) -> R
         }
     }
     if groups.is_empty() && (!only_active || sent.day > 0) {
+        record!(
+            session,
+            "topic": topic,
+            "inTps": sent.per_second,
+            "inMsg24Hour": sent.day,
+        );
         line!(
             session,
             "{:<64}  {:<64} {:>12} {:>11.2} {:>11} {:>14} {:>14}",
@@ -129,6 +148,12 @@ async fn flow(session: &Session<'_>, route: &TopicRouteData, name: &str, key: &s
     sum
 }
 
+/// Messages that a broker stored in a topic: in a second, and in a day. One without the figure stored none.
+pub(crate) async fn put(session: &Session<'_>, address: &str, topic: &str) -> (f64, i64) {
+    let stats = session.admin.stats(address, PUT_NUMS, topic).await.ok();
+    stats.map_or((0.0, 0), |stats| (stats.stats_minute.map_or(0.0, |minute| minute.tps), day_of(&stats)))
+}
+
 fn day_of(stats: &BrokerStatsData) -> i64 {
     let sums = [stats.stats_day, stats.stats_hour, stats.stats_minute].map(|item| item.map_or(0, |item| item.sum));
     sums.into_iter().find(|sum| *sum != 0).unwrap_or(0)
@@ -140,14 +165,18 @@ async fn monitor(session: &Session<'_>) -> Result<()> {
     loop {
         tokio::select! {
             _ = rounds.tick() => {
-                if let Err(failure) = round(session).await {
-                    session.complain(&failure);
+                match round(session).await {
+                    Err(Failure::Output(error)) => return Err(Failure::Output(error)),
+                    Err(failure) => session.complain(&failure),
+                    Ok(()) => {}
                 }
             }
             event = moved.next() => {
                 let Some(event) = event else { return Ok(()) };
                 let stored_ms = event.ext().store_timestamp_ms;
                 let body = String::from_utf8_lossy(event.body()).into_owned();
+                record!(session, "event": "deleteMsgs", "offsetMovedEvent": body, "eventTimestamp": stored_ms);
+                session.flush()?;
                 session.report(&format!(
                     "[MONITOR] reportDeleteMsgsEvent: DeleteMsgsEvent [offsetMovedEvent={body}, eventTimestamp={stored_ms}]"
                 ));
@@ -172,14 +201,19 @@ async fn round(session: &Session<'_>) -> Result<()> {
             topics.entry(&queue.topic).or_default().push((queue, offset));
         }
         for (topic, queues) in topics {
-            report_lag(session, group, topic, &queues).await;
+            report_lag(session, group, topic, &queues).await?;
         }
     }
     session.report("[MONITOR] =========================================endRound");
     Ok(())
 }
 
-async fn report_lag(session: &Session<'_>, group: &str, topic: &str, queues: &[(&MessageQueue, &OffsetWrapper)]) {
+async fn report_lag(
+    session: &Session<'_>,
+    group: &str,
+    topic: &str,
+    queues: &[(&MessageQueue, &OffsetWrapper)],
+) -> Result<()> {
     let (mut total, mut most, mut delay_ms) = (0, 0, 0);
     for (queue, offset) in queues {
         let diff = (offset.broker_offset - offset.consumer_offset).max(0);
@@ -189,10 +223,20 @@ async fn report_lag(session: &Session<'_>, group: &str, topic: &str, queues: &[(
             delay_ms = delay_ms.max(newest_ms - offset.last_timestamp);
         }
     }
+    record!(
+        session,
+        "event": "undoneMsgs",
+        "consumerGroup": group,
+        "topic": topic,
+        "undoneMsgsTotal": total,
+        "undoneMsgsSingleMQ": most,
+        "undoneMsgsDelayTimeMills": delay_ms,
+    );
     session.report(&format!(
         "[MONITOR] reportUndoneMsgs: UndoneMsgs [consumerGroup={group}, topic={topic}, undoneMsgsTotal={total}, \
          undoneMsgsSingleMQ={most}, undoneMsgsDelayTimeMills={delay_ms}]"
     ));
+    session.flush()
 }
 
 /// When the last message of a queue was stored, ms since 1970.

@@ -14,11 +14,18 @@ pub(crate) const MASTER_ID: i64 = 0;
 const NO_CLUSTER: &str =
     "[error] Make sure the specified clusterName exists or the name server connected to is correct.";
 
-/// Addresses of a cluster's masters, sorted. A cluster that does not exist is said on standard output as the original
-/// does, and has none.
+/// Addresses of a cluster's masters, sorted. A cluster that does not exist has none; it is said on standard output as by
+/// the original, and on standard error. So is one without a master.
 pub(crate) async fn masters(session: &Session<'_>, cluster: &str) -> Result<BTreeSet<String>> {
     let groups = groups_of(session, cluster).await?;
-    Ok(groups.iter().filter_map(|group| group.broker_addrs.get(&MASTER_ID).cloned()).collect())
+    let masters: BTreeSet<String> =
+        groups.iter().filter_map(|group| group.broker_addrs.get(&MASTER_ID).cloned()).collect();
+    if masters.is_empty() && !groups.is_empty() {
+        session.complain(&Failure::argument(format!(
+            "cluster {cluster} has no master now; clusterList shows its brokers"
+        )));
+    }
+    Ok(masters)
 }
 
 /// Addresses of a cluster's brokers, slaves too, sorted: as [`masters`].
@@ -32,12 +39,13 @@ pub(crate) async fn groups_of(session: &Session<'_>, cluster: &str) -> Result<Ve
     let mut info = session.admin.cluster_info().await?;
     let Some(names) = info.cluster_addr_table.remove(cluster) else {
         print!(session, "{NO_CLUSTER}");
+        session.complain(&no_such_cluster(cluster));
         return Ok(Vec::new());
     };
     Ok(names.iter().filter_map(|name| info.broker_addr_table.remove(name)).collect())
 }
 
-/// A failure when a cluster does not exist, for commands that would change something elsewhere then.
+/// What is said of a cluster that does not exist.
 pub(crate) fn no_such_cluster(cluster: &str) -> Failure {
     Failure::argument(format!("there is no cluster {cluster}; clusterList shows the clusters that there are"))
 }

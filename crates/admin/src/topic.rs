@@ -7,10 +7,10 @@ use raptormq_protocol::hash::sort_as_java_map;
 use raptormq_protocol::json;
 use raptormq_protocol::route::{ClusterInfo, TopicRouteData};
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::{Failure, Result};
 use crate::pretty;
-use crate::session::{Session, line, print};
+use crate::session::{Session, line, print, record};
 use crate::targets::{self, MASTER_ID};
 use crate::text::{self, front};
 
@@ -28,6 +28,7 @@ const CLUSTER: Opt = Opt::value("c", "clusterName", "All masters of this cluster
 pub(crate) const UPDATE: Command = Command {
     name: "updateTopic",
     about: "Create a topic or change its settings",
+    kind: Kind::Changes,
     options: &[
         BROKER.one_of(),
         CLUSTER.one_of(),
@@ -46,6 +47,7 @@ pub(crate) const UPDATE: Command = Command {
 pub(crate) const DELETE: Command = Command {
     name: "deleteTopic",
     about: "Delete a topic on brokers and name servers",
+    kind: Kind::Changes,
     options: &[TOPIC, Opt::value("c", "clusterName", "The cluster to delete it in").required()],
     run: Run::By(|session, arguments| Box::pin(delete(session, arguments))),
 };
@@ -53,6 +55,7 @@ pub(crate) const DELETE: Command = Command {
 pub(crate) const UPDATE_PERM: Command = Command {
     name: "updateTopicPerm",
     about: "Change who may read and write a topic",
+    kind: Kind::Changes,
     options: &[BROKER, CLUSTER, TOPIC, Opt::value("p", "perm", "Permission: 2 write, 4 read, 6 both").required()],
     run: Run::By(|session, arguments| Box::pin(update_perm(session, arguments))),
 };
@@ -60,6 +63,7 @@ pub(crate) const UPDATE_PERM: Command = Command {
 pub(crate) const ROUTE: Command = Command {
     name: "topicRoute",
     about: "Show which brokers serve a topic",
+    kind: Kind::Shows,
     options: &[TOPIC, Opt::flag("l", "list", "As a table instead of JSON")],
     run: Run::By(|session, arguments| Box::pin(route(session, arguments))),
 };
@@ -67,6 +71,7 @@ pub(crate) const ROUTE: Command = Command {
 pub(crate) const STATUS: Command = Command {
     name: "topicStatus",
     about: "Show the offsets of a topic's queues",
+    kind: Kind::Shows,
     options: &[TOPIC, Opt::value("c", "cluster", "Ask the brokers of this cluster instead of the topic's")],
     run: Run::By(|session, arguments| Box::pin(status(session, arguments))),
 };
@@ -74,6 +79,7 @@ pub(crate) const STATUS: Command = Command {
 pub(crate) const CLUSTERS: Command = Command {
     name: "topicClusterList",
     about: "Show the clusters that have a topic",
+    kind: Kind::Shows,
     options: &[TOPIC],
     run: Run::By(|session, arguments| Box::pin(clusters(session, arguments))),
 };
@@ -81,6 +87,7 @@ pub(crate) const CLUSTERS: Command = Command {
 pub(crate) const LIST: Command = Command {
     name: "topicList",
     about: "List all topics",
+    kind: Kind::Shows,
     options: &[Opt::flag("c", "clusterModel", "With the cluster and the groups of each")],
     run: Run::By(|session, arguments| Box::pin(list(session, arguments))),
 };
@@ -88,6 +95,7 @@ pub(crate) const LIST: Command = Command {
 pub(crate) const UPDATE_ORDER: Command = Command {
     name: "updateOrderConf",
     about: "Read, set or delete how many queues each broker has of a globally ordered topic",
+    kind: Kind::Changes,
     options: &[
         TOPIC,
         Opt::value("v", "orderConf", "The setting: broker-a:4;broker-b:4"),
@@ -99,6 +107,7 @@ pub(crate) const UPDATE_ORDER: Command = Command {
 pub(crate) const ALLOCATE: Command = Command {
     name: "allocateMQ",
     about: "Show how queues would be shared among consumers",
+    kind: Kind::Shows,
     options: &[TOPIC, Opt::value("i", "ipList", "The consumers, with commas between").required()],
     run: Run::By(|session, arguments| Box::pin(allocate(session, arguments))),
 };
@@ -118,7 +127,7 @@ async fn update(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     };
     let (name, queues) = (&topic.topic_name, topic.write_queue_nums);
     if let Some(address) = arguments.get("b") {
-        session.admin.put_topic(address, &topic).await?;
+        put(session, address, &topic).await?;
         if is_order {
             let broker_name = broker_name(session, address).await?;
             let order = format!("{broker_name}:{queues}");
@@ -129,7 +138,7 @@ async fn update(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     } else {
         let cluster = arguments.require("c")?;
         for address in targets::masters(session, cluster).await? {
-            session.admin.put_topic(&address, &topic).await?;
+            put(session, &address, &topic).await?;
             line!(session, "create topic to {address} success.");
         }
         if is_order {
@@ -138,7 +147,7 @@ async fn update(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
             sort_as_java_map(&mut names, |name| name);
             let order: Vec<_> = names.iter().map(|name| format!("{name}:{queues}")).collect();
             let order = order.join(";");
-            session.admin.put_kv_config(ORDER_NAMESPACE, name, &order).await?;
+            put_order(session, name, &order).await?;
             line!(session, "set cluster orderConf. isOrder=true, orderConf=[{order}]");
         }
     }
@@ -178,8 +187,19 @@ async fn put_order_of_broker(session: &Session<'_>, topic: &str, broker_name: &s
     let mut parts: BTreeMap<&str, &str> =
         known.split(';').filter_map(|part| Some((part.split_once(':')?.0, part))).collect();
     parts.insert(broker_name, order);
-    let order = parts.into_values().collect::<Vec<_>>().join(";");
-    Ok(session.admin.put_kv_config(ORDER_NAMESPACE, topic, &order).await?)
+    put_order(session, topic, &parts.into_values().collect::<Vec<_>>().join(";")).await
+}
+
+async fn put_order(session: &Session<'_>, topic: &str, order: &str) -> Result<()> {
+    let work = session.admin.put_kv_config(ORDER_NAMESPACE, topic, order);
+    session.change(format_args!("set the order of topic {topic} to {order}"), work).await
+}
+
+async fn put(session: &Session<'_>, address: &str, topic: &TopicConfig) -> Result<()> {
+    let (name, read, write) = (&topic.topic_name, topic.read_queue_nums, topic.write_queue_nums);
+    let perm = text::perm(topic.perm);
+    let what = format_args!("give broker {address} the topic {name}: {read} queues to read, {write} to write, {perm}");
+    session.change(what, session.admin.put_topic(address, topic)).await
 }
 
 async fn delete(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
@@ -187,15 +207,17 @@ async fn delete(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let masters = targets::masters(session, cluster).await?;
     if masters.is_empty() {
         // The original goes on and removes the topic from the name servers.
-        return Err(targets::no_such_cluster(cluster));
+        return Ok(());
     }
     // That a topic is not there is said: the original tells of a success.
     session.admin.topic_route(topic).await?;
     for address in masters {
-        session.admin.delete_topic_in_broker(&address, topic).await?;
+        let work = session.admin.delete_topic_in_broker(&address, topic);
+        session.change(format_args!("delete topic {topic} with its queues on broker {address}"), work).await?;
     }
     line!(session, "delete topic [{topic}] from cluster [{cluster}] success.");
-    session.admin.delete_topic_in_name_servers(topic, Some(cluster)).await?;
+    let work = session.admin.delete_topic_in_name_servers(topic, Some(cluster));
+    session.change(format_args!("remove topic {topic} from the name servers"), work).await?;
     line!(session, "delete topic [{topic}] from NameServer success.");
     Ok(())
 }
@@ -220,7 +242,11 @@ async fn update_perm(session: &Session<'_>, arguments: &Arguments) -> Result<()>
         let is_master = groups.find(|group| group.broker_addrs.get(&MASTER_ID).is_some_and(|member| member == address));
         let Some(group) = is_master else {
             line!(session, "updateTopicPerm error broker not exit or broker is not master!.");
-            return Ok(());
+            let masters: Vec<_> =
+                route.broker_datas.iter().filter_map(|group| group.broker_addrs.get(&MASTER_ID)).collect();
+            return Err(Failure::argument(format!(
+                "{address} is no master that has topic {name}; these are: {masters:?}"
+            )));
         };
         let old = route.queue_datas.iter().find(|queues| queues.broker_name == group.broker_name);
         let old = old.map_or(0, |queues| queues.perm);
@@ -228,12 +254,12 @@ async fn update_perm(session: &Session<'_>, arguments: &Arguments) -> Result<()>
             line!(session, "new perm equals to the old one!");
             return Ok(());
         }
-        session.admin.put_topic(address, &topic).await?;
+        put(session, address, &topic).await?;
         line!(session, "update topic perm from {old} to {perm} in {address} success.");
         line!(session, "{}.", text::topic(&topic));
     } else if let Some(cluster) = arguments.get("c") {
         for address in targets::masters(session, cluster).await? {
-            session.admin.put_topic(&address, &topic).await?;
+            put(session, &address, &topic).await?;
             line!(session, "update topic perm from {} to {perm} in {address} success.", first.perm);
         }
     } else {
@@ -244,12 +270,33 @@ async fn update_perm(session: &Session<'_>, arguments: &Arguments) -> Result<()>
 
 async fn route(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let route = session.admin.topic_route(arguments.require("t")?).await?;
+    if session.is_json() {
+        return record_route(session, &route);
+    }
     if !arguments.has("l") {
         let unwritable = |error| Failure::argument(format!("the route cannot be shown: {error}"));
         line!(session, "{}", pretty::route(&route).map_err(unwritable)?);
         return Ok(());
     }
     list_route(session, route)
+}
+
+fn record_route(session: &Session<'_>, route: &TopicRouteData) -> Result<()> {
+    for group in &route.broker_datas {
+        let queues = route.queue_datas.iter().find(|queues| queues.broker_name == group.broker_name);
+        record!(
+            session,
+            "cluster": group.cluster,
+            "brokerName": group.broker_name,
+            "brokerAddrs": group.broker_addrs,
+            "readQueueNums": queues.map_or(0, |queues| queues.read_queue_nums),
+            "writeQueueNums": queues.map_or(0, |queues| queues.write_queue_nums),
+            "perm": queues.map_or(0, |queues| queues.perm),
+            "topicSysFlag": queues.map_or(0, |queues| queues.topic_sys_flag),
+            "orderTopicConf": route.order_topic_conf,
+        );
+    }
+    Ok(())
 }
 
 fn list_route(session: &Session<'_>, mut route: TopicRouteData) -> Result<()> {
@@ -294,6 +341,15 @@ async fn status(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     );
     for (queue, offset) in &all.offset_table {
         let updated = offset.last_update_timestamp;
+        record!(
+            session,
+            "topic": topic,
+            "brokerName": queue.broker_name,
+            "queueId": queue.queue_id,
+            "minOffset": offset.min_offset,
+            "maxOffset": offset.max_offset,
+            "lastUpdateTimestamp": updated,
+        );
         let updated = if updated > 0 { text::time_ms(updated) } else { String::new() };
         let broker = front(&queue.broker_name, 32);
         let (id, min, max) = (queue.queue_id, offset.min_offset, offset.max_offset);
@@ -308,6 +364,7 @@ async fn clusters(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let route = session.admin.topic_route(arguments.require("t")?).await?;
     for (cluster, brokers) in &info.cluster_addr_table {
         if route.broker_datas.iter().any(|group| brokers.contains(&group.broker_name)) {
+            record!(session, "cluster": cluster);
             line!(session, "{cluster}");
         }
     }
@@ -317,6 +374,7 @@ async fn clusters(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
 async fn list(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     if !arguments.has("c") {
         for topic in session.admin.topics().await? {
+            record!(session, "topic": topic);
             line!(session, "{topic}");
         }
         return Ok(());
@@ -329,6 +387,7 @@ async fn list(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
             Ok(route) => (cluster_of(&route, &info), groups_of(session, &route, topic).await.unwrap_or_default()),
             Err(_) => (String::new(), Vec::new()),
         };
+        record!(session, "cluster": cluster, "topic": topic, "groups": groups);
         let groups = if groups.is_empty() { vec![String::new()] } else { groups };
         for group in groups {
             line!(session, "{:<20}  {:<64}  {:<64}", front(&cluster, 20), front(topic, 64), front(&group, 64));
@@ -365,11 +424,12 @@ async fn update_order(session: &Session<'_>, arguments: &Arguments) -> Result<()
             let Some(order) = arguments.get("v").filter(|order| !order.is_empty()) else {
                 return Err(Failure::argument("put needs the setting: -v broker-a:4;broker-b:4"));
             };
-            session.admin.put_kv_config(ORDER_NAMESPACE, topic, order).await?;
+            put_order(session, topic, order).await?;
             print!(session, "update orderConf success. topic=[{topic}], orderConf=[{order}]");
         }
         "delete" => {
-            session.admin.delete_kv_config(ORDER_NAMESPACE, topic).await?;
+            let work = session.admin.delete_kv_config(ORDER_NAMESPACE, topic);
+            session.change(format_args!("delete the order of topic {topic}"), work).await?;
             print!(session, "delete orderConf success. topic=[{topic}]");
         }
         _ => return Err(Failure::Usage),
@@ -390,6 +450,7 @@ async fn allocate(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         let count = queues.len() / consumers.len() + usize::from(at < queues.len() % consumers.len());
         let (own, others) = rest.split_at(count);
         rest = others;
+        record!(session, "consumer": consumer, "queues": own);
         result.insert(*consumer, own);
     }
     let unwritable = |error| Failure::argument(format!("the queues cannot be shown: {error}"));

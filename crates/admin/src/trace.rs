@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use raptormq_protocol::message::MessageExt;
 
-use crate::command::{Arguments, Command, Opt, Run};
+use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::{Failure, Result};
 use crate::message::{Query, query_all};
-use crate::session::{Session, line};
+use crate::session::{Session, line, record};
 use crate::text;
 
 /// The topic of traces unless another one is named.
@@ -20,6 +20,7 @@ const RECORD_END: char = '\u{2}';
 pub(crate) const COMMAND: Command = Command {
     name: "queryMsgTraceById",
     about: "Show what became of a message, if its clients record traces",
+    kind: Kind::Shows,
     options: &[
         Opt::value("i", "msgId", "The id that its producer gave it").required(),
         Opt::value("t", "traceTopic", "The topic of traces, RMQ_SYS_TRACE_TOPIC unless given"),
@@ -77,6 +78,15 @@ fn print(session: &Session<'_>, group: &str, time: &str, views: &[View]) -> Resu
     );
     for view in views {
         let kind = if view.is_send { "Pub" } else { "Sub" };
+        record!(
+            session,
+            "type": kind,
+            "group": view.group,
+            "clientHost": view.host,
+            "time": view.time_ms,
+            "costTimeMs": view.cost_ms,
+            "success": view.is_success,
+        );
         let (cost, status) = (format!("{}ms", view.cost_ms), if view.is_success { "success" } else { "failed" });
         let time = text::time(view.time_ms);
         line!(session, "{kind:<10} {:<20} {:<20} {time:<20} {cost:<10} {status:<10}", view.group, view.host);

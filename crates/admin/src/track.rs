@@ -21,6 +21,13 @@ pub(crate) struct Track {
     problem: Option<String>,
 }
 
+impl Track {
+    /// The same in JSON.
+    pub(crate) fn in_json(&self) -> serde_json::Value {
+        serde_json::json!({ "consumerGroup": self.group, "trackType": self.kind.name(), "exceptionDesc": self.problem })
+    }
+}
+
 /// How far a group is with a message. Java: `tools/admin/api/TrackType.java`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -33,9 +40,9 @@ enum Kind {
     Unknown,
 }
 
-impl fmt::Display for Track {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
             Kind::Consumed => "CONSUMED",
             Kind::ConsumedButFiltered => "CONSUMED_BUT_FILTERED",
             Kind::Pull => "PULL",
@@ -43,7 +50,13 @@ impl fmt::Display for Track {
             Kind::NotOnline => "NOT_ONLINE",
             Kind::ConsumeBroadcasting => "CONSUME_BROADCASTING",
             Kind::Unknown => "UNKNOWN",
-        };
+        }
+    }
+}
+
+impl fmt::Display for Track {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind.name();
         let problem = self.problem.as_deref().unwrap_or("null");
         write!(f, "MessageTrack [consumerGroup={}, trackType={kind}, exceptionDesc={problem}]", self.group)
     }

@@ -155,3 +155,118 @@ async fn groups_brokers_and_name_servers_are_administrated() {
     assert!(ok(&cluster, "statsAll -t Orders").await.starts_with("#Topic "));
     cluster.shutdown().await;
 }
+
+/// The records that a command prints with `--json`.
+async fn records(cluster: &Cluster, line: &str) -> Vec<serde_json::Value> {
+    let out = ok(cluster, &format!("{line} --json")).await;
+    out.lines().map(|line| serde_json::from_str(line).expect("each line is a record")).collect()
+}
+
+#[tokio::test]
+async fn what_is_shown_can_be_had_in_json() {
+    let cluster = Cluster::start().await.unwrap();
+    let address = cluster.broker_addr().to_owned();
+    ok(&cluster, "updateTopic -c DefaultCluster -t Orders -r 1 -w 1").await;
+    assert!(records(&cluster, "topicList").await.contains(&serde_json::json!({ "topic": "Orders" })));
+    let route = records(&cluster, "topicRoute -t Orders").await;
+    assert_eq!((route.len(), &route[0]["readQueueNums"], &route[0]["perm"]), (1, &1.into(), &6.into()));
+    let sent = records(&cluster, "sendMessage -t Orders -p hello").await;
+    assert_eq!(sent[0]["sendResult"], "SEND_OK");
+    let found = records(&cluster, &format!("queryMsgById -t Orders -i {}", sent[0]["msgId"].as_str().unwrap())).await;
+    assert_eq!((&found[0]["queueOffset"], &found[0]["tracks"]), (&0.into(), &serde_json::json!([])));
+    let printed = records(&cluster, "printMsg -t Orders").await;
+    assert_eq!((printed.len(), &printed[0]["body"]), (1, &"hello".into()));
+    let status = records(&cluster, &format!("brokerStatus -b {address}")).await;
+    assert_eq!(status[0]["figures"]["brokerVersionDesc"], "V5_3_3");
+    let replication = records(&cluster, "haStatus -c DefaultCluster").await;
+    assert_eq!((&replication[0]["address"], &replication[0]["haStatus"]["master"]), (&address.into(), &true.into()));
+    let said = refused_as(&cluster, "updateTopic -c DefaultCluster -t Orders --json", 2).await;
+    assert_eq!(said, "mqadmin updateTopic: there is no --json here, only --dry-run, --strict-exit\n");
+    assert!(refused_as(&cluster, "topicList --watch 0", 2).await.contains("a number of seconds is expected"));
+    cluster.shutdown().await;
+}
+
+/// As [`refused`], with this status.
+async fn refused_as(cluster: &Cluster, line: &str, status: u8) -> String {
+    let outcome = call(cluster, line).await;
+    assert_eq!((outcome.status, outcome.errors.lines().count()), (status, 1), "{line}: {outcome:?}");
+    outcome.errors
+}
+
+/// What commands that change something could have changed.
+async fn state(cluster: &Cluster) -> Vec<String> {
+    let mut all = Vec::new();
+    for line in [
+        "topicList",
+        "topicRoute -t Orders",
+        "topicStatus -t Orders",
+        "getConsumerConfig -g readers",
+        "consumerProgress -g readers",
+        &format!("getBrokerConfig -b {}", cluster.broker_addr()),
+    ] {
+        all.push(ok(cluster, line).await);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+    let cluster = Cluster::start().await.unwrap();
+    let address = cluster.broker_addr().to_owned();
+    ok(&cluster, "updateTopic -c DefaultCluster -t Orders -r 1 -w 1").await;
+    ok(&cluster, "sendMessage -t Orders -p hello").await;
+    ok(&cluster, "updateSubGroup -c DefaultCluster -g readers").await;
+    ok(&cluster, &format!("resetOffsetByTime -g readers -t Orders -s 0 -b {address} -q 0 -o 1")).await;
+    ok(&cluster, "updateKvConfig -s N -k k -v v").await;
+    let before = state(&cluster).await;
+    for line in [
+        "deleteTopic -c DefaultCluster -t Orders".to_owned(),
+        "deleteSubGroup -c DefaultCluster -g readers -r true".to_owned(),
+        "resetOffsetByTime -g readers -t Orders -s 0".to_owned(),
+        format!("resetOffsetByTime -g readers -t Orders -s 0 -b {address} -q 0 -o 0"),
+        "skipAccumulatedMessage -g readers -t Orders".to_owned(),
+        "cloneGroupOffset -s readers -d heirs -t Orders".to_owned(),
+        "updateTopic -c DefaultCluster -t More -o true".to_owned(),
+        "updateTopicPerm -c DefaultCluster -t Orders -p 4".to_owned(),
+        "updateOrderConf -t Orders -m delete".to_owned(),
+        "deleteKvConfig -s N -k k".to_owned(),
+        format!("wipeWritePerm -b {}", cluster.broker_name()),
+        format!("updateBrokerConfig -b {address} -k waitTimeMillsInSendQueue -v 321"),
+        "cleanUnusedTopic".to_owned(),
+        "cleanExpiredCQ".to_owned(),
+        "deleteExpiredCommitLog".to_owned(),
+        "setConsumeMode -c DefaultCluster -t Orders -g readers -m POP".to_owned(),
+    ] {
+        let said = ok(&cluster, &format!("{line} --dry-run")).await;
+        assert!(!said.is_empty() && said.lines().all(|said| said.starts_with("would ")), "{line}: {said}");
+    }
+    assert_eq!(state(&cluster).await, before);
+    cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_brokers_have_is_exported() {
+    let cluster = Cluster::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (path, address) = (folder.path().display(), cluster.broker_addr());
+    ok(&cluster, "updateTopic -c DefaultCluster -t Orders -r 1 -w 1").await;
+    ok(&cluster, "updateSubGroup -c DefaultCluster -g readers").await;
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(folder.path().join(name)).unwrap()).unwrap()
+    };
+    let said = ok(&cluster, &format!("exportMetadata -b {address} -t -f {path}")).await;
+    assert_eq!(said, format!("export {path}/topic.json success"));
+    let topics = read("topic.json")["topicConfigTable"].as_object().unwrap().clone();
+    assert_eq!(topics.keys().collect::<Vec<_>>(), ["Orders"]);
+    ok(&cluster, &format!("exportMetadata -b {address} -g -f {path}")).await;
+    assert_eq!(read("subscriptionGroup.json")["subscriptionGroupTable"].as_object().unwrap().len(), 1);
+    ok(&cluster, &format!("exportMetadata -c DefaultCluster -f {path}")).await;
+    assert_eq!(read("metadata.json")["subscriptionGroupTable"]["readers"]["retryMaxTimes"], 16);
+    ok(&cluster, &format!("exportConfigs -c DefaultCluster -f {path}")).await;
+    assert_eq!(read("configs.json")["clusterScale"]["masterBrokerSize"], 1);
+    ok(&cluster, &format!("exportMetrics -c DefaultCluster -f {path}")).await;
+    let metrics = read("metrics.json");
+    assert_eq!(metrics["evaluateReport"][cluster.broker_name()]["runtimeQuota"]["topicSize"], 1);
+    assert_eq!(metrics["totalData"]["totalOneDayNum"]["normalOneDayInNum"], 0);
+    cluster.shutdown().await;
+}

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use raptormq_protocol::body::{BrokerStatsData, ConsumeStatsList, KVTable};
+use raptormq_protocol::body::{BrokerStatsData, ConsumeStatsList, HARuntimeInfo, KVTable};
 use raptormq_protocol::code::RequestCode;
-use raptormq_protocol::header::{GetConsumeStatsInBrokerHeader, ViewBrokerStatsDataRequestHeader};
+use raptormq_protocol::header::{
+    GetConsumeStatsInBrokerHeader, ResetMasterFlushOffsetHeader, ViewBrokerStatsDataRequestHeader,
+};
 use raptormq_remoting::Request;
 
 use super::{Admin, read_settings, settings_text};
@@ -64,5 +66,18 @@ impl Admin {
     #[doc(alias = "deleteExpiredCommitLogByAddr")]
     pub async fn delete_expired_log(&self, address: &str) -> Result<()> {
         self.call(address, Request::new(RequestCode::DELETE_EXPIRED_COMMITLOG)).await.map(drop)
+    }
+
+    /// How replication goes: of a master its slaves, of a slave how it follows.
+    #[doc(alias = "getBrokerHAStatus")]
+    pub async fn ha_status(&self, address: &str) -> Result<HARuntimeInfo> {
+        self.ask(address, Request::new(RequestCode::GET_BROKER_HA_STATUS), "a state of replication").await
+    }
+
+    /// Tells a slave up to where its master's log is on disk. RaptorMQ's slaves have no use for it.
+    #[doc(alias = "resetMasterFlushOffset")]
+    pub async fn reset_master_flush_offset(&self, address: &str, master_flush_offset: i64) -> Result<()> {
+        let header = ResetMasterFlushOffsetHeader { master_flush_offset: Some(master_flush_offset) };
+        self.call(address, Request::new(RequestCode::RESET_MASTER_FLUSH_OFFSET).header(&header)).await.map(drop)
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use raptormq_protocol::body::{
     ConsumeMessageDirectlyResult, ConsumeStats, ConsumerConnection, ConsumerRunningInfo, GetConsumerStatusBody,
-    MessageQueue, ProducerConnection, ProducerTableInfo, ResetOffsetBody, SubscriptionGroupConfig,
-    SubscriptionGroupList, SubscriptionGroupWrapper,
+    MessageQueue, ProducerConnection, ProducerTableInfo, ResetOffsetBody, SetMessageRequestModeRequestBody,
+    SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupWrapper,
 };
 use raptormq_protocol::code::RequestCode;
 use raptormq_protocol::header::{
@@ -50,9 +50,22 @@ impl Admin {
     /// are asked for one group may create it.
     #[doc(alias = "examineSubscriptionGroupConfig")]
     pub async fn group_config(&self, address: &str, group: &str) -> Result<Option<SubscriptionGroupConfig>> {
+        Ok(self.all_groups(address).await?.subscription_group_table.remove(group))
+    }
+
+    /// All groups of a broker.
+    #[doc(alias = "getAllSubscriptionGroup")]
+    pub async fn all_groups(&self, address: &str) -> Result<SubscriptionGroupWrapper> {
         let request = Request::new(RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG);
-        let mut all: SubscriptionGroupWrapper = self.ask(address, request, "a list of groups").await?;
-        Ok(all.subscription_group_table.remove(group))
+        self.ask(address, request, "a list of groups").await
+    }
+
+    /// Chooses how a group consumes a topic on a broker.
+    #[doc(alias = "setMessageRequestMode")]
+    pub async fn set_request_mode(&self, address: &str, mode: &SetMessageRequestModeRequestBody) -> Result<()> {
+        let unwritable = |error| Error::invalid("the mode cannot be written").with_source(error);
+        let body = json::to_vec(mode).map_err(unwritable)?;
+        self.call(address, Request::new(RequestCode::SET_MESSAGE_REQUEST_MODE).body(body)).await.map(drop)
     }
 
     /// How far a group is in all its topics on a broker, or in one.

@@ -1,6 +1,8 @@
 //! Topics on brokers.
 
-use raptormq_protocol::body::{CreateTopicListRequestBody, GroupList, TopicConfig, TopicStatsTable};
+use raptormq_protocol::body::{
+    CreateTopicListRequestBody, GroupList, TopicConfig, TopicConfigSerializeWrapper, TopicList, TopicStatsTable,
+};
 use raptormq_protocol::code::RequestCode;
 use raptormq_protocol::header::{
     CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicConfigRequestHeader, GetTopicStatsInfoRequestHeader,
@@ -58,6 +60,20 @@ impl Admin {
     pub async fn topic_config(&self, address: &str, topic: &str) -> Result<TopicConfig> {
         let request = Request::new(RequestCode::GET_TOPIC_CONFIG).header(&GetTopicConfigRequestHeader { topic });
         self.ask(address, request, "a topic").await
+    }
+
+    /// All topics of a broker.
+    #[doc(alias = "getAllTopicConfig")]
+    pub async fn all_topics(&self, address: &str) -> Result<TopicConfigSerializeWrapper> {
+        self.ask(address, Request::new(RequestCode::GET_ALL_TOPIC_CONFIG), "a list of topics").await
+    }
+
+    /// The topics that a broker has for itself.
+    #[doc(alias = "getSystemTopicListFromBroker")]
+    pub async fn system_topics(&self, address: &str) -> Result<Vec<String>> {
+        let request = Request::new(RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER);
+        let list: TopicList = self.ask(address, request, "a list of topics").await?;
+        Ok(list.topic_list)
     }
 
     /// The offsets of a topic's queues on a broker.

@@ -97,6 +97,12 @@ headers! {
         total_topic_num: Option<i32> = "totalTopicNum",
     }
 
+    /// RESET_MASTER_FLUSH_OFFSET (908).
+    struct ResetMasterFlushOffsetHeader {
+        /// Log offset up to which the master's log is on disk.
+        master_flush_offset: Option<i64> = "masterFlushOffset",
+    }
+
     /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201).
     struct GetAllSubscriptionGroupRequestHeader<'a> {
         /// First group of the page; missing from 4.x slaves, which want all.
