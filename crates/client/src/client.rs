@@ -1,18 +1,27 @@
 //! [`Client`]: what producers and consumers of one process share. Connections, routes, heartbeats, the client's id.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use raptormq_auth::Credentials;
+use raptormq_protocol::body::MessageQueue;
 use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::command::Command;
-use raptormq_protocol::header::{NotifyConsumerIdsChangedRequestHeader, UnregisterClientRequestHeader};
+use raptormq_protocol::header::{
+    CheckTransactionStateRequestHeader, NotifyConsumerIdsChangedRequestHeader, ReplyMessageRequestHeader,
+    UnregisterClientRequestHeader,
+};
 use raptormq_protocol::json;
+use raptormq_protocol::message::compress::{self, CompressError, Compression};
 use raptormq_protocol::message::id::UniqueIdGenerator;
+use raptormq_protocol::message::properties::{Properties, name};
+use raptormq_protocol::message::{MessageExt, sys_flag};
+use raptormq_protocol::route::TopicRouteData;
 use raptormq_remoting::{ClientOptions, ClientTls, Connection, Inbound, Output, Request, Response, Signer};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -22,12 +31,12 @@ use crate::admin::Admin;
 use crate::clock;
 use crate::consumer::ConsumerBuilder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::name_server::{CALL_TIMEOUT, NameServers};
-use crate::names::DEFAULT_TOPIC;
-use crate::producer::ProducerBuilder;
+use crate::name_server::{self, CALL_TIMEOUT, NameServers};
+use crate::names::{self, DEFAULT_TOPIC};
+use crate::producer::{ProducerBuilder, Question};
 use crate::reader::ReaderBuilder;
 use crate::registry::Registry;
-use crate::route::{Route, Routes};
+use crate::route::{self, Route, Routes};
 
 /// How often routes are asked for and brokers are told that we live (Java: `pollNameServerInterval`,
 /// `heartbeatBrokerInterval`).
@@ -36,8 +45,15 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
 /// How soon routes are asked for again after a broker could not be reached.
 const REFRESH_PAUSE: Duration = Duration::from_secs(1);
 
+/// Fields that name the namespace of a request (Java: `rpc/RpcRequestHeader.java`, `NamespaceRpcHook.java`).
+const NAMESPACED_FIELD: &str = "nsd";
+const NAMESPACE_FIELD: &str = "ns";
+
 /// Environment variable with the name servers, for clients that name none.
 const NAMESRV_VARIABLE: &str = "NAMESRV_ADDR";
+
+/// Largest body of a message that a broker sends of its own accord, decompressed.
+const PUSHED_BODY_BYTES_MAX: usize = 64 << 20;
 
 /// Instance name of clients that are to be told apart by their address only: the folder of broadcast offsets carries it.
 const DEFAULT_INSTANCE: &str = "DEFAULT";
@@ -67,6 +83,8 @@ struct Shared {
     /// Becomes true, or is dropped, when the client ends.
     closed: watch::Sender<bool>,
     runtime: Handle,
+    namespace: Option<String>,
+    vip_channel: bool,
 }
 
 /// What the background task is asked to do before its time.
@@ -83,9 +101,13 @@ struct Attention {
 pub struct ClientBuilder {
     name_servers: Option<String>,
     instance_name: Option<String>,
+    unit_name: Option<String>,
     lazy: bool,
     tls: Option<ClientTls>,
     credentials: Option<Credentials>,
+    namespace: Option<String>,
+    namespace_v2: Option<String>,
+    vip_channel: bool,
 }
 
 impl ClientBuilder {
@@ -101,6 +123,36 @@ impl ClientBuilder {
     #[doc(alias = "setInstanceName")]
     pub fn instance_name(mut self, name: impl Into<String>) -> ClientBuilder {
         self.instance_name = Some(name.into());
+        self
+    }
+
+    /// The unit of a deployment over several sites that this client belongs to; part of its id.
+    #[doc(alias = "setUnitName")]
+    pub fn unit_name(mut self, name: impl Into<String>) -> ClientBuilder {
+        self.unit_name = Some(name.into());
+        self
+    }
+
+    /// Puts all topics and groups of this client into a namespace: brokers know them as `namespace%name`, the program by
+    /// their bare names. Without it a name server that is called `MQ_INST_….domain` names the namespace.
+    #[doc(alias = "setNamespace")]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> ClientBuilder {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Names the namespace in a field of each request instead of in the names; for servers and proxies that know it
+    /// (RocketMQ 5.2 and later).
+    #[doc(alias = "setNamespaceV2")]
+    pub fn namespace_v2(mut self, namespace: impl Into<String>) -> ClientBuilder {
+        self.namespace_v2 = Some(namespace.into());
+        self
+    }
+
+    /// Sends messages to the brokers' second port (`listenPort` − 2), where they do not wait behind pulls.
+    #[doc(alias = "setVipChannelEnabled")]
+    pub fn vip_channel(mut self) -> ClientBuilder {
+        self.vip_channel = true;
         self
     }
 
@@ -143,10 +195,14 @@ impl ClientBuilder {
         let inbound =
             Arc::new(Notices { registry: registry.clone(), greeted: greeted.clone(), attention: attention.clone() });
         let (closed, _) = watch::channel(false);
-        let signer = self.credentials.map(|credentials| Arc::new(Signing(credentials)) as Arc<dyn Signer>);
+        let signs = self.credentials.is_some() || self.namespace_v2.is_some();
+        let signing = Signing { credentials: self.credentials, namespace: self.namespace_v2 };
+        let signer = signs.then(|| Arc::new(signing) as Arc<dyn Signer>);
+        let unit = self.unit_name.map(|unit| format!("@{unit}")).unwrap_or_default();
+        let namespace = self.namespace.or_else(|| name_server::namespace_of(&text)).filter(|name| !name.is_empty());
         let options = ClientOptions { tls: self.tls, signer, ..ClientOptions::default() };
         let shared = Arc::new(Shared {
-            id: format!("{ip}@{instance}"),
+            id: format!("{ip}@{instance}{unit}"),
             stable_id: format!("{ip}@{}", self.instance_name.as_deref().unwrap_or(DEFAULT_INSTANCE)),
             name_servers,
             remoting: raptormq_remoting::Client::new(options, inbound),
@@ -158,6 +214,8 @@ impl ClientBuilder {
             attention,
             closed,
             runtime: Handle::current(),
+            namespace,
+            vip_channel: self.vip_channel,
         });
         if !self.lazy {
             shared.name_servers.ping(&shared.remoting).await?;
@@ -167,12 +225,24 @@ impl ClientBuilder {
     }
 }
 
-/// Signs with the credentials of an account.
-struct Signing(Credentials);
+/// What is added to each request: the namespace, and the signature of an account over everything.
+struct Signing {
+    credentials: Option<Credentials>,
+    namespace: Option<String>,
+}
 
 impl Signer for Signing {
     fn sign(&self, request: &Request) -> Vec<(&'static str, String)> {
-        self.0.sign(request.fields.iter(), &request.body).into()
+        let mut added = Vec::new();
+        if let Some(namespace) = &self.namespace {
+            added.extend([(NAMESPACED_FIELD, "true".to_owned()), (NAMESPACE_FIELD, namespace.clone())]);
+        }
+        if let Some(credentials) = &self.credentials {
+            let before = added.clone();
+            let fields = request.fields.iter().chain(before.iter().map(|(key, value)| (*key, value.as_str())));
+            added.extend(credentials.sign(fields, &request.body));
+        }
+        added
     }
 }
 
@@ -265,6 +335,46 @@ impl Client {
         Err(Error::refused(response.code.0, response.remark.as_deref(), address))
     }
 
+    /// A name as brokers know it: with the namespace of this client.
+    pub(crate) fn with_namespace<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        match &self.shared.namespace {
+            Some(namespace) => names::with_namespace(namespace, name),
+            None => Cow::Borrowed(name),
+        }
+    }
+
+    /// Takes the namespace of this client from a name that is shown to users.
+    pub(crate) fn strip_namespace(&self, name: &mut String) {
+        if let Some(namespace) = &self.shared.namespace {
+            *name = names::without_namespace(namespace, name).into_owned();
+        }
+    }
+
+    /// A queue as users know it.
+    pub(crate) fn queue_without_namespace(&self, queue: &MessageQueue) -> MessageQueue {
+        let mut queue = queue.clone();
+        self.strip_namespace(&mut queue.topic);
+        queue
+    }
+
+    /// Where messages for the broker at `address` are sent: its port for what must not wait, where that is asked for.
+    pub(crate) fn send_address(&self, address: &str) -> String {
+        if self.shared.vip_channel { route::vip_address(address) } else { address.to_owned() }
+    }
+
+    /// A topic that a broker has, and the address of its master.
+    pub(crate) fn master_of(&self, broker_name: &str) -> Option<(String, String)> {
+        self.shared.routes.master_of(broker_name)
+    }
+
+    /// A number that nobody can guess easily.
+    pub(crate) fn random_number(&self) -> u128 {
+        u128::from(random_number()) << 96
+            | u128::from(random_number()) << 64
+            | u128::from(random_number()) << 32
+            | u128::from(random_number())
+    }
+
     /// Queues to send to, if they are known.
     pub(crate) fn known_publish_route(&self, topic: &str) -> Option<Arc<Route>> {
         self.shared.routes.get(topic).filter(|route| !route.publish.is_empty())
@@ -282,9 +392,9 @@ impl Client {
         }
         let (servers, remoting) = (&self.shared.name_servers, &self.shared.remoting);
         let route = match servers.route(remoting, topic).await? {
-            Some(data) => Route::of(topic, &data),
+            Some(data) => self.shared.route_of(topic, &data),
             None => match servers.route(remoting, DEFAULT_TOPIC).await? {
-                Some(default) => Route::of_default(topic, &default, queue_count_max),
+                Some(default) => self.shared.with_send_addresses(Route::of_default(topic, &default, queue_count_max)),
                 None => Route::default(),
             },
         };
@@ -304,7 +414,7 @@ impl Client {
         }
         let _asking = self.shared.asking.lock().await;
         let Some(data) = self.shared.name_servers.route(&self.shared.remoting, topic).await? else { return Ok(None) };
-        let route = self.shared.routes.put(topic, Route::of(topic, &data));
+        let route = self.shared.routes.put(topic, self.shared.route_of(topic, &data));
         Ok(Some(route))
     }
 
@@ -347,6 +457,11 @@ impl Client {
         self.shared.heartbeat(false).await;
     }
 
+    /// Tells the brokers that do not know us who lives here.
+    pub(crate) async fn greet_new(&self) {
+        self.shared.heartbeat(true).await;
+    }
+
     /// Tells one broker who lives here.
     pub(crate) async fn heartbeat_to(&self, address: &str) {
         self.shared.heartbeat_to(&BTreeSet::from([address.to_owned()])).await;
@@ -365,6 +480,15 @@ impl Client {
 }
 
 impl Shared {
+    /// The route that an answer describes.
+    fn route_of(&self, topic: &str, data: &TopicRouteData) -> Route {
+        self.with_send_addresses(Route::of(topic, data))
+    }
+
+    fn with_send_addresses(&self, route: Route) -> Route {
+        if self.vip_channel { route.with_vip_addresses() } else { route }
+    }
+
     /// Heartbeats to the brokers of all routes, or only to those that do not know us.
     async fn heartbeat(&self, only_new: bool) {
         let mut addresses = self.routes.addresses(self.registry.has_consumers());
@@ -412,7 +536,7 @@ impl Shared {
             match self.name_servers.route(&self.remoting, &topic).await {
                 Ok(Some(data)) => {
                     let before = self.routes.get(&topic);
-                    let now = self.routes.put(&topic, Route::of(&topic, &data));
+                    let now = self.routes.put(&topic, self.route_of(&topic, &data));
                     changed |= before.is_none_or(|before| !Arc::ptr_eq(&before, &now));
                 }
                 Ok(None) => {}
@@ -461,13 +585,24 @@ struct Notices {
 }
 
 impl Inbound for Notices {
-    fn handle(&self, _server: &Connection, request: &Command<'_>, out: &mut Output) {
+    fn handle(&self, server: &Connection, request: &Command<'_>, out: &mut Output) {
         match RequestCode(request.code) {
             // One-way: no answer.
             RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => {
                 if let Ok(header) = request.header::<NotifyConsumerIdsChangedRequestHeader<'_>>() {
                     self.registry.wake(header.consumer_group);
                 }
+            }
+            RequestCode::CHECK_TRANSACTION_STATE => self.check_transaction(server, request),
+            RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT => {
+                let code = match self.take_reply(request) {
+                    Ok(()) => ResponseCode::SUCCESS,
+                    Err(error) => {
+                        tracing::warn!(%error, "a reply cannot be read");
+                        ResponseCode::SYSTEM_ERROR
+                    }
+                };
+                out.respond(request, code, None);
             }
             code => {
                 let remark = format!(" request type {} not supported", code.0);
@@ -483,6 +618,74 @@ impl Inbound for Notices {
             self.attention.greet.notify_one();
         }
     }
+}
+
+impl Notices {
+    /// A broker asks what became of a transaction. One-way: the answer is a request of ours.
+    fn check_transaction(&self, server: &Connection, request: &Command<'_>) {
+        let header = request.header::<CheckTransactionStateRequestHeader<'_>>();
+        let message = MessageExt::decode(request.body, PUSHED_BODY_BYTES_MAX);
+        let (Ok(header), Ok((message, _))) = (header, message) else {
+            return tracing::warn!(broker = %server.peer_addr(), "a question for a transaction cannot be read");
+        };
+        let Some((group, question)) = Question::of(server, &header, message) else { return };
+        match self.registry.checks(&group) {
+            Some(checks) => checks.ask(question),
+            None => tracing::debug!(group, "nobody here answers for the transactions of the group"),
+        }
+    }
+
+    /// A broker hands on the reply to a request of ours.
+    fn take_reply(&self, request: &Command<'_>) -> Result<()> {
+        let unreadable = |error: &dyn std::fmt::Display| Error::protocol(format!("a pushed reply: {error}"));
+        let header: ReplyMessageRequestHeader<'_> = request.header().map_err(|error| unreadable(&error))?;
+        let mut reply = pushed_message(&header, request.body).map_err(|error| unreadable(&error))?;
+        reply.set_property(name::ARRIVE_TIME, clock::now_ms().to_string());
+        if !self.registry.requests().answer(reply) {
+            tracing::debug!(topic = header.topic, "a reply that nobody waits for any more");
+        }
+        Ok(())
+    }
+}
+
+/// The message that a broker pushes.
+fn pushed_message(
+    header: &ReplyMessageRequestHeader<'_>,
+    body: &[u8],
+) -> std::result::Result<MessageExt, CompressError> {
+    let address = |text: &str| {
+        let text = text.trim_start_matches('/');
+        text.parse().unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))
+    };
+    let body = match Compression::of(header.sys_flag)? {
+        Some(compression) => compress::decompress(compression, body, PUSHED_BODY_BYTES_MAX)?.into(),
+        None => bytes::Bytes::copy_from_slice(body),
+    };
+    let properties = Properties(header.properties.unwrap_or_default());
+    let properties: Vec<(String, String)> =
+        properties.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    let unique_key = properties.iter().find(|(known, _)| known == name::UNIQ_KEY);
+    Ok(MessageExt {
+        broker_name: String::new(),
+        queue_id: header.queue_id,
+        store_size: 0,
+        queue_offset: 0,
+        sys_flag: header.sys_flag & !sys_flag::COMPRESSED,
+        born_timestamp_ms: header.born_timestamp,
+        born_host: address(header.born_host),
+        store_timestamp_ms: header.store_timestamp,
+        store_host: address(header.store_host),
+        msg_id: unique_key.map(|(_, key)| key.clone()).unwrap_or_default(),
+        commit_log_offset: 0,
+        body_crc: 0,
+        reconsume_times: header.reconsume_times.unwrap_or(0),
+        prepared_transaction_offset: 0,
+        topic: header.topic.to_owned(),
+        flag: header.flag,
+        properties,
+        body,
+        transaction_id: None,
+    })
 }
 
 /// The address by which others know this machine: the first that is neither loopback nor link-local, IPv4 before IPv6.

@@ -85,6 +85,12 @@ impl Error {
         Error::new(ErrorKind::InvalidArgument, text)
     }
 
+    /// What a [`ProducerHook`](crate::ProducerHook) says that does not let a message pass; of kind
+    /// [`ErrorKind::NotPermitted`].
+    pub fn refused_by_hook(reason: impl Into<String>) -> Error {
+        Error::new(ErrorKind::NotPermitted, reason)
+    }
+
     pub(crate) fn closed(what: &str) -> Error {
         Error::new(ErrorKind::Closed, format!("the {what} has been shut down"))
     }

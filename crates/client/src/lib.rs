@@ -47,11 +47,13 @@ mod producer;
 mod reader;
 mod registry;
 mod route;
+mod trace;
 
 pub use raptormq_config::{TlsClientAuth, TlsConfig, TlsMode};
 pub use raptormq_protocol::body::MessageQueue;
 pub use raptormq_protocol::code::ResponseCode;
 pub use raptormq_protocol::message::MessageExt;
+pub use raptormq_protocol::message::compress::Compression;
 pub use raptormq_remoting::{ClientTls, TlsError};
 
 pub use self::admin::{Admin, PullFrom, PullStatus, Pulled, QueueRange};
@@ -59,5 +61,8 @@ pub use self::client::{Client, ClientBuilder};
 pub use self::consumer::{ConsumeFrom, Consumer, ConsumerBuilder, Retry};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::message::{Message, MessageView};
-pub use self::producer::{Ack, Producer, ProducerBuilder, Send, SendReceipt, SendStatus};
+pub use self::producer::{
+    Ack, EndedContext, Producer, ProducerBuilder, ProducerHook, Send, SendReceipt, SendStatus, SentContext,
+    Transaction, TransactionProducer, TransactionState,
+};
 pub use self::reader::{Reader, ReaderBuilder};

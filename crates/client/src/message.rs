@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use raptormq_protocol::message::MessageExt;
@@ -25,13 +26,15 @@ pub struct Message {
     topic: String,
     body: Bytes,
     flag: i32,
+    waits_for_store: bool,
     properties: Vec<(String, String)>,
 }
 
 impl Message {
     /// A message with a topic and a body. What is not allowed in either is said by the send.
     pub fn new(topic: impl Into<String>, body: impl Into<Bytes>) -> Message {
-        Message { topic: topic.into(), body: body.into(), flag: 0, properties: Vec::new() }
+        let (topic, body) = (topic.into(), body.into());
+        Message { topic, body, flag: 0, waits_for_store: true, properties: Vec::new() }
     }
 
     /// Sets the tag, which consumers filter by.
@@ -65,6 +68,54 @@ impl Message {
         Message { flag, ..self }
     }
 
+    /// Lets consumers have the message only after the delay of a level: 1 to 18 stand for 1, 5, 10 and 30 s, 1 to 10, 20
+    /// and 30 minutes, 1 and 2 hours, unless the broker's `messageDelayLevel` says otherwise. Works with every broker.
+    #[doc(alias = "setDelayTimeLevel")]
+    pub fn delay_level(self, level: u32) -> Message {
+        self.put(name::DELAY, level.to_string())
+    }
+
+    /// Lets consumers have the message only after this time, to the millisecond. Needs a broker with timer messages
+    /// (RocketMQ 5 with `timerWheelEnable`); its `timerMaxDelaySec` is the limit, 3 days by default.
+    #[doc(alias = "setDelayTimeMs")]
+    #[doc(alias = "setDelayTimeSec")]
+    pub fn deliver_after(self, delay: Duration) -> Message {
+        self.put(name::TIMER_DELAY_MS, delay.as_millis().to_string())
+    }
+
+    /// Lets consumers have the message only from this moment on: see [`Message::deliver_after`].
+    #[doc(alias = "setDeliverTimeMs")]
+    pub fn deliver_at(self, moment: SystemTime) -> Message {
+        let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.put(name::TIMER_DELIVER_MS, since.as_millis().to_string())
+    }
+
+    /// Whether the broker answers only when the message is as safe as its settings promise (flushed, copied to a slave).
+    /// It does unless this is set to `false`.
+    #[doc(alias = "setWaitStoreMsgOK")]
+    pub fn wait_for_store(self, waits_for_store: bool) -> Message {
+        Message { waits_for_store, ..self }
+    }
+
+    /// Sets a property that RocketMQ gives a meaning to.
+    pub(crate) fn system_property(self, name: &str, value: impl Into<String>) -> Message {
+        self.put(name, value.into())
+    }
+
+    /// The value of a property that was set.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.properties.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn waits_for_store(&self) -> bool {
+        self.waits_for_store
+    }
+
+    /// Whether consumers get the message later than it is stored.
+    pub(crate) fn is_delayed(&self) -> bool {
+        DELAYS.iter().any(|name| self.get(name).is_some())
+    }
+
     fn put(mut self, name: &str, value: String) -> Message {
         match self.properties.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => *known = value,
@@ -88,13 +139,17 @@ impl Message {
     }
 
     /// What no broker would take, with the original's words.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self, body_bytes_max: usize) -> Result<()> {
         names::check_send_topic(&self.topic)?;
         if self.body.is_empty() {
             return Err(Error::invalid("the message body length is zero"));
         }
-        if self.body.len() > BODY_BYTES_MAX {
-            let text = format!("the message body size over max value, MAX: {BODY_BYTES_MAX}");
+        if self.body.len() > body_bytes_max {
+            let text = format!(
+                "the message body size over max value, MAX: {body_bytes_max}; it has {} bytes: send it in parts, or keep it \
+                 elsewhere and send where it is",
+                self.body.len()
+            );
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
         let separators = [NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR];
@@ -112,12 +167,27 @@ impl Message {
         Ok(())
     }
 
+    /// Bytes of the properties that were set, on the wire.
+    pub(crate) fn property_bytes(&self) -> usize {
+        self.properties.iter().map(|(name, value)| name.len() + value.len() + 2).sum()
+    }
+
+    /// Takes out of a message to a retry topic how often it was consumed in vain, and how often it may be: the request's
+    /// header says so (Java: `DefaultMQProducerImpl.sendKernelImpl`).
+    pub(crate) fn take_retries(&mut self) -> (i32, Option<i32>) {
+        let mut take = |name: &str| {
+            let at = self.properties.iter().position(|(known, _)| known == name)?;
+            self.properties.remove(at).1.parse().ok()
+        };
+        let times = take(name::RECONSUME_TIME).unwrap_or(0);
+        (times, take(name::MAX_RECONSUME_TIMES))
+    }
+
     /// The property text that goes onto the wire, with the properties that every message has.
     pub(crate) fn property_text(&self, unique_key: &str) -> Result<String> {
-        let length = self.properties.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
-        let mut text = String::with_capacity(length + unique_key.len() + 24);
+        let mut text = String::with_capacity(self.property_bytes() + unique_key.len() + 24);
         properties::append(&mut text, name::UNIQ_KEY, unique_key);
-        properties::append(&mut text, name::WAIT, "true");
+        properties::append(&mut text, name::WAIT, if self.waits_for_store { "true" } else { "false" });
         for (name, value) in &self.properties {
             properties::append(&mut text, name, value);
         }
@@ -128,6 +198,9 @@ impl Message {
         Ok(text)
     }
 }
+
+/// Properties that put the delivery off.
+const DELAYS: [&str; 4] = [name::DELAY, name::TIMER_DELAY_SEC, name::TIMER_DELAY_MS, name::TIMER_DELIVER_MS];
 
 /// Stands in front of a system property that a user tried to set, until the check reports it: a character that no
 /// property name can have.
@@ -222,7 +295,7 @@ mod tests {
     use super::*;
 
     fn refused(message: Message) -> String {
-        message.check().unwrap_err().to_string()
+        message.check(BODY_BYTES_MAX).unwrap_err().to_string()
     }
 
     #[test]
@@ -230,7 +303,8 @@ mod tests {
         assert_eq!(refused(Message::new("T", "")), "the message body length is zero");
         assert_eq!(
             refused(Message::new("T", vec![0; BODY_BYTES_MAX + 1])),
-            "the message body size over max value, MAX: 4194304"
+            "the message body size over max value, MAX: 4194304; it has 4194305 bytes: send it in parts, or keep it \
+             elsewhere and send where it is"
         );
         assert_eq!(
             refused(Message::new("T", "x").property("KEYS", "k")),
@@ -240,9 +314,20 @@ mod tests {
             refused(Message::new("T", "x").property("a\u{1}", "k")),
             "property \"a\\u{1}\" holds one of the characters 1 and 2"
         );
-        assert!(Message::new("T", "x").property("a", " ").check().is_err());
-        assert!(Message::new("T", "x").tag("").check().is_err());
-        assert!(Message::new("T", "x").tag("A").key("k").property("a", "b").check().is_ok());
+        assert!(Message::new("T", "x").property("a", " ").check(BODY_BYTES_MAX).is_err());
+        assert!(Message::new("T", "x").tag("").check(BODY_BYTES_MAX).is_err());
+        assert!(Message::new("T", "x").tag("A").key("k").property("a", "b").check(BODY_BYTES_MAX).is_ok());
+    }
+
+    #[test]
+    fn delays_are_the_properties_of_java() {
+        let at = UNIX_EPOCH + Duration::from_millis(1_700_000_000_000);
+        let message = Message::new("T", "x").delay_level(3).deliver_after(Duration::from_secs(2)).deliver_at(at);
+        assert_eq!(message.get("DELAY"), Some("3"));
+        assert_eq!(message.get("TIMER_DELAY_MS"), Some("2000"));
+        assert_eq!(message.get("TIMER_DELIVER_MS"), Some("1700000000000"));
+        assert!(message.is_delayed() && message.check(BODY_BYTES_MAX).is_ok());
+        assert!(Message::new("T", "x").wait_for_store(false).property_text("I").unwrap().contains("WAIT\u{1}false"));
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Port of a name server that is given without one.
 const DEFAULT_PORT: u16 = 9876;
 
-/// Scheme of an address in URL form.
-const SCHEME: &str = "rocketmq://";
+/// Schemes of an address in URL form.
+const SCHEMES: [&str; 2] = ["rocketmq://", "http://"];
 
 /// The name servers of a cluster. All of them know the same, so any one that answers will do.
 pub(crate) struct NameServers {
@@ -33,7 +33,7 @@ impl NameServers {
     /// has 9876. An empty text is no name server.
     pub(crate) fn parse(text: &str) -> Result<NameServers> {
         let list = text.trim();
-        let list = list.strip_prefix(SCHEME).unwrap_or(list).trim_end_matches('/');
+        let list = SCHEMES.iter().find_map(|scheme| list.strip_prefix(scheme)).unwrap_or(list).trim_end_matches('/');
         if list.contains(['@', '?', '/']) {
             let text = format!("name server address {text:?}: only hosts and ports can be given here");
             return Err(Error::invalid(text));
@@ -120,6 +120,22 @@ pub(crate) fn read_body<T: serde::de::DeserializeOwned>(response: &Response, who
     json::from_slice(&response.body).map_err(unreadable)
 }
 
+/// What the name of a name server begins with that stands for a namespace.
+const INSTANCE_PREFIX: &str = "MQ_INST_";
+
+/// The namespace that the address of a name server stands for: `MQ_INST_a_b.domain`, also behind `http://`.
+///
+/// Java: `common/utils/NameServerAddressUtils.java`.
+pub(crate) fn namespace_of(text: &str) -> Option<String> {
+    let host = text.trim().rsplit('/').next()?;
+    let (instance, _) = host.split_once('.')?;
+    let rest = instance.strip_prefix(INSTANCE_PREFIX)?;
+    let is_word =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let (first, second) = rest.split_once('_')?;
+    (is_word(first) && is_word(second)).then(|| instance.to_owned())
+}
+
 fn with_port(address: &str) -> Result<String> {
     // A bare IPv6 address has colons that are no port's.
     if let Ok(ip) = address.trim_matches(['[', ']']).parse::<IpAddr>() {
@@ -147,6 +163,16 @@ mod tests {
             ("[::1]:5", vec!["[::1]:5"]),
         ] {
             assert_eq!(NameServers::parse(text).unwrap().addresses, addresses, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_may_stand_in_the_address() {
+        for text in ["http://MQ_INST_12_ab.mq.example.com:80", "MQ_INST_12_ab.example.com:80"] {
+            assert_eq!(namespace_of(text).as_deref(), Some("MQ_INST_12_ab"), "{text}");
+        }
+        for text in ["MQ_INST_12.example.com", "a.b:1", "127.0.0.1:9876", ""] {
+            assert_eq!(namespace_of(text), None, "{text}");
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Java: `common/topic/TopicValidator.java`, `client/Validators.java`.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 
 /// Prefix of the topic that holds a group's messages to be consumed again.
@@ -71,9 +73,89 @@ fn check(what: &str, name: &str, length_max: usize) -> Result<()> {
     Ok(())
 }
 
+/// Between a namespace and the name in it.
+const NAMESPACE_SEPARATOR: char = '%';
+
+/// Topics and groups of the system, which are in no namespace (Java: `TopicValidator.isSystemTopic`,
+/// `MixAll.isSysConsumerGroup`).
+const OF_THE_SYSTEM: [&str; 16] = [
+    "TBW102",
+    "SCHEDULE_TOPIC_XXXX",
+    "BenchmarkTest",
+    "RMQ_SYS_TRANS_HALF_TOPIC",
+    "RMQ_SYS_TRACE_TOPIC",
+    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+    "TRANS_CHECK_MAX_TIME_TOPIC",
+    "SELF_TEST_TOPIC",
+    "OFFSET_MOVED_EVENT",
+    "DEFAULT_PRODUCER",
+    "DEFAULT_CONSUMER",
+    "TOOLS_CONSUMER",
+    "SCHEDULE_CONSUMER",
+    "FILTERSRV_CONSUMER",
+    "__MONITOR_CONSUMER",
+    "SELF_TEST_C_GROUP",
+];
+
+/// What the names of the system's topics and groups begin with.
+const SYSTEM_PREFIXES: [&str; 2] = ["rmq_sys_", "CID_RMQ_SYS_"];
+
+/// The two parts of a name: `%RETRY%` or `%DLQ%` if it has one of these, and the rest.
+fn split_prefix(name: &str) -> (&str, &str) {
+    for prefix in [RETRY_PREFIX, DEAD_LETTER_PREFIX] {
+        if let Some(rest) = name.strip_prefix(prefix) {
+            return (prefix, rest);
+        }
+    }
+    ("", name)
+}
+
+/// A topic's or group's name as brokers know it: `namespace%name`, behind `%RETRY%` or `%DLQ%`.
+///
+/// Java: `remoting/protocol/NamespaceUtil.java` (`wrapNamespace`).
+pub(crate) fn with_namespace<'a>(namespace: &str, name: &'a str) -> Cow<'a, str> {
+    let (prefix, rest) = split_prefix(name);
+    let is_system = OF_THE_SYSTEM.contains(&name) || SYSTEM_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let is_in_it = rest.strip_prefix(namespace).is_some_and(|rest| rest.starts_with(NAMESPACE_SEPARATOR));
+    match namespace.is_empty() || name.is_empty() || is_system || is_in_it {
+        true => Cow::Borrowed(name),
+        false => Cow::Owned(format!("{prefix}{namespace}{NAMESPACE_SEPARATOR}{rest}")),
+    }
+}
+
+/// A name as users know it: without the namespace.
+///
+/// Java: `remoting/protocol/NamespaceUtil.java` (`withoutNamespace`).
+pub(crate) fn without_namespace<'a>(namespace: &str, name: &'a str) -> Cow<'a, str> {
+    let (prefix, rest) = split_prefix(name);
+    match rest.strip_prefix(namespace).and_then(|rest| rest.strip_prefix(NAMESPACE_SEPARATOR)) {
+        Some(bare) if !namespace.is_empty() && prefix.is_empty() => Cow::Borrowed(bare),
+        Some(bare) if !namespace.is_empty() => Cow::Owned(format!("{prefix}{bare}")),
+        _ => Cow::Borrowed(name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_put_into_a_namespace_and_out_again() {
+        for (bare, full) in [
+            ("T", "NS%T"),
+            ("%RETRY%G", "%RETRY%NS%G"),
+            ("%DLQ%G", "%DLQ%NS%G"),
+            ("RMQ_SYS_TRACE_TOPIC", "RMQ_SYS_TRACE_TOPIC"),
+            ("rmq_sys_x", "rmq_sys_x"),
+            ("", ""),
+        ] {
+            assert_eq!(with_namespace("NS", bare), full);
+            assert_eq!(with_namespace("NS", full), full, "once only");
+            assert_eq!(without_namespace("NS", full), bare);
+            assert_eq!((with_namespace("", bare), without_namespace("", full)), (bare.into(), full.into()));
+        }
+        assert_eq!(without_namespace("NS", "Other%T"), "Other%T");
+    }
 
     #[test]
     fn names_are_checked_as_java_checks_them() {

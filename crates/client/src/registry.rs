@@ -9,18 +9,27 @@ use raptormq_protocol::heartbeat::{ConsumerData, HeartbeatData, ProducerData};
 use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
+use crate::producer::{Checks, Requests};
 
 /// See the module's documentation.
 #[derive(Default)]
 pub(crate) struct Registry {
     groups: Mutex<Groups>,
+    requests: Requests,
 }
 
 #[derive(Default)]
 struct Groups {
-    /// Group to the number of producers in it.
-    producers: BTreeMap<String, usize>,
+    producers: BTreeMap<String, ProducerGroup>,
     consumers: BTreeMap<String, Member>,
+}
+
+/// The producers of a group.
+#[derive(Default)]
+struct ProducerGroup {
+    count: usize,
+    /// Who answers for the transactions of the group.
+    checks: Option<Arc<Checks>>,
 }
 
 /// A consumer as the registry knows it.
@@ -30,24 +39,37 @@ struct Member {
 }
 
 impl Registry {
-    /// Adds a producer; `true` if it is the first of its group.
-    pub(crate) fn add_producer(&self, group: &str) -> bool {
+    /// Adds a producer; `true` if brokers have to be told: it is the first of its group.
+    pub(crate) fn add_producer(&self, group: &str, checks: Option<Arc<Checks>>) -> bool {
         let mut groups = self.groups.lock();
-        let count = groups.producers.entry(group.to_owned()).or_default();
-        *count += 1;
-        *count == 1
+        let producers = groups.producers.entry(group.to_owned()).or_default();
+        producers.count += 1;
+        if checks.is_some() {
+            producers.checks = checks;
+        }
+        producers.count == 1
     }
 
     /// Takes a producer out; `true` if it was the last of its group.
     pub(crate) fn remove_producer(&self, group: &str) -> bool {
         let mut groups = self.groups.lock();
-        let Some(count) = groups.producers.get_mut(group) else { return false };
-        *count -= 1;
-        let last = *count == 0;
+        let Some(producers) = groups.producers.get_mut(group) else { return false };
+        producers.count -= 1;
+        let last = producers.count == 0;
         if last {
             groups.producers.remove(group);
         }
         last
+    }
+
+    /// Who answers for the transactions of a group.
+    pub(crate) fn checks(&self, group: &str) -> Option<Arc<Checks>> {
+        self.groups.lock().producers.get(group)?.checks.clone()
+    }
+
+    /// The requests that wait for their replies.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     /// Adds a consumer. Two consumers of one group in one client would share a client id and so, to the broker, be one.
@@ -108,7 +130,7 @@ mod tests {
     fn producers_of_a_group_are_counted_and_consumers_are_single() {
         let registry = Registry::default();
         assert_eq!(registry.heartbeat("me"), None);
-        assert!(registry.add_producer("p") && !registry.add_producer("p"));
+        assert!(registry.add_producer("p", None) && !registry.add_producer("p", None));
         let consumer = ConsumerData { group_name: "c".to_owned(), ..ConsumerData::default() };
         registry.add_consumer(consumer.clone(), Arc::default()).unwrap();
         assert!(registry.add_consumer(consumer, Arc::default()).is_err());

@@ -78,6 +78,14 @@ impl Route {
         Route { subscribe: Vec::new(), ..Route::of(topic, &data) }
     }
 
+    /// The same route with messages going to the brokers' second ports.
+    pub(crate) fn with_vip_addresses(mut self) -> Route {
+        for to in &mut self.publish {
+            *to = Arc::new(PublishQueue { queue: to.queue.clone(), address: vip_address(&to.address) });
+        }
+        self
+    }
+
     /// Address of a broker group's master.
     pub(crate) fn master(&self, broker_name: &str) -> Option<&str> {
         self.member(broker_name, MASTER_ID).filter(|(id, _)| *id == MASTER_ID).map(|(_, address)| address)
@@ -99,6 +107,15 @@ impl Route {
     /// Any broker of the topic; they all know its consumers.
     pub(crate) fn any_broker(&self) -> Option<&str> {
         self.subscribe.first().and_then(|queue| self.member(&queue.broker_name, MASTER_ID)).map(|(_, address)| address)
+    }
+}
+
+/// A broker's port for what must not wait behind pulls: its port less 2 (Java: `MixAll.brokerVIPChannel`).
+pub(crate) fn vip_address(address: &str) -> String {
+    let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    match parts {
+        Some((host, port)) => format!("{host}:{}", port.saturating_sub(2)),
+        None => address.to_owned(),
     }
 }
 
@@ -148,6 +165,12 @@ impl Routes {
         route
     }
 
+    /// A topic that a broker has, and the address of its master.
+    pub(crate) fn master_of(&self, broker_name: &str) -> Option<(String, String)> {
+        let table = self.table.load();
+        table.iter().find_map(|(topic, route)| Some((topic.clone(), route.master(broker_name)?.to_owned())))
+    }
+
     /// Addresses of all brokers of all topics: see [`Route::addresses`].
     pub(crate) fn addresses(&self, slaves: bool) -> BTreeSet<String> {
         let table = self.table.load();
@@ -193,6 +216,13 @@ mod tests {
         assert_eq!((route.master("a"), route.master("b")), (Some("a0"), None));
         assert_eq!((route.member("a", 1), route.member("a", 7)), (Some((1, "a1")), Some((0, "a0"))));
         assert_eq!(route.any_broker(), Some("a0"));
+    }
+
+    #[test]
+    fn the_second_port_is_two_below() {
+        assert_eq!((vip_address("h:10911"), vip_address("[::1]:10911")), ("h:10909".into(), "[::1]:10909".into()));
+        let route = Route::of("T", &TopicRouteData { ..data(6) }).with_vip_addresses();
+        assert_eq!((route.publish[0].address.as_str(), route.master("a")), ("a0", Some("a0")));
     }
 
     #[test]

@@ -1,23 +1,23 @@
-//! One message's way to a broker: choosing queues, trying again, and the futures that callers wait on.
+//! One message's way to a broker: choosing queues, trying again, and telling those who look on.
 
-use std::future::{Future, IntoFuture};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use raptormq_protocol::body::MessageQueue;
 use raptormq_protocol::code::ResponseCode;
 use raptormq_remoting::{CallError, PendingCall, Response};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::fault::Seen;
+use super::hook::SentContext;
 use super::outgoing::Outgoing;
-use super::{Producer, SendReceipt, Shared};
+use super::send::Target;
+use super::{Ack, Producer, SendReceipt, SendStatus, Shared};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::Message;
 use crate::route::{PublishQueue, Route};
+use crate::trace::Sent;
 
 /// Answers after which another broker, or the same one a moment later, may take the message
 /// (Java: `DefaultMQProducer.retryResponseCodes`).
@@ -47,44 +47,10 @@ fn may_retry(error: &Error) -> bool {
     }
 }
 
-/// A send that has not begun: see [`Producer::send`].
-#[must_use = "nothing is sent before this is awaited"]
-pub struct Send<'a> {
-    producer: &'a Producer,
-    message: Message,
-    timeout: Duration,
-}
-
-impl<'a> Send<'a> {
-    pub(super) fn new(producer: &'a Producer, message: Message) -> Send<'a> {
-        Send { producer, message, timeout: producer.shared.settings.timeout }
-    }
-
-    /// How long this send may take with all its tries.
-    pub fn timeout(mut self, timeout: Duration) -> Send<'a> {
-        self.timeout = timeout;
-        self
-    }
-}
-
-impl<'a> IntoFuture for Send<'a> {
-    type Output = Result<SendReceipt>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + std::marker::Send + 'a>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let Shared { client, settings, .. } = &*self.producer.shared;
-            self.producer.check_open()?;
-            let outgoing = Outgoing::single(client, settings, &self.message)?;
-            self.producer.dispatch(outgoing, self.timeout).await?.await
-        })
-    }
-}
-
 impl Producer {
     /// Hands the first try over to a connection; the rest of the way is a task of its own, so that an answer makes room
     /// and a refusal is tried again whether or not somebody waits for the [`Ack`].
-    pub(super) async fn dispatch(&self, outgoing: Outgoing, timeout: Duration) -> Result<Ack> {
+    pub(super) async fn dispatch(&self, outgoing: Outgoing, target: Target, timeout: Duration) -> Result<Ack> {
         let room = Room::take(&self.shared, outgoing.body_bytes()).await?;
         let began = Instant::now();
         let mut delivery = Delivery {
@@ -93,10 +59,17 @@ impl Producer {
             timeout,
             deadline: began + timeout,
             began,
+            try_began: began,
+            is_bound: !matches!(target, Target::Turn),
             tries: Vec::with_capacity(1),
         };
-        let first_try = match delivery.try_once().await {
-            Err(error) if !delivery.may_go_on(&error) => return Err(delivery.failure(error)),
+        let first_try = match delivery.first_try(target).await {
+            Err(error) if !delivery.may_go_on(&error) => {
+                let error = delivery.failure(error);
+                delivery.note(&Err(error.clone()));
+                delivery.tell(&Err(error.clone()));
+                return Err(error);
+            }
             first_try => first_try,
         };
         let finish = async move {
@@ -108,10 +81,10 @@ impl Producer {
     }
 
     /// Sends once, without an answer.
-    pub(super) async fn dispatch_oneway(&self, outgoing: Outgoing) -> Result<()> {
+    pub(super) async fn dispatch_oneway(&self, outgoing: Outgoing, target: Target) -> Result<()> {
         let Shared { client, settings, .. } = &*self.shared;
         let route = client.publish_route(&outgoing.topic, settings.default_topic_queues).await?;
-        let to = self.shared.choose(&route, None);
+        let to = self.shared.aim(&route, target)?;
         let request = outgoing.request(settings, &to.queue);
         let deadline = Instant::now() + settings.timeout;
         loop {
@@ -125,19 +98,59 @@ impl Producer {
 }
 
 impl Shared {
-    /// The next queue in turn, not on the broker that failed last if there is another.
+    /// The queue that a target means.
+    fn aim(&self, route: &Route, target: Target) -> Result<Arc<PublishQueue>> {
+        let queues = &route.publish;
+        let at = match target {
+            Target::Turn => return Ok(self.choose(route, None).clone()),
+            Target::Queue(queue) => return self.named(route, queue),
+            // Java's `%` and `abs`.
+            Target::Key(hash) => (hash % queues.len() as i32).unsigned_abs() as usize,
+            Target::Choice(choose) => {
+                let shown = |to: &Arc<PublishQueue>| self.client.queue_without_namespace(&to.queue);
+                choose(&queues.iter().map(shown).collect::<Vec<MessageQueue>>()) % queues.len()
+            }
+        };
+        Ok(queues[at].clone())
+    }
+
+    /// A queue by its name, which need not be one that the route offers.
+    fn named(&self, route: &Route, queue: MessageQueue) -> Result<Arc<PublishQueue>> {
+        let is_it = |to: &&Arc<PublishQueue>| {
+            (to.queue.queue_id, &to.queue.broker_name) == (queue.queue_id, &queue.broker_name)
+        };
+        if let Some(known) = route.publish.iter().find(is_it) {
+            return Ok(known.clone());
+        }
+        let address = route.master(&queue.broker_name).map(|address| self.client.send_address(address));
+        let Some(address) = address else {
+            let text =
+                format!("The broker[{}] not exist, or has no master for topic {}", queue.broker_name, queue.topic);
+            return Err(Error::new(ErrorKind::NoRoute, text));
+        };
+        Ok(Arc::new(PublishQueue { queue, address }))
+    }
+
+    /// The next queue in turn, not on the broker that failed last if there is another; where slow brokers are told from
+    /// others, on one that is not.
     fn choose<'r>(&self, route: &'r Route, failed_broker: Option<&str>) -> &'r Arc<PublishQueue> {
         let queues = &route.publish;
-        let turn = || self.next_queue.fetch_add(1, Ordering::Relaxed) % queues.len();
-        if let Some(failed) = failed_broker {
-            for _ in 0..queues.len() {
-                let queue = &queues[turn()];
-                if queue.queue.broker_name != failed {
-                    return queue;
-                }
+        let first = self.next_queue.fetch_add(1, Ordering::Relaxed);
+        if failed_broker.is_none() && self.faults.is_none() {
+            return &queues[first % queues.len()];
+        }
+        let mut in_turn = (0..queues.len()).map(|step| &queues[first.wrapping_add(step) % queues.len()]);
+        let is_other = |to: &Arc<PublishQueue>| failed_broker.is_none_or(|failed| to.queue.broker_name != failed);
+        let now = Instant::now();
+        let rank =
+            |to: &Arc<PublishQueue>| self.faults.as_ref().map_or(2, |faults| faults.rank(&to.queue.broker_name, now));
+        // Available ones first, then those that can be reached, then any; each time not where it failed last.
+        for least in [2, 1, 0] {
+            if let Some(to) = in_turn.clone().find(|to| is_other(to) && rank(to) >= least) {
+                return to;
             }
         }
-        &queues[turn()]
+        in_turn.next().unwrap_or(&queues[0])
     }
 }
 
@@ -165,66 +178,147 @@ struct Delivery {
     timeout: Duration,
     deadline: Instant,
     began: Instant,
+    try_began: Instant,
+    /// Whether it may only go where the first try went.
+    is_bound: bool,
     /// The queues that were tried.
     tries: Vec<Arc<PublishQueue>>,
 }
 
 impl Delivery {
-    /// Finds a queue and puts the request on its broker's connection.
-    async fn try_once(&mut self) -> Result<PendingCall> {
+    /// The route of the topic.
+    async fn route(&self) -> Result<Arc<Route>> {
         let Shared { client, settings, .. } = &*self.shared;
-        let route = match client.known_publish_route(&self.outgoing.topic) {
-            Some(route) => route,
-            None => {
-                let route = client.publish_route(&self.outgoing.topic, settings.default_topic_queues);
-                tokio::time::timeout_at(self.deadline, route).await.map_err(|_| self.late())??
-            }
-        };
+        if let Some(route) = client.known_publish_route(&self.outgoing.topic) {
+            return Ok(route);
+        }
+        let route = client.publish_route(&self.outgoing.topic, settings.default_topic_queues);
+        tokio::time::timeout_at(self.deadline, route).await.map_err(|_| self.late())?
+    }
+
+    async fn first_try(&mut self, target: Target) -> Result<PendingCall> {
+        let to = self.shared.aim(&*self.route().await?, target)?;
+        self.try_queue(to).await
+    }
+
+    /// Chooses another queue.
+    async fn try_again(&mut self) -> Result<PendingCall> {
         let failed_broker = self.tries.last().map(|to| to.queue.broker_name.as_str());
-        let to = self.shared.choose(&route, failed_broker).clone();
+        let to = self.shared.choose(&*self.route().await?, failed_broker).clone();
+        self.try_queue(to).await
+    }
+
+    /// Puts the request on the connection of a queue's broker.
+    async fn try_queue(&mut self, to: Arc<PublishQueue>) -> Result<PendingCall> {
+        let Shared { client, settings, .. } = &*self.shared;
         let request = self.outgoing.request(settings, &to.queue);
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.try_began = Instant::now();
+        let left = self.deadline.saturating_duration_since(self.try_began).min(settings.try_timeout);
         self.tries.push(to.clone());
         Ok(client.remoting().begin(&to.address, &request, left).await?)
     }
 
     /// What an answer means.
-    fn judge(&self, answer: Result<Response, CallError>) -> Result<SendReceipt> {
+    fn judge(&mut self, answer: Result<Response, CallError>) -> Result<SendReceipt> {
         let Some(to) = self.tries.last() else { return Err(Error::protocol("an answer to nothing")) };
-        let receipt = SendReceipt::of(&answer?, &self.outgoing.message_id, &to.queue, &to.address)?;
-        receipt.accept(self.shared.settings.weak_ack)
+        let answer = answer?;
+        if let Some(traced) = &mut self.outgoing.traced {
+            traced.answered(&answer);
+        }
+        let mut receipt = SendReceipt::of(&answer, &self.outgoing.message_id, &to.queue, &to.address)?;
+        self.shared.client.strip_namespace(&mut receipt.queue.topic);
+        Ok(receipt)
+    }
+
+    /// Whether there is a try and time left.
+    fn has_try_left(&self) -> bool {
+        let tried = self.tries.len();
+        !self.is_bound && tried > 0 && tried <= self.shared.settings.retries as usize && Instant::now() < self.deadline
     }
 
     /// Whether there is a try and time left, and reason to use them.
     fn may_go_on(&self, error: &Error) -> bool {
-        let tried = self.tries.len();
-        tried > 0
-            && tried <= self.shared.settings.retries as usize
-            && may_retry(error)
-            && Instant::now() < self.deadline
+        may_retry(error) && self.has_try_left()
     }
 
     /// Waits for the answer to the first try, and tries until it succeeds or nothing is left to try.
     async fn finish(mut self, first_try: Result<PendingCall>) -> Result<SendReceipt> {
+        let outcome = self.run(first_try).await;
+        self.tell(&outcome);
+        outcome
+    }
+
+    async fn run(&mut self, first_try: Result<PendingCall>) -> Result<SendReceipt> {
         let mut a_try = first_try;
         loop {
             let receipt = match a_try {
                 Ok(pending) => self.judge(pending.await),
                 Err(error) => Err(error),
             };
-            let error = match receipt {
-                Ok(receipt) => return Ok(receipt),
-                Err(error) if self.may_go_on(&error) => error,
-                Err(error) => return Err(self.failure(error)),
-            };
-            tracing::debug!(%error, topic = self.outgoing.topic, "a send is tried again");
-            if error.kind() == ErrorKind::Unreachable {
-                self.shared.client.suspect_routes();
-                if !self.wait_for_same_broker().await {
-                    return Err(self.failure(error));
+            self.note(&receipt);
+            let settings = &self.shared.settings;
+            match receipt {
+                // Weaker than asked for: another broker may do better.
+                Ok(receipt)
+                    if receipt.status != SendStatus::SendOk && settings.retry_weak_ack && self.has_try_left() =>
+                {
+                    tracing::debug!(status = %receipt.status, topic = self.outgoing.topic, "a send is tried again");
                 }
+                Ok(receipt) => return receipt.accept(settings.weak_ack),
+                Err(error) if self.may_go_on(&error) => {
+                    tracing::debug!(%error, topic = self.outgoing.topic, "a send is tried again");
+                    if error.kind() == ErrorKind::Unreachable {
+                        self.shared.client.suspect_routes();
+                        if !self.wait_for_same_broker().await {
+                            return Err(self.failure(error));
+                        }
+                    }
+                }
+                Err(error) => return Err(self.failure(error)),
             }
-            a_try = self.try_once().await;
+            a_try = self.try_again().await;
+        }
+    }
+
+    /// Notes for the next choice of a broker how a try went.
+    fn note(&self, outcome: &Result<SendReceipt>) {
+        let (Some(faults), Some(to)) = (&self.shared.faults, self.tries.last()) else { return };
+        let seen = match outcome {
+            Ok(_) => Seen::Answered(self.try_began.elapsed()),
+            Err(error) if error.code().is_some() => Seen::Refused,
+            Err(error) if matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Timeout) => Seen::Unreachable,
+            Err(_) => return,
+        };
+        faults.note(&to.queue.broker_name, seen, Instant::now());
+    }
+
+    /// Tells hooks and traces what came of it.
+    fn tell(&self, outcome: &Result<SendReceipt>) {
+        let Shared { settings, tracer, .. } = &*self.shared;
+        let last = self.tries.last();
+        if let (Some(tracer), Some(traced)) = (tracer, &self.outgoing.traced) {
+            let elapsed_ms = self.try_began.elapsed().as_millis() as i64;
+            let address = last.map(|to| to.address.as_str()).unwrap_or_default();
+            let sent = Sent {
+                topic: &self.outgoing.topic,
+                message_id: &self.outgoing.message_id,
+                born_timestamp_ms: self.outgoing.born_timestamp_ms,
+                broker_address: address,
+                elapsed_ms,
+                receipt: outcome.as_ref().ok(),
+            };
+            tracer.sent(traced, &sent);
+        }
+        for hook in &settings.hooks {
+            hook.after_send(&SentContext {
+                group: &settings.group,
+                topic: &self.outgoing.topic,
+                message_id: &self.outgoing.message_id,
+                broker_name: last.map(|to| to.queue.broker_name.as_str()).unwrap_or_default(),
+                tries: self.tries.len(),
+                born_timestamp_ms: self.outgoing.born_timestamp_ms,
+                outcome: outcome.as_ref(),
+            });
         }
     }
 
@@ -262,25 +356,6 @@ impl Delivery {
             self.outgoing.topic,
             brokers.join(", ")
         ))
-    }
-}
-
-/// The acknowledgement of a message that was handed over: a future of its receipt.
-///
-/// The message goes its way, with all its tries, whether or not this is awaited; dropping it only means not to learn
-/// what became of it.
-#[must_use = "whether the message was taken is known only here"]
-pub struct Ack {
-    delivery: JoinHandle<Result<SendReceipt>>,
-}
-
-impl Future for Ack {
-    type Output = Result<SendReceipt>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // The task ends early only with its runtime.
-        let ended = |error| Error::closed("client's runtime").with_outcome_unknown().with_source(error);
-        Pin::new(&mut self.delivery).poll(context).map(|receipt| receipt.map_err(ended).flatten())
     }
 }
 

@@ -1,122 +1,41 @@
 //! Sending: [`Producer`] and what its calls return.
 //!
-//! The way of a message: [`outgoing`] checks and encodes it once; `dispatch` chooses a queue, hands the request to the
-//! broker's connection and, when that fails in a way that another broker may not, tries again there.
+//! The way of a message: `send` holds its options; [`outgoing`] checks and encodes it once; `dispatch` chooses a queue,
+//! hands the request to the broker's connection and, when that fails in a way that another broker may not, tries again
+//! there. `fault` and `detect` know which brokers to stay away from; `transaction` and `request` are messages that something
+//! follows; `hook` is what users hang in.
 
+mod builder;
+mod detect;
 mod dispatch;
+mod fault;
+mod hook;
 mod outgoing;
 mod receipt;
+mod request;
+mod send;
+mod transaction;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
+use raptormq_protocol::body::MessageQueue;
 use tokio::sync::Semaphore;
 
-pub use self::dispatch::{Ack, Send};
+pub use self::builder::ProducerBuilder;
+pub(crate) use self::builder::{DEFAULT_TOPIC_QUEUES, ProducerSettings};
+use self::fault::Faults;
+pub use self::hook::{EndedContext, ProducerHook, SentContext};
 pub(crate) use self::outgoing::Outgoing;
 pub use self::receipt::{SendReceipt, SendStatus};
+pub(crate) use self::request::Requests;
+pub use self::send::{Ack, Send};
+pub(crate) use self::transaction::{Checks, Question};
+pub use self::transaction::{Transaction, TransactionProducer, TransactionState};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::message::Message;
-use crate::names;
-
-/// Settings of a [`Producer`]. Made by [`Client::producer`].
-#[must_use = "a producer begins with start()"]
-pub struct ProducerBuilder {
-    client: Client,
-    settings: ProducerSettings,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct ProducerSettings {
-    pub(crate) group: String,
-    timeout: Duration,
-    retries: u32,
-    weak_ack: bool,
-    in_flight_max: usize,
-    in_flight_bytes_max: usize,
-    compress_from_bytes: usize,
-    default_topic_queues: i32,
-}
-
-impl ProducerSettings {
-    /// The settings of a producer that asks for nothing else. Java: `DefaultMQProducer`.
-    pub(crate) fn of_group(group: impl Into<String>) -> ProducerSettings {
-        ProducerSettings {
-            group: group.into(),
-            timeout: Duration::from_secs(3),
-            retries: 2,
-            weak_ack: false,
-            in_flight_max: 1024,
-            in_flight_bytes_max: 100 << 20,
-            compress_from_bytes: 4096,
-            default_topic_queues: DEFAULT_TOPIC_QUEUES,
-        }
-    }
-}
-
-/// Queues that a topic gets on each broker that creates it.
-pub(crate) const DEFAULT_TOPIC_QUEUES: i32 = 4;
-
-impl ProducerBuilder {
-    pub(crate) fn new(client: Client, group: String) -> ProducerBuilder {
-        ProducerBuilder { client, settings: ProducerSettings::of_group(group) }
-    }
-
-    /// How long a send may take with all its tries. 3 s unless set.
-    pub fn timeout(mut self, timeout: Duration) -> ProducerBuilder {
-        self.settings.timeout = timeout;
-        self
-    }
-
-    /// How often a send is tried again, on another broker where there is one. 2 unless set.
-    pub fn retries(mut self, retries: u32) -> ProducerBuilder {
-        self.settings.retries = retries;
-        self
-    }
-
-    /// Takes a message for sent, too, when it was not flushed or copied as the broker's settings promise; the receipt's
-    /// [`status`](SendReceipt::status) tells.
-    pub fn accept_weak_ack(mut self) -> ProducerBuilder {
-        self.settings.weak_ack = true;
-        self
-    }
-
-    /// How many messages, and bytes of their bodies, may be on their way at once; further sends wait. 1024 messages and
-    /// 100 MiB unless set.
-    pub fn max_in_flight(mut self, messages: usize, bytes: usize) -> ProducerBuilder {
-        self.settings.in_flight_max = messages.clamp(1, Semaphore::MAX_PERMITS);
-        self.settings.in_flight_bytes_max = bytes.clamp(1, u32::MAX as usize);
-        self
-    }
-
-    /// From how many bytes on a body is compressed. 4096 unless set; `usize::MAX` for never.
-    pub fn compress_from(mut self, bytes: usize) -> ProducerBuilder {
-        self.settings.compress_from_bytes = bytes;
-        self
-    }
-
-    /// How many queues a topic gets on each broker that creates it for us. 4 unless set.
-    pub fn default_topic_queues(mut self, queues: u16) -> ProducerBuilder {
-        self.settings.default_topic_queues = queues.into();
-        self
-    }
-
-    /// Starts the producer: from now on brokers are told of it.
-    pub async fn start(self) -> Result<Producer> {
-        names::check_group(&self.settings.group)?;
-        let ProducerBuilder { client, settings } = self;
-        let messages = Arc::new(Semaphore::new(settings.in_flight_max));
-        let bytes = Arc::new(Semaphore::new(settings.in_flight_bytes_max));
-        if client.registry().add_producer(&settings.group) {
-            client.heartbeat().await;
-        }
-        let next_queue = AtomicUsize::new(crate::clock::now_ms() as usize);
-        let closed = AtomicBool::new(false);
-        Ok(Producer { shared: Arc::new(Shared { client, settings, next_queue, messages, bytes, closed }) })
-    }
-}
+use crate::trace::Tracer;
 
 /// Sends messages. Cheap to clone.
 ///
@@ -156,6 +75,11 @@ struct Shared {
     /// Room for bytes on their way.
     bytes: Arc<Semaphore>,
     closed: AtomicBool,
+    /// Brokers to stay away from, where that is asked for.
+    faults: Option<Faults>,
+    /// Whether brokers that could not be reached are asked until they can be.
+    detects: bool,
+    tracer: Option<Tracer>,
 }
 
 impl Producer {
@@ -166,7 +90,7 @@ impl Producer {
     /// A send that finds a broker unreachable, busy or without the topic is tried again on another one, so a message
     /// can come twice when an answer was lost.
     pub fn send(&self, message: Message) -> Send<'_> {
-        Send::new(self, message)
+        Send::one(self, message)
     }
 
     /// Hands a message over and returns while it is on its way; the [`Ack`] waits for the receipt.
@@ -174,25 +98,54 @@ impl Producer {
     /// Waits only for room among the messages on their way, for the route of a new topic and for a connection. Messages
     /// that are handed over one after another travel together, so this is many times faster than waiting for each.
     pub async fn enqueue(&self, message: Message) -> Result<Ack> {
-        self.check_open()?;
-        let outgoing = Outgoing::single(&self.shared.client, &self.shared.settings, &message)?;
-        self.dispatch(outgoing, self.shared.settings.timeout).await
+        self.send(message).enqueue().await
     }
 
     /// Sends a message without waiting for an answer: it is lost if the broker does not take it, and nobody learns.
+    #[doc(alias = "sendOneway")]
     pub async fn send_oneway(&self, message: Message) -> Result<()> {
-        self.check_open()?;
-        let outgoing = Outgoing::single(&self.shared.client, &self.shared.settings, &message)?;
-        self.dispatch_oneway(outgoing).await
+        self.send(message).oneway().await
     }
 
     /// Sends messages of one topic as one: all of them are stored or none, one after another in one queue. Together they
-    /// may have 4 MiB.
-    pub async fn send_batch(&self, messages: impl IntoIterator<Item = Message>) -> Result<SendReceipt> {
-        self.check_open()?;
-        let messages: Vec<Message> = messages.into_iter().collect();
-        let outgoing = Outgoing::batch(&self.shared.client, &messages)?;
-        self.dispatch(outgoing, self.shared.settings.timeout).await?.await
+    /// may have 4 MiB ([`ProducerBuilder::max_message_bytes`]); none may be delayed.
+    pub fn send_batch(&self, messages: impl IntoIterator<Item = Message>) -> Send<'_> {
+        Send::batch(self, messages.into_iter().collect())
+    }
+
+    /// Sends messages of one topic in as many batches as they need, one after another, each of at most `bytes_max` bytes.
+    ///
+    /// Stops at the first batch that fails; the error says how many messages were sent before.
+    pub async fn send_batches(
+        &self,
+        messages: impl IntoIterator<Item = Message>,
+        bytes_max: usize,
+    ) -> Result<Vec<SendReceipt>> {
+        let mut receipts = Vec::new();
+        let mut sent = 0;
+        for batch in outgoing::split(messages, bytes_max.min(self.shared.settings.body_bytes_max)) {
+            let count = batch.len();
+            let receipt = self.send_batch(batch).await;
+            receipts.push(receipt.map_err(|error| error.during(format_args!("after {sent} messages that were sent")))?);
+            sent += count;
+        }
+        Ok(receipts)
+    }
+
+    /// The queues that messages of a topic go to.
+    #[doc(alias = "fetchPublishMessageQueues")]
+    pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>> {
+        let Shared { client, settings, .. } = &*self.shared;
+        let route = client.publish_route(&client.with_namespace(topic), settings.default_topic_queues).await?;
+        Ok(route.publish.iter().map(|to| client.queue_without_namespace(&to.queue)).collect())
+    }
+
+    /// Waits until what is on its way now is acknowledged or failed.
+    pub async fn flush(&self) {
+        // Each message on its way holds a permit until it is answered or its time is up.
+        let all = u32::try_from(self.shared.settings.in_flight_max).unwrap_or(u32::MAX);
+        // Only a closed semaphore gives none, and this one is never closed.
+        drop(self.shared.messages.acquire_many(all).await);
     }
 
     /// Waits until what is on its way is acknowledged or failed, takes nothing more and tells the brokers that the
@@ -201,10 +154,11 @@ impl Producer {
         if self.shared.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        // Each message on its way holds a permit until it is answered or its time is up.
-        let all = u32::try_from(self.shared.settings.in_flight_max).unwrap_or(u32::MAX);
-        drop(self.shared.messages.acquire_many(all).await);
-        let Shared { client, settings, .. } = &*self.shared;
+        self.flush().await;
+        let Shared { client, settings, tracer, .. } = &*self.shared;
+        if let Some(tracer) = tracer {
+            tracer.shutdown().await;
+        }
         if client.registry().remove_producer(&settings.group) {
             client.unregister(Some(&settings.group), None).await;
         }
@@ -212,6 +166,13 @@ impl Producer {
 
     fn check_open(&self) -> Result<()> {
         if self.shared.closed.load(Ordering::Acquire) { Err(Error::closed("producer")) } else { Ok(()) }
+    }
+}
+
+impl Shared {
+    /// Shows a message to the hooks.
+    fn before_send(&self, message: &mut Message) -> Result<()> {
+        self.settings.hooks.iter().try_for_each(|hook| hook.before_send(&self.settings.group, message))
     }
 }
 

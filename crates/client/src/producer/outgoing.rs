@@ -1,5 +1,7 @@
 //! A message, or a batch of them, made ready for the wire.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use raptormq_protocol::body::MessageQueue;
 use raptormq_protocol::code::RequestCode;
@@ -7,19 +9,31 @@ use raptormq_protocol::header::SendMessageRequestHeaderV2;
 use raptormq_protocol::message::batch::{self, InnerMessage};
 use raptormq_protocol::message::compress::{self, Compression};
 use raptormq_protocol::message::properties::{self, name};
+use raptormq_protocol::message::sys_flag;
 use raptormq_remoting::Request;
 
+use super::ProducerSettings;
 use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{BODY_BYTES_MAX, Message};
+use crate::message::Message;
 use crate::names::{DEFAULT_TOPIC, RETRY_PREFIX};
+use crate::trace::Traced;
 
-use super::ProducerSettings;
+/// What a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Normal,
+    /// The half of a transaction.
+    Half,
+    /// The answer to a request message.
+    Reply,
+}
 
 /// What is sent: the same in each attempt, but for the queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
+    /// With its namespace.
     pub(super) topic: String,
     pub(crate) message_id: String,
     code: RequestCode,
@@ -27,30 +41,56 @@ pub(crate) struct Outgoing {
     properties: String,
     flag: i32,
     sys_flag: i32,
-    born_timestamp_ms: i64,
+    pub(super) born_timestamp_ms: i64,
+    /// How often it was consumed in vain, and how often it may be: of messages to a retry topic.
+    retried: Option<(i32, Option<i32>)>,
+    /// What a trace tells of it.
+    pub(super) traced: Option<Box<Traced>>,
 }
 
 impl Outgoing {
     /// Checks a message, gives it its id and compresses its body.
     pub(crate) fn single(client: &Client, settings: &ProducerSettings, message: &Message) -> Result<Outgoing> {
-        message.check()?;
+        Outgoing::of_kind(client, settings, message, Kind::Normal)
+    }
+
+    /// As [`Outgoing::single`], for a message of any kind.
+    pub(super) fn of_kind(
+        client: &Client,
+        settings: &ProducerSettings,
+        message: &Message,
+        kind: Kind,
+    ) -> Result<Outgoing> {
+        message.check(settings.body_bytes_max)?;
         let now_ms = clock::now_ms();
         let message_id = client.new_message_id(now_ms);
-        let (body, sys_flag) = compressed(message.body(), settings.compress_from_bytes)?;
+        let (body, compressed_flag) = compressed(message.body(), settings)?;
+        let mut message = Cow::Borrowed(message);
+        let retried = match message.topic().starts_with(RETRY_PREFIX) {
+            true => Some(message.to_mut().take_retries()),
+            false => None,
+        };
+        let (code, kind_flag) = match kind {
+            Kind::Normal => (RequestCode::SEND_MESSAGE_V2, 0),
+            Kind::Half => (RequestCode::SEND_MESSAGE_V2, sys_flag::TRANSACTION_PREPARED),
+            Kind::Reply => (RequestCode::SEND_REPLY_MESSAGE_V2, 0),
+        };
         Ok(Outgoing {
-            topic: message.topic().to_owned(),
-            code: RequestCode::SEND_MESSAGE_V2,
+            topic: full_topic(client, settings, message.topic(), kind),
+            code,
             body,
             properties: message.property_text(&message_id)?,
             message_id,
             flag: message.user_flag(),
-            sys_flag,
+            sys_flag: compressed_flag | kind_flag,
             born_timestamp_ms: now_ms,
+            retried,
+            traced: settings.traces.then(|| Box::new(Traced::of(&message, kind == Kind::Half))),
         })
     }
 
     /// Checks the messages of a batch and puts them into one body. Batches are not compressed.
-    pub(super) fn batch(client: &Client, messages: &[Message]) -> Result<Outgoing> {
+    pub(super) fn batch(client: &Client, settings: &ProducerSettings, messages: &[Message]) -> Result<Outgoing> {
         let Some(first) = messages.first() else {
             return Err(Error::invalid("a batch needs at least one message"));
         };
@@ -61,29 +101,41 @@ impl Outgoing {
         let mut ids = Vec::with_capacity(messages.len());
         let mut body = Vec::with_capacity(messages.iter().map(|message| message.body().len() + 128).sum());
         for message in messages {
-            message.check()?;
+            message.check(settings.body_bytes_max)?;
             if message.topic() != first.topic() {
                 return Err(Error::invalid("The topic of the messages in one batch should be the same"));
             }
+            if message.waits_for_store() != first.waits_for_store() {
+                return Err(Error::invalid("The waitStoreMsgOK of the messages in one batch should be the same"));
+            }
+            if message.is_delayed() {
+                return Err(Error::invalid(
+                    "TimeDelayLevel is not supported for batching: send delayed messages by themselves",
+                ));
+            }
             let id = client.new_message_id(now_ms);
-            let properties = message.property_text(&id)?;
-            let inner = InnerMessage { flag: message.user_flag(), body: message.body(), properties: &properties };
-            batch::encode(&inner, &mut body).map_err(|error| Error::new(ErrorKind::TooLarge, error.to_string()))?;
-            if body.len() > BODY_BYTES_MAX {
-                let text = format!("the batch's size is over max value, MAX: {BODY_BYTES_MAX}");
+            encode_inner(message, &id, &mut body)?;
+            if body.len() > settings.body_bytes_max {
+                let text = format!(
+                    "the batch's size is over max value, MAX: {}: send fewer at once, or use send_batches, which splits",
+                    settings.body_bytes_max
+                );
                 return Err(Error::new(ErrorKind::TooLarge, text));
             }
             ids.push(id);
         }
+        let wait = if first.waits_for_store() { "true" } else { "false" };
         Ok(Outgoing {
-            topic: first.topic().to_owned(),
+            topic: full_topic(client, settings, first.topic(), Kind::Normal),
             code: RequestCode::SEND_BATCH_MESSAGE,
+            traced: settings.traces.then(|| Box::new(Traced::batch(body.len()))),
             body: body.into(),
-            properties: properties::encode([(name::WAIT, "true")]),
+            properties: properties::encode([(name::WAIT, wait)]),
             message_id: ids.join(","),
             flag: 0,
             sys_flag: 0,
             born_timestamp_ms: now_ms,
+            retried: None,
         })
     }
 
@@ -104,9 +156,9 @@ impl Outgoing {
             born_timestamp: self.born_timestamp_ms,
             flag: self.flag,
             properties: Some(&self.properties),
-            reconsume_times: Some(0),
+            reconsume_times: Some(self.retried.map_or(0, |(times, _)| times)),
             unit_mode: Some(false),
-            max_reconsume_times: None,
+            max_reconsume_times: self.retried.and_then(|(_, times_max)| times_max),
             batch: Some(self.code == RequestCode::SEND_BATCH_MESSAGE),
             broker_name: Some(&to.broker_name),
         };
@@ -114,17 +166,55 @@ impl Outgoing {
     }
 }
 
-/// zlib level, as Java's producers have it.
-const ZLIB_LEVEL: i32 = 5;
+/// The topic as brokers know it. Replies go to a topic of the cluster, which is in no namespace.
+fn full_topic(client: &Client, settings: &ProducerSettings, topic: &str, kind: Kind) -> String {
+    if settings.is_inner || kind == Kind::Reply { topic.to_owned() } else { client.with_namespace(topic).into_owned() }
+}
 
-/// The body as it is sent and the system flag that says so: compressed from `from_bytes` on, unless that makes it longer.
-fn compressed(body: &Bytes, from_bytes: usize) -> Result<(Bytes, i32)> {
-    if body.len() < from_bytes {
+/// Appends a message of a batch.
+fn encode_inner(message: &Message, id: &str, body: &mut Vec<u8>) -> Result<()> {
+    let properties = message.property_text(id)?;
+    let inner = InnerMessage { flag: message.user_flag(), body: message.body(), properties: &properties };
+    batch::encode(&inner, body).map_err(|error| Error::new(ErrorKind::TooLarge, error.to_string()))
+}
+
+/// Bytes that a message takes in a batch: sizes, flag and checksum, body, properties. The id's length is that of IPv6.
+pub(super) fn inner_bytes(message: &Message) -> usize {
+    const NUMBERS_BYTES: usize = 22;
+    const ID_AND_WAIT_BYTES: usize = 56 + 24;
+    NUMBERS_BYTES + message.body().len() + message.property_bytes() + ID_AND_WAIT_BYTES
+}
+
+/// Splits messages into batches of at most `bytes_max` each; a longer message is a batch of its own.
+pub(super) fn split(messages: impl IntoIterator<Item = Message>, bytes_max: usize) -> Vec<Vec<Message>> {
+    let mut batches: Vec<Vec<Message>> = Vec::new();
+    let mut filled = usize::MAX;
+    for message in messages {
+        let bytes = inner_bytes(&message);
+        match batches.last_mut() {
+            Some(batch) if filled + bytes <= bytes_max => {
+                batch.push(message);
+                filled += bytes;
+            }
+            _ => {
+                batches.push(vec![message]);
+                filled = bytes;
+            }
+        }
+    }
+    batches
+}
+
+/// The body as it is sent and the system flag that says so: compressed from the settings' size on, unless that makes it
+/// longer.
+fn compressed(body: &Bytes, settings: &ProducerSettings) -> Result<(Bytes, i32)> {
+    if body.len() < settings.compress_from_bytes {
         return Ok((body.clone(), 0));
     }
+    let (compression, level): (Compression, i32) = settings.compression;
     let failed = |error| Error::invalid("the body cannot be compressed").with_source(error);
-    let short = compress::compress(Compression::Zlib, ZLIB_LEVEL, body).map_err(failed)?;
-    if short.len() < body.len() { Ok((short.into(), Compression::Zlib.flag())) } else { Ok((body.clone(), 0)) }
+    let short = compress::compress(compression, level, body).map_err(failed)?;
+    if short.len() < body.len() { Ok((short.into(), compression.flag())) } else { Ok((body.clone(), 0)) }
 }
 
 #[cfg(test)]
@@ -133,12 +223,37 @@ mod tests {
 
     #[test]
     fn a_body_is_compressed_where_that_helps() {
-        let text = Bytes::from(vec![b'a'; 5000]);
-        assert_eq!(compressed(&text, 5001).unwrap(), (text.clone(), 0));
-        let (short, sys_flag) = compressed(&text, 5000).unwrap();
-        assert_eq!(sys_flag, 0x301);
-        assert_eq!(compress::decompress(Compression::Zlib, &short, 5000).unwrap(), text);
-        // A second compression cannot help.
-        assert_eq!(compressed(&short, 1).unwrap(), (short.clone(), 0));
+        for compression in [Compression::Zlib, Compression::Lz4, Compression::Zstd] {
+            let mut settings = ProducerSettings::of_group("p");
+            (settings.compress_from_bytes, settings.compression) = (5001, (compression, 5));
+            let text = Bytes::from(vec![b'a'; 5000]);
+            assert_eq!(compressed(&text, &settings).unwrap(), (text.clone(), 0));
+            settings.compress_from_bytes = 5000;
+            let (short, sys_flag) = compressed(&text, &settings).unwrap();
+            assert_eq!(sys_flag, compression.flag());
+            assert_eq!(compress::decompress(compression, &short, 5000).unwrap(), text);
+            // A second compression cannot help.
+            settings.compress_from_bytes = 1;
+            let noise: Bytes = (0..5000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+            let (sent, _) = compressed(&noise, &settings).unwrap();
+            assert!(sent.len() <= noise.len());
+        }
+    }
+
+    #[test]
+    fn batches_are_split_by_size_and_keep_their_order() {
+        let messages = || (0..10).map(|number| Message::new("T", vec![number; 1000]));
+        let batches = split(messages(), 3500);
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 3, 1]);
+        assert_eq!(batches.concat(), messages().collect::<Vec<_>>());
+        assert_eq!(split(messages(), 10).len(), 10);
+        assert!(split([], 10).is_empty());
+        let mut body = Vec::new();
+        for message in messages() {
+            let before = body.len();
+            let id = "F".repeat(56);
+            encode_inner(&message, &id, &mut body).unwrap();
+            assert!(body.len() - before <= inner_bytes(&message));
+        }
     }
 }

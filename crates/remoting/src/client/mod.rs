@@ -188,6 +188,11 @@ impl Client {
         }
     }
 
+    /// Sends a request that wants no answer on the connection that a server's request came over.
+    pub fn oneway_on(&self, connection: &Connection, request: &Request) -> Result<(), CallError> {
+        connection.oneway(&self.signed(request))
+    }
+
     /// The request with its signature, where requests are signed.
     fn signed<'r>(&self, request: &'r Request) -> Cow<'r, Request> {
         let Some(signer) = &self.shared.pool.options.signer else { return Cow::Borrowed(request) };
