@@ -7,6 +7,7 @@ mod consuming;
 mod crowd;
 mod limits;
 mod members;
+mod producing;
 mod pulling;
 mod refusals;
 mod restart;
