@@ -29,7 +29,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::admin::Admin;
 use crate::clock;
-use crate::consumer::ConsumerBuilder;
+use crate::consumer::pull_consumer::PullConsumerBuilder;
+use crate::consumer::{ConsumerBuilder, commands};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name_server::{self, CALL_TIMEOUT, NameServers};
 use crate::names::{self, DEFAULT_TOPIC};
@@ -267,6 +268,12 @@ impl Client {
     #[doc(alias = "DefaultMQPushConsumer")]
     pub fn consumer(&self, group: impl Into<String>) -> ConsumerBuilder {
         ConsumerBuilder::new(self.clone(), group.into())
+    }
+
+    /// A consumer in a group that is polled for messages.
+    #[doc(alias = "DefaultLitePullConsumer")]
+    pub fn pull_consumer(&self, group: impl Into<String>) -> PullConsumerBuilder {
+        PullConsumerBuilder::new(self.clone(), group.into())
     }
 
     /// A reader of a topic: sees messages without being a member of a group, and leaves no trace.
@@ -604,6 +611,7 @@ impl Inbound for Notices {
                 };
                 out.respond(request, code, None);
             }
+            _ if commands::receive(&self.registry, server, request, out) => {}
             code => {
                 let remark = format!(" request type {} not supported", code.0);
                 out.respond(request, ResponseCode::REQUEST_CODE_NOT_SUPPORTED, Some(&remark));

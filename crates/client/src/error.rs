@@ -128,6 +128,10 @@ impl Error {
         self.change(|inner| inner.broker = Some(broker.to_owned()))
     }
 
+    pub(crate) fn with_kind(self, kind: ErrorKind) -> Error {
+        self.change(|inner| inner.kind = kind)
+    }
+
     pub(crate) fn with_outcome_unknown(self) -> Error {
         self.change(|inner| inner.outcome_unknown = true)
     }

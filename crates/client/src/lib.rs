@@ -58,6 +58,9 @@ pub use raptormq_remoting::{ClientTls, TlsError};
 
 pub use self::admin::{Admin, PullFrom, PullStatus, Pulled, QueueRange};
 pub use self::client::{Client, ClientBuilder};
+pub use self::consumer::allocate::Allocation;
+pub use self::consumer::idempotence::{Claim, KeyStore, KeyStoreError, Once, RecentKeys};
+pub use self::consumer::pull_consumer::{PullConsumer, PullConsumerBuilder};
 pub use self::consumer::{ConsumeFrom, Consumer, ConsumerBuilder, Retry};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::message::{Message, MessageView};

@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::consumer::ConsumeFrom;
 use crate::consumer::calls::{self, Pull, PullOutcome, Pulled};
-use crate::consumer::pull::{ERROR_PAUSE, FLOW_CONTROL_PAUSE, PULL_BYTES_MAX, has_tag};
+use crate::consumer::pull::{ERROR_PAUSE, FLOW_CONTROL_PAUSE, has_tag};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::MessageView;
 use crate::names;
@@ -25,6 +25,8 @@ const READER_GROUP: &str = "TOOLS_CONSUMER";
 const WAITING_MAX: usize = 1000;
 /// Messages that one pull may bring.
 const PULL_BATCH: i32 = 32;
+/// Bytes that one pull may bring.
+const PULL_BYTES_MAX: i32 = 256 << 10;
 /// How often new queues are looked for, once there are some.
 const QUEUES_INTERVAL: Duration = Duration::from_secs(20);
 /// How often a topic is looked for that does not exist yet.
@@ -199,6 +201,8 @@ impl Source {
             commit_offset: None,
             messages_max: PULL_BATCH,
             bytes_max: PULL_BYTES_MAX,
+            suspend: calls::SUSPEND,
+            is_lite: false,
             subscription: Some(&self.subscription.sub_string),
             expression_type: EXPRESSION_TAG,
             sub_version: self.subscription.sub_version,

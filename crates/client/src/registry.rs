@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use raptormq_protocol::heartbeat::{ConsumerData, HeartbeatData, ProducerData};
 use tokio::sync::Notify;
 
+use crate::consumer::commands::Calls;
 use crate::error::{Error, Result};
 use crate::producer::{Checks, Requests};
 
@@ -36,6 +37,8 @@ struct ProducerGroup {
 struct Member {
     data: ConsumerData,
     rebalance: Arc<Notify>,
+    /// Where brokers' requests to it go.
+    calls: Calls,
 }
 
 impl Registry {
@@ -73,7 +76,7 @@ impl Registry {
     }
 
     /// Adds a consumer. Two consumers of one group in one client would share a client id and so, to the broker, be one.
-    pub(crate) fn add_consumer(&self, data: ConsumerData, rebalance: Arc<Notify>) -> Result<()> {
+    pub(crate) fn add_consumer(&self, data: ConsumerData, rebalance: Arc<Notify>, calls: Calls) -> Result<()> {
         let mut groups = self.groups.lock();
         let group = data.group_name.clone();
         if groups.consumers.contains_key(&group) {
@@ -81,12 +84,17 @@ impl Registry {
                 "The consumer group[{group}] has been created before, specify another name please."
             )));
         }
-        groups.consumers.insert(group, Member { data, rebalance });
+        groups.consumers.insert(group, Member { data, rebalance, calls });
         Ok(())
     }
 
     pub(crate) fn remove_consumer(&self, group: &str) {
         self.groups.lock().consumers.remove(group);
+    }
+
+    /// The way to the consumer of `group`.
+    pub(crate) fn calls(&self, group: &str) -> Option<Calls> {
+        self.groups.lock().consumers.get(group).map(|member| member.calls.clone())
     }
 
     /// Lets the consumer of `group` look again which queues are its own.
@@ -126,14 +134,18 @@ impl Registry {
 mod tests {
     use super::*;
 
+    fn calls() -> Calls {
+        tokio::sync::mpsc::channel(1).0
+    }
+
     #[test]
     fn producers_of_a_group_are_counted_and_consumers_are_single() {
         let registry = Registry::default();
         assert_eq!(registry.heartbeat("me"), None);
         assert!(registry.add_producer("p", None) && !registry.add_producer("p", None));
         let consumer = ConsumerData { group_name: "c".to_owned(), ..ConsumerData::default() };
-        registry.add_consumer(consumer.clone(), Arc::default()).unwrap();
-        assert!(registry.add_consumer(consumer, Arc::default()).is_err());
+        registry.add_consumer(consumer.clone(), Arc::default(), calls()).unwrap();
+        assert!(registry.add_consumer(consumer, Arc::default(), calls()).is_err());
         let heartbeat = registry.heartbeat("me").unwrap();
         assert_eq!((heartbeat.producer_data_set.len(), heartbeat.consumer_data_set.len()), (1, 1));
         assert!(!registry.remove_producer("p") && registry.remove_producer("p"));
@@ -146,7 +158,7 @@ mod tests {
         let registry = Registry::default();
         let rebalance = Arc::new(Notify::new());
         let consumer = ConsumerData { group_name: "c".to_owned(), ..ConsumerData::default() };
-        registry.add_consumer(consumer, rebalance.clone()).unwrap();
+        registry.add_consumer(consumer, rebalance.clone(), calls()).unwrap();
         registry.wake("nobody");
         registry.wake("c");
         rebalance.notified().await;

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use raptormq_protocol::body::{GetConsumerListByGroupResponseBody, MessageQueue};
+use raptormq_protocol::body::{CheckClientRequestBody, GetConsumerListByGroupResponseBody, MessageQueue};
 use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::header::{
     ConsumerSendMsgBackRequestHeader, GetConsumerListByGroupRequestHeader, GetMaxOffsetRequestHeader,
-    OffsetResponseHeader, PullMessageRequestHeader, PullMessageResponseHeader, QueryConsumerOffsetRequestHeader,
-    SearchOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
+    GetMinOffsetRequestHeader, OffsetResponseHeader, PullMessageRequestHeader, PullMessageResponseHeader,
+    QueryConsumerOffsetRequestHeader, SearchOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
 };
+use raptormq_protocol::heartbeat::SubscriptionData;
+use raptormq_protocol::json;
 use raptormq_protocol::message::MessageExt;
 use raptormq_protocol::message::record::{RecordError, RecordView};
 use raptormq_remoting::{Request, Response};
@@ -17,8 +19,11 @@ use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::name_server::read_body;
 
-/// How long a broker may hold a pull (Java: `BROKER_SUSPEND_MAX_TIME_MILLIS`).
-const SUSPEND_MS: i64 = 15_000;
+/// How long a broker may hold a pull (Java: `DefaultMQPushConsumerImpl.BROKER_SUSPEND_MAX_TIME_MILLIS`).
+pub(crate) const SUSPEND: Duration = Duration::from_secs(15);
+/// How long a broker may hold a pull of a consumer that is polled (Java:
+/// `DefaultLitePullConsumer.brokerSuspendMaxTimeMillis`).
+pub(crate) const SUSPEND_OF_POLLS: Duration = Duration::from_secs(20);
 /// How long we wait for the answer to a pull (Java: `CONSUMER_TIMEOUT_MILLIS_WHEN_SUSPEND`).
 const PULL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -28,6 +33,9 @@ const PULL_COMMITS: i32 = 0x1;
 const PULL_SUSPENDS: i32 = 0x2;
 /// Bit of a pull's flag: it carries its own filter.
 const PULL_FILTERS: i32 = 0x4;
+
+/// Bit of a pull's flag: it is one of a consumer that is polled.
+const PULL_IS_LITE: i32 = 0x10;
 
 /// Largest body that a message may decompress to: what a producer may send, and room for those with a higher limit.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 20;
@@ -41,6 +49,10 @@ pub(crate) struct Pull<'a> {
     pub(crate) commit_offset: Option<i64>,
     pub(crate) messages_max: i32,
     pub(crate) bytes_max: i32,
+    /// How long the broker may hold it.
+    pub(crate) suspend: Duration,
+    /// Whether it is one of a consumer that is polled and has subscribed.
+    pub(crate) is_lite: bool,
     /// The filter, for who is not a member of the group; the broker knows that of members from their heartbeats.
     pub(crate) subscription: Option<&'a str>,
     pub(crate) expression_type: &'a str,
@@ -77,16 +89,20 @@ pub(crate) async fn pull(client: &Client, address: &str, pull: &Pull<'_>) -> Res
         queue_id: pull.queue.queue_id,
         queue_offset: pull.offset,
         max_msg_nums: pull.messages_max,
-        sys_flag: PULL_SUSPENDS | bit(commit.is_some(), PULL_COMMITS) | bit(pull.subscription.is_some(), PULL_FILTERS),
+        sys_flag: PULL_SUSPENDS
+            | bit(commit.is_some(), PULL_COMMITS)
+            | bit(pull.subscription.is_some(), PULL_FILTERS)
+            | bit(pull.is_lite, PULL_IS_LITE),
         commit_offset: commit.unwrap_or(0),
-        suspend_timeout_millis: SUSPEND_MS,
+        suspend_timeout_millis: pull.suspend.as_millis() as i64,
         subscription: pull.subscription,
         sub_version: pull.sub_version,
         expression_type: Some(pull.expression_type),
         max_msg_bytes: Some(pull.bytes_max),
         ..PullMessageRequestHeader::default()
     };
-    let request = Request::new(RequestCode::PULL_MESSAGE).header(&header);
+    let code = if pull.is_lite { RequestCode::LITE_PULL_MESSAGE } else { RequestCode::PULL_MESSAGE };
+    let request = Request::new(code).header(&header);
     let response = client.remoting().call(address, request, PULL_TIMEOUT).await?;
     let outcome = match response.code {
         ResponseCode::SUCCESS => {
@@ -123,6 +139,18 @@ fn decode(mut bytes: &[u8], queue: &MessageQueue) -> Result<Vec<MessageExt>, Rec
         bytes = &bytes[record.size..];
     }
     Ok(messages)
+}
+
+/// Asks a broker whether it understands a filter.
+pub(crate) async fn check_filter(client: &Client, address: &str, group: &str, filter: &SubscriptionData) -> Result<()> {
+    let body = CheckClientRequestBody {
+        client_id: client.id().to_owned(),
+        group: group.to_owned(),
+        namespace: None,
+        subscription_data: Some(filter.clone()),
+    };
+    let body = json::to_vec(&body).map_err(|error| Error::protocol(error.to_string()))?;
+    client.call(address, Request::new(RequestCode::CHECK_CLIENT_CONFIG).body(body)).await.map(drop)
 }
 
 /// The ids of a group's members.
@@ -170,6 +198,13 @@ pub(crate) fn commit_request(group: &str, queue: &MessageQueue, offset: i64) -> 
 pub(crate) async fn max_offset(client: &Client, address: &str, queue: &MessageQueue) -> Result<i64> {
     let header = GetMaxOffsetRequestHeader { topic: &queue.topic, queue_id: queue.queue_id, committed: true };
     let request = Request::new(RequestCode::GET_MAX_OFFSET).header(&header);
+    read_offset(&client.call(address, request).await?)
+}
+
+/// The offset of a queue's first message.
+pub(crate) async fn min_offset(client: &Client, address: &str, queue: &MessageQueue) -> Result<i64> {
+    let header = GetMinOffsetRequestHeader { topic: &queue.topic, queue_id: queue.queue_id };
+    let request = Request::new(RequestCode::GET_MIN_OFFSET).header(&header);
     read_offset(&client.call(address, request).await?)
 }
 

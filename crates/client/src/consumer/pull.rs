@@ -9,10 +9,9 @@ use raptormq_protocol::message::MessageExt;
 use raptormq_protocol::message::properties::name;
 use tokio::time::Instant;
 
-use super::Shared;
 use super::calls::{self, Pull, PullOutcome, Pulled};
-use super::process_queue::ProcessQueue;
-use super::work::Work;
+use super::process_queue::{Held, ProcessQueue};
+use super::{Shared, Sink};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::MessageView;
 use crate::route::MASTER_ID;
@@ -21,8 +20,6 @@ use crate::route::MASTER_ID;
 pub(crate) const ERROR_PAUSE: Duration = Duration::from_secs(1);
 /// Pause after the broker asked for patience, or answered at once that there is nothing.
 pub(crate) const FLOW_CONTROL_PAUSE: Duration = Duration::from_millis(20);
-/// Bytes that one pull may bring (Java: `pullBatchSizeInBytes`).
-pub(crate) const PULL_BYTES_MAX: i32 = 256 << 10;
 
 /// Pulls until the queue is no longer ours.
 pub(super) async fn keep_pulling(shared: Arc<Shared>, queue: Arc<ProcessQueue>, offset: i64) {
@@ -54,15 +51,22 @@ impl Puller {
     async fn run(&mut self) {
         loop {
             self.queue.room().await;
+            self.shared.room().await;
             let began = Instant::now();
             match self.pull().await {
                 Ok(pulled) => {
                     self.failing = None;
+                    if let PullOutcome::Found(messages) = &pulled.outcome {
+                        self.queue.counters.pulled(messages.len(), began.elapsed());
+                    }
                     let stood_still = pulled.next_offset == self.offset;
                     self.take(pulled).await;
                     // A broker that neither holds the request nor moves on must not keep both of us busy.
                     if stood_still && began.elapsed() < FLOW_CONTROL_PAUSE {
                         tokio::time::sleep(FLOW_CONTROL_PAUSE).await;
+                    }
+                    if !self.shared.settings.pull_interval.is_zero() {
+                        tokio::time::sleep(self.shared.settings.pull_interval).await;
                     }
                 }
                 Err(error) => self.recover(error).await,
@@ -76,9 +80,15 @@ impl Puller {
         let nowhere = || Error::new(ErrorKind::NoRoute, format!("no broker serves {queue} now"));
         let route = client.known_route(&queue.topic).ok_or_else(nowhere)?;
         let (broker_id, address) = route.member(&queue.broker_name, self.broker_id).ok_or_else(nowhere)?;
-        let subscription = subscriptions.get(&queue.topic).ok_or_else(nowhere)?;
+        // Whoever names its queues has told no broker what it wants of them, so each pull says it.
+        let (subscription, own) = match (subscriptions.get(&queue.topic), &self.shared.sink) {
+            (Some(subscription), _) => (subscription, None),
+            (None, Sink::Ready(ready)) => (&ready.filter, Some(&*ready.filter.sub_string)),
+            (None, _) => return Err(nowhere()),
+        };
         // Only a master keeps offsets, and only for groups that do not keep them by themselves.
-        let commits = broker_id == MASTER_ID && local_offsets.is_none();
+        let handles = !matches!(self.shared.sink, Sink::Ready(_));
+        let commits = broker_id == MASTER_ID && local_offsets.is_none() && handles;
         let commit_offset = self.queue.commit_offset().filter(|_| commits);
         let pull = Pull {
             group: &settings.group,
@@ -86,8 +96,10 @@ impl Puller {
             offset: self.offset,
             commit_offset,
             messages_max: settings.pull_batch.into(),
-            bytes_max: PULL_BYTES_MAX,
-            subscription: None,
+            bytes_max: settings.pull_bytes as i32,
+            suspend: self.shared.suspend_time(),
+            is_lite: !handles && own.is_none(),
+            subscription: own,
             expression_type: &subscription.expression_type,
             sub_version: subscription.sub_version,
         };
@@ -108,7 +120,10 @@ impl Puller {
                     message.set_property(name::MAX_OFFSET, max_offset.to_string());
                     MessageView::new(message)
                 });
-                self.hand_on(wanted.collect(), next_offset);
+                let wanted: Vec<MessageView> = wanted.collect();
+                let sizes = wanted.iter().map(|message| (message.queue_offset(), message.body().len()));
+                let tickets = self.queue.add(sizes, next_offset);
+                self.shared.hand_on(&self.queue, tickets.into_iter().zip(wanted).collect());
             }
             PullOutcome::Nothing => drop(self.queue.add([], next_offset)),
             PullOutcome::OffsetIllegal => {
@@ -121,19 +136,13 @@ impl Puller {
         self.broker_id = suggested_broker_id;
     }
 
-    fn hand_on(&self, messages: Vec<MessageView>, next_offset: i64) {
-        let sizes = messages.iter().map(|message| (message.queue_offset(), message.body().len()));
-        let tickets = self.queue.add(sizes, next_offset);
-        for (message, ticket) in messages.into_iter().zip(tickets) {
-            // Nobody listens any more only when the consumer has stopped, and then nothing is to be done.
-            let _ = self.shared.work.send(Work { queue: self.queue.clone(), ticket, message });
-        }
-    }
-
     /// Whether a message has one of the tags subscribed to: brokers compare only hashes.
     fn passes(&self, message: &MessageExt) -> bool {
-        let subscription = self.shared.subscriptions.get(&self.queue.queue.topic);
-        subscription.is_none_or(|subscription| has_tag(subscription, message))
+        match (self.shared.subscriptions.get(&self.queue.queue.topic), &self.shared.sink) {
+            (Some(subscription), _) => has_tag(subscription, message),
+            (None, Sink::Ready(ready)) => has_tag(&ready.filter, message),
+            (None, _) => true,
+        }
     }
 
     async fn recover(&mut self, error: Error) {
@@ -154,5 +163,37 @@ impl Puller {
             None => self.shared.client.suspect_routes(),
         }
         tokio::time::sleep(ERROR_PAUSE).await;
+    }
+}
+
+impl Shared {
+    /// Waits until the consumer may pull: while it is not suspended, and has room for what it polls.
+    async fn room(&self) {
+        let mut suspended = self.suspended.subscribe();
+        // The sender lives as long as `self`.
+        let _ = suspended.wait_for(|suspended| !*suspended).await;
+        if let Sink::Ready(ready) = &self.sink {
+            ready.room().await;
+        }
+    }
+
+    /// Hands messages to whoever handles them.
+    fn hand_on(&self, queue: &Arc<ProcessQueue>, messages: Vec<Held>) {
+        if messages.is_empty() {
+            return;
+        }
+        match &self.sink {
+            Sink::Concurrent(concurrent) => concurrent.put(queue, messages, self.settings.batch),
+            Sink::Ordered(_) => queue.put(messages),
+            Sink::Ready(ready) => ready.put(queue, messages),
+        }
+    }
+
+    /// How long a broker may hold a pull.
+    fn suspend_time(&self) -> Duration {
+        match &self.sink {
+            Sink::Ready(_) => calls::SUSPEND_OF_POLLS,
+            _ => calls::SUSPEND,
+        }
     }
 }

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::join_all;
-use raptormq_protocol::allocate::Strategy;
 use raptormq_protocol::body::MessageQueue;
 use tokio::time::Instant;
 
-use super::process_queue::ProcessQueue;
-use super::{ConsumeFrom, Shared, calls, pull};
+use super::process_queue::{ProcessQueue, QueueLimits};
+use super::{ConsumeFrom, Shared, Sink, calls, ordered, pull};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::RETRY_PREFIX;
 use crate::route::{MASTER_ID, Route};
 
 /// How often queues are dealt out anew (Java: `rocketmq.client.rebalance.waitInterval`).
 const INTERVAL: Duration = Duration::from_secs(20);
+/// How long a queue that is given up waits for the ordered handler that has messages of it (Java:
+/// `RebalancePushImpl.removeUnnecessaryMessageQueue`); after that it is kept until the next time.
+const HANDLER_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a queue that is set to another offset waits for its ordered handler (Java: `MQClientInstance.resetOffset`).
+const RESTART_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause before what did not succeed is tried again; twice as long each time, up to [`INTERVAL`].
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,13 +42,23 @@ pub(super) async fn keep_balanced(shared: Arc<Shared>) {
 
 impl Shared {
     /// Deals out the queues of all topics; `false` when a topic is not there or something failed.
-    async fn rebalance_all(self: &Arc<Self>) -> bool {
+    pub(super) async fn rebalance_all(self: &Arc<Self>) -> bool {
+        let _alone = self.balancing.lock().await;
         let mut complete = true;
-        for topic in self.subscriptions.keys() {
+        let assigned = match &self.sink {
+            Sink::Ready(ready) => ready.assigned(),
+            _ => None,
+        };
+        let topics: BTreeSet<String> = match &assigned {
+            // Also those of queues that are not assigned any more.
+            Some(queues) => queues.iter().chain(self.queues.lock().keys()).map(|queue| queue.topic.clone()).collect(),
+            None => self.subscriptions.keys().cloned().collect(),
+        };
+        for topic in &topics {
             if self.is_stopped() {
                 return true;
             }
-            match self.rebalance(topic).await {
+            match self.rebalance(topic, assigned.as_ref()).await {
                 Ok(found) => complete &= found,
                 Err(error) => {
                     complete = false;
@@ -55,27 +69,36 @@ impl Shared {
         complete
     }
 
-    /// Deals out the queues of one topic; `false` while there is no such topic.
-    async fn rebalance(self: &Arc<Self>, topic: &str) -> Result<bool> {
+    /// Deals out the queues of one topic; `false` while there is no such topic or not all of our queues are to be had.
+    async fn rebalance(self: &Arc<Self>, topic: &str, assigned: Option<&BTreeSet<MessageQueue>>) -> Result<bool> {
         let Some(route) = self.client.subscribe_route(topic).await? else { return Ok(false) };
-        let mine: BTreeSet<MessageQueue> = match self.settings.broadcast {
-            true => route.subscribe.iter().cloned().collect(),
-            false => self.share(&route).await?.into_iter().collect(),
+        let mine: BTreeSet<MessageQueue> = match assigned {
+            Some(queues) => queues.iter().filter(|queue| queue.topic == topic).cloned().collect(),
+            None if self.settings.broadcast => route.subscribe.iter().cloned().collect(),
+            None => self.share(&route).await?.into_iter().collect(),
         };
-        self.give_up(topic, &mine).await;
-        let new: Vec<MessageQueue> = {
+        let mut complete = self.give_up(topic, &mine).await;
+        let mut new: Vec<MessageQueue> = {
             let queues = self.queues.lock();
-            mine.into_iter().filter(|queue| !queues.contains_key(queue)).collect()
+            mine.iter().filter(|queue| !queues.contains_key(queue)).cloned().collect()
         };
+        if self.needs_locks() && !new.is_empty() {
+            let locked = self.lock(&new).await;
+            // Whoever has the others gives them up sooner or later.
+            complete &= locked.len() == new.len();
+            new.retain(|queue| locked.contains(queue));
+        }
+        let limits = self.settings.limits.of_share(mine.len());
+        self.queues.lock().values().filter(|held| held.queue.topic == topic).for_each(|held| held.set_limits(limits));
         let starts = join_all(new.iter().map(|queue| self.first_offset(&route, queue))).await;
         let mut failed = None;
         for (queue, start) in new.into_iter().zip(starts) {
             match start {
-                Ok(offset) => self.take_on(queue, offset),
+                Ok(offset) => self.take_on(queue, offset, limits),
                 Err(error) => failed = Some(error),
             }
         }
-        failed.map_or(Ok(true), Err)
+        failed.map_or(Ok(complete), Err)
     }
 
     /// Our share of a topic's queues.
@@ -93,27 +116,67 @@ impl Shared {
             members = calls::members(&self.client, address, group).await?;
         }
         members.sort();
-        Ok(Strategy::Averagely.share(&route.subscribe, &members, self.client.id()))
+        let known = |queue: &MessageQueue| route.subscribe.binary_search(queue).is_ok();
+        let mut share = self.settings.allocation.share(&route.subscribe, &members, self.client.id());
+        share.retain(known);
+        Ok(share)
     }
 
-    /// Lets go of the topic's queues that are not among `mine`, committing how far we came.
-    async fn give_up(&self, topic: &str, mine: &BTreeSet<MessageQueue>) {
-        let lost: Vec<Arc<ProcessQueue>> = self
-            .queues
-            .lock()
-            .extract_if(.., |queue, _| queue.topic == topic && !mine.contains(queue))
-            .map(|(_, queue)| queue)
-            .collect();
+    /// Lets go of the topic's queues that are not among `mine`, committing how far we came. `false` when a handler is in
+    /// the way: its queue stays until the next time.
+    async fn give_up(&self, topic: &str, mine: &BTreeSet<MessageQueue>) -> bool {
+        let held: Vec<Arc<ProcessQueue>> = self.queues.lock().values().cloned().collect();
+        let unwanted = held.into_iter().filter(|held| held.queue.topic == topic && !mine.contains(&held.queue));
+        let mut lost = Vec::new();
+        let mut complete = true;
+        for queue in unwanted {
+            if self.needs_locks() {
+                // Whoever gets the queue next must not begin before the handler has ended.
+                let Ok(_idle) = tokio::time::timeout(HANDLER_PATIENCE, queue.consuming.lock()).await else {
+                    complete = false;
+                    continue;
+                };
+                queue.release();
+            }
+            lost.push(queue);
+        }
         for queue in &lost {
             tracing::info!(group = self.settings.group, queue = %queue.queue, "the queue is no longer ours");
             queue.release();
+            self.queues.lock().remove(&queue.queue);
         }
         self.commit(&lost).await;
+        if self.needs_locks() && !lost.is_empty() {
+            self.unlock(&lost.iter().map(|queue| queue.queue.clone()).collect::<Vec<_>>()).await;
+        }
+        complete
     }
 
-    /// Begins to consume a queue.
-    fn take_on(self: &Arc<Self>, queue: MessageQueue, offset: i64) {
-        let process_queue = Arc::new(ProcessQueue::new(queue.clone(), self.settings.limits));
+    /// Goes on in a queue that is ours at another offset; what is here of it is forgotten.
+    pub(super) async fn restart(self: &Arc<Self>, queue: &MessageQueue, offset: i64) -> Result<()> {
+        let _alone = self.balancing.lock().await;
+        let not_ours = || Error::invalid(format!("{queue} is not consumed here"));
+        let old = self.queues.lock().remove(queue).ok_or_else(not_ours)?;
+        old.release();
+        if self.settings.ordered {
+            // What comes now is not to be handled beside what was.
+            let idle = tokio::time::timeout(RESTART_PATIENCE, old.consuming.lock()).await;
+            drop(idle);
+        }
+        let limits = old.limits();
+        self.take_on(queue.clone(), offset, limits);
+        if let Some(new) = self.queues.lock().get(queue) {
+            // An offset that was set is committed even when nothing is pulled.
+            new.begin(offset);
+            new.set_paused(old.is_paused());
+        }
+        Ok(())
+    }
+
+    /// Begins to consume a queue, which is locked if it has to be.
+    fn take_on(self: &Arc<Self>, queue: MessageQueue, offset: i64, limits: QueueLimits) {
+        let counters = self.rates.counters(&queue.topic);
+        let process_queue = Arc::new(ProcessQueue::new(queue.clone(), limits, counters));
         {
             let mut queues = self.queues.lock();
             // A shutdown sets this before it empties the table: either it sees the queue or we see that it began.
@@ -123,6 +186,9 @@ impl Shared {
             queues.insert(queue, process_queue.clone());
         }
         tracing::info!(group = self.settings.group, queue = %process_queue.queue, offset, "the queue is ours");
+        if let Sink::Ordered(_) = self.sink {
+            tokio::spawn(ordered::keep_handling(self.clone(), process_queue.clone()));
+        }
         tokio::spawn(pull::keep_pulling(self.clone(), process_queue, offset));
     }
 

@@ -1,80 +1,67 @@
-//! Running the handler, and giving back what it could not do.
+//! Running the handlers of a concurrent consumer, and giving back what they could not do.
 
-use std::any::Any;
-use std::error::Error as StdError;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use raptormq_protocol::header::ConsumerSendMsgBackRequestHeader;
 use raptormq_protocol::message::properties::name;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
 
-use super::process_queue::{ProcessQueue, Ticket};
-use super::{Shared, calls};
+use super::Shared;
+use super::handler::{Failure, Handler};
+use super::process_queue::{Held, ProcessQueue};
 use crate::clock;
-use crate::error::{Error, ErrorKind, Result};
 use crate::message::MessageView;
+use crate::names;
 
 /// When a message that could not be given back is handled again here (Java: `submitConsumeRequestLater`).
 const LOCAL_RETRY_PAUSE: Duration = Duration::from_secs(5);
 
-/// The broker's delay levels, in seconds: the first is level 1 (Java: `messageDelayLevel`).
-const DELAY_LEVELS_S: [u64; 18] =
-    [1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200];
-
-/// Lets the broker choose the delay by how often the message came.
-const LEVEL_BY_BROKER: i32 = 0;
-/// Makes the message a dead letter.
-const LEVEL_DEAD: i32 = -1;
-
-/// Why a message is to be delivered again, returned by a handler. Any error becomes one with `?`.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub enum Retry {
-    /// Later: 10 s after the first time, then longer each time, up to 2 hours.
-    #[default]
-    Default,
-    /// After this time, or the next longer one of the broker's delay levels (1 s to 2 h).
-    After(Duration),
-    /// Not at all: the message goes to the group's dead letters.
-    DeadLetter,
-    /// As [`Retry::Default`], because of this error.
-    Error(Box<dyn StdError + Send + Sync>),
+/// The handler of a concurrent consumer, and the way to it.
+pub(super) struct Concurrent {
+    pub(super) handler: Handler,
+    /// Messages to be handled. Bounded by what the queues may hold: they pull no more than that.
+    work: mpsc::UnboundedSender<Work>,
+    /// The other end, until the consumer starts.
+    to_do: parking_lot::Mutex<Option<mpsc::UnboundedReceiver<Work>>>,
 }
 
-impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for Retry {
-    fn from(error: E) -> Retry {
-        Retry::Error(error.into())
+impl Concurrent {
+    pub(super) fn new(handler: Handler) -> Concurrent {
+        let (work, to_do) = mpsc::unbounded_channel();
+        Concurrent { handler, work, to_do: parking_lot::Mutex::new(Some(to_do)) }
     }
-}
 
-impl Retry {
-    fn delay_level(&self) -> i32 {
-        match self {
-            Retry::Default | Retry::Error(_) => LEVEL_BY_BROKER,
-            Retry::DeadLetter => LEVEL_DEAD,
-            Retry::After(delay) => {
-                let fits = DELAY_LEVELS_S.iter().position(|seconds| Duration::from_secs(*seconds) >= *delay);
-                fits.unwrap_or(DELAY_LEVELS_S.len() - 1) as i32 + 1
-            }
+    /// Lets messages be handled, so many at once.
+    pub(super) fn put(&self, queue: &Arc<ProcessQueue>, messages: Vec<Held>, batch: usize) {
+        let mut messages = messages.into_iter();
+        while messages.len() > 0 {
+            let messages = messages.by_ref().take(batch).collect();
+            // Nobody listens any more only when the consumer has stopped, and then nothing is to be done.
+            let _ = self.work.send(Work { queue: queue.clone(), messages });
+        }
+    }
+
+    /// Begins to handle what is put.
+    pub(super) fn start(&self, shared: &Arc<Shared>) {
+        if let Some(to_do) = self.to_do.lock().take() {
+            tokio::spawn(dispatch(shared.clone(), to_do));
         }
     }
 }
 
-/// A message to be handled.
-pub(super) struct Work {
-    pub(super) queue: Arc<ProcessQueue>,
-    pub(super) ticket: Ticket,
-    pub(super) message: MessageView,
+/// Messages to be handled at once.
+struct Work {
+    queue: Arc<ProcessQueue>,
+    messages: Vec<Held>,
 }
 
-/// Starts a handler for each message, as many at once as allowed, until the consumer stops.
-pub(super) async fn dispatch(shared: Arc<Shared>, mut to_do: mpsc::UnboundedReceiver<Work>) {
+/// Starts a handler for each batch, as many at once as allowed, until the consumer stops.
+async fn dispatch(shared: Arc<Shared>, mut to_do: mpsc::UnboundedReceiver<Work>) {
     let next = async {
-        while let Some(work) = to_do.recv().await {
-            if !work.queue.is_wanted(work.ticket) {
+        while let Some(mut work) = to_do.recv().await {
+            work.messages.retain(|(ticket, _)| work.queue.is_wanted(*ticket));
+            if work.messages.is_empty() {
                 continue;
             }
             let Ok(permit) = shared.permits.clone().acquire_owned().await else { return };
@@ -88,51 +75,56 @@ pub(super) async fn dispatch(shared: Arc<Shared>, mut to_do: mpsc::UnboundedRece
     }
 }
 
-/// Handles one message to its end.
+/// Handles one batch to its end.
 async fn handle(shared: Arc<Shared>, mut work: Work, permit: OwnedSemaphorePermit) {
-    let ext = work.message.ext_mut();
-    if let Some(topic) = ext.property(name::RETRY_TOPIC).map(str::to_owned) {
-        // The user knows the topic the message was sent to, not the one it waited in.
-        ext.topic = topic;
-    }
-    ext.set_property(name::CONSUME_START_TIME, clock::now_ms().to_string());
-    // Calling the handler may panic as well as polling what it returned.
-    let message = work.message.clone();
-    let handling = AssertUnwindSafe(async { (shared.handler)(message).await });
-    let outcome = handling.catch_unwind().await;
-    let retry = match outcome {
-        Ok(Ok(())) => None,
-        Ok(Err(retry)) => Some(retry),
-        Err(panic) => Some(Retry::Error(format!("the handler panicked: {}", panic_text(&*panic)).into())),
-    };
-    match retry {
-        None => work.queue.finish(work.ticket),
-        // Whoever has the queue now gets the message again in any case.
-        Some(_) if !work.queue.is_wanted(work.ticket) => {}
-        Some(retry) => give_back(&shared, work, retry, permit).await,
+    let super::Sink::Concurrent(concurrent) = &shared.sink else { return };
+    let began = Instant::now();
+    let messages = shared.prepare(&mut work.messages);
+    let outcome = concurrent.handler.run(messages, shared.settings.consume_timeout).await;
+    let done = outcome.as_ref().map_or_else(Failure::done, |()| work.messages.len()).min(work.messages.len());
+    work.queue.counters.handled(done, work.messages.len() - done, began.elapsed());
+    work.queue.finish_all(work.messages.drain(..done).map(|(ticket, _)| ticket));
+    if let Err(failure) = outcome {
+        give_back(&shared, work, failure, permit).await;
     }
 }
 
-/// Gives a message back to its broker, to be delivered again; if that fails, it is handled again here.
-async fn give_back(shared: &Arc<Shared>, work: Work, retry: Retry, permit: OwnedSemaphorePermit) {
-    let id = work.message.message_id();
+/// Gives messages back to their broker, to be delivered again; those that it does not take are handled again here.
+async fn give_back(shared: &Arc<Shared>, mut work: Work, failure: Failure, permit: OwnedSemaphorePermit) {
     let group = &shared.settings.group;
-    if shared.settings.broadcast {
-        tracing::warn!(group, id, ?retry, "a handler failed; the message is passed over, the group is broadcasting");
-        return work.queue.finish(work.ticket);
-    }
-    tracing::warn!(group, id, ?retry, "a handler failed; the message will be delivered again");
-    match shared.send_back(&work, retry.delay_level()).await {
-        Ok(()) => work.queue.finish(work.ticket),
-        Err(error) => {
-            tracing::warn!(group, id, %error, "a message was not taken back; it is handled again here in 5 s");
-            drop(permit);
-            handle_again(shared.clone(), work);
+    let mut left = Vec::new();
+    for (ticket, message) in work.messages.drain(..) {
+        // Whoever has the queue now gets the message again in any case.
+        if !work.queue.is_wanted(ticket) {
+            continue;
+        }
+        let id = message.message_id();
+        if shared.settings.broadcast {
+            tracing::warn!(
+                group,
+                id,
+                ?failure,
+                "a handler failed; the message is passed over, the group is broadcasting"
+            );
+            work.queue.finish(ticket);
+            continue;
+        }
+        tracing::warn!(group, id, ?failure, "a handler failed; the message will be delivered again");
+        match shared.send_back(&work.queue, message.ext(), failure.delay_level()).await {
+            Ok(()) => work.queue.finish(ticket),
+            Err(error) => {
+                tracing::warn!(group, id, %error, "a message was not taken back; it is handled again here in 5 s");
+                left.push((ticket, message));
+            }
         }
     }
+    if !left.is_empty() {
+        drop(permit);
+        handle_again(shared.clone(), Work { queue: work.queue, messages: left });
+    }
 }
 
-/// Puts a message behind the others in a while.
+/// Puts messages behind the others in a while.
 fn handle_again(shared: Arc<Shared>, mut work: Work) {
     tokio::spawn(async move {
         tokio::select! {
@@ -140,56 +132,36 @@ fn handle_again(shared: Arc<Shared>, mut work: Work) {
             () = work.queue.dropped() => return,
             () = tokio::time::sleep(LOCAL_RETRY_PAUSE) => {}
         }
-        work.message.ext_mut().reconsume_times += 1;
-        // Nobody listens any more only when the consumer has stopped; the message is unfinished and comes again.
-        let _ = shared.work.send(work);
+        work.messages.iter_mut().for_each(|(_, message)| message.ext_mut().reconsume_times += 1);
+        if let super::Sink::Concurrent(concurrent) = &shared.sink {
+            // Nobody listens any more only when the consumer has stopped; the messages are unfinished and come again.
+            let _ = concurrent.work.send(work);
+        }
     });
 }
 
 impl Shared {
-    async fn send_back(&self, work: &Work, delay_level: i32) -> Result<()> {
-        let (message, queue) = (work.message.ext(), &work.queue.queue);
-        let nowhere = || Error::new(ErrorKind::NoRoute, format!("{} has no master now", queue.broker_name));
-        let route = self.client.known_route(&queue.topic).ok_or_else(nowhere)?;
-        let header = ConsumerSendMsgBackRequestHeader {
-            offset: message.commit_log_offset,
-            group: &self.settings.group,
-            delay_level,
-            origin_msg_id: Some(&message.msg_id),
-            origin_topic: Some(&message.topic),
-            unit_mode: false,
-            max_reconsume_times: Some(self.settings.deliveries_max),
+    /// What a handler gets of messages that are to be handled now.
+    pub(super) fn prepare(&self, held: &mut [Held]) -> Vec<MessageView> {
+        let now_ms = clock::now_ms().to_string();
+        let prepare = |(_, message): &mut Held| {
+            let ext = message.ext_mut();
+            ext.set_property(name::CONSUME_START_TIME, now_ms.as_str());
+            self.restore_topic(ext);
+            message.clone()
         };
-        calls::send_back(&self.client, route.master(&queue.broker_name).ok_or_else(nowhere)?, &header).await
+        held.iter_mut().map(prepare).collect()
     }
-}
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_delay_becomes_the_level_that_is_not_shorter() {
-        for (delay_ms, level) in
-            [(0, 1), (1000, 1), (1001, 2), (30_000, 4), (61_000, 6), (7_200_000, 18), (9_000_000, 18)]
-        {
-            assert_eq!(Retry::After(Duration::from_millis(delay_ms)).delay_level(), level, "{delay_ms} ms");
+    /// Gives a message of the group's retry topic the topic back that it was sent to: the user knows no other.
+    pub(super) fn restore_topic(&self, message: &mut raptormq_protocol::message::MessageExt) {
+        if !message.topic.starts_with(names::RETRY_PREFIX) {
+            return;
         }
-        assert_eq!((Retry::Default.delay_level(), Retry::DeadLetter.delay_level()), (0, -1));
-    }
-
-    #[test]
-    fn any_error_is_a_reason() {
-        let failing = || -> Result<(), Retry> {
-            "no number".parse::<i32>()?;
-            Ok(())
-        };
-        assert!(matches!(failing(), Err(Retry::Error(_))));
-        assert!(matches!(Retry::from("text"), Retry::Error(_)));
+        if let Some(topic) = message.property(name::RETRY_TOPIC).map(str::to_owned)
+            && message.topic == names::retry_topic(&self.settings.group)
+        {
+            message.topic = topic;
+        }
     }
 }

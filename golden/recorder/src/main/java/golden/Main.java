@@ -9,6 +9,7 @@ public final class Main {
         Commands.record().write(folder.resolve("commands.json"));
         Bodies.record().write(folder.resolve("bodies.json"));
         Texts.record().write(folder.resolve("texts.json"));
+        Allocations.record().write(folder.resolve("allocations.json"));
         Filters.record().write(folder.resolve("filters.json"));
         Messages.record().write(folder.resolve("messages.json"));
         Stores.record().write(folder.resolve("stores.json"));
