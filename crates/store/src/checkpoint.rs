@@ -38,6 +38,11 @@ impl Checkpoint {
         (self.log_timestamp_ms.min(self.queues_timestamp_ms) - MARGIN_MS).max(0)
     }
 
+    /// Records stored before are in the log, whatever happened; their units may be missing.
+    pub(crate) fn log_until_ms(&self) -> i64 {
+        (self.log_timestamp_ms - MARGIN_MS).max(0)
+    }
+
     fn encode(&self) -> [u8; 40] {
         let fields = [
             self.log_timestamp_ms,

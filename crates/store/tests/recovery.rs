@@ -193,6 +193,55 @@ fn a_topic_made_again_starts_at_0_and_stays_so() {
     assert_eq!(bodies(&store, "T", 0), [b"new1"]);
 }
 
+/// Recovery met the second message of the topic as it was before, which has the offset behind the only one that it has now,
+/// and put it there: the crash images of deletion found it.
+#[test]
+fn what_a_deleted_topic_had_does_not_come_behind_what_it_has_now() {
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let store = open(&disk, &clock);
+    for body in [b"old1", b"old2", b"old3"] {
+        put(&store, "T", 0, &message(body, &["KEYS\u{1}k\u{2}"]));
+    }
+    store.delete_topic("T").unwrap();
+    put(&store, "T", 0, &message(b"new1", &["KEYS\u{1}k\u{2}"]));
+    store.step(START_MS + 70_000);
+    let crashed = disk.after_kill();
+    // All but its first entry: for the index the records are looked at again, the queue being as it was written down.
+    let is_index = |path: &&std::path::PathBuf| path.starts_with("/store/index");
+    let index = disk.files().keys().find(is_index).unwrap().clone();
+    crashed.damage(&index, |bytes| bytes[40 + 16 * 4 + 2 * 20..].fill(0));
+    for path in [None, Some("/store/checkpoint"), Some("/store/raptormq.queues")] {
+        path.iter().for_each(|path| crashed.damage(Path::new(path), |bytes| bytes.fill(0)));
+        let store = open(&crashed.after_kill(), &clock);
+        assert_eq!(
+            (bodies(&store, "T", 0), store.recovered().log_end),
+            (vec![b"new1".to_vec()], store.log_max_offset())
+        );
+    }
+}
+
+/// A queue that misses messages makes recovery build all queues from an earlier file of the log. A crash in the midst of
+/// that left queues without units that the checkpoint still vouched for: the crash images of deletion found it.
+#[test]
+fn a_crash_while_queues_are_built_anew_costs_no_unit() {
+    let (disk, clock) = (MemoryDisk::default(), clock());
+    let store = open(&disk, &clock);
+    put(&store, "T", 0, &message(b"kept", &[]));
+    put(&store, "U", 0, &message(b"first", &[]));
+    clock.advance(10_000);
+    put(&store, "V", 0, &message(b"the checkpoint is here", &[]));
+    store.step(START_MS + 80_000);
+    clock.advance(10_000);
+    put(&store, "U", 0, &message(b"second", &[]));
+    store.step(START_MS + 90_000);
+    assert_eq!(store.doomed_queues(|queue| &*queue.topic == "U").delete().unwrap(), 1);
+    let disk = disk.after_kill();
+    drop(open(&disk, &clock));
+    let is_of_queue = |operation: &Operation| matches!(operation, Operation::Write { path, .. } if path.starts_with("/store/consumequeue/T"));
+    let crashed = disk.after_crash(|_, operation| if is_of_queue(operation) { Fate::Lost } else { Fate::Kept });
+    assert_eq!(bodies(&open(&crashed, &clock), "T", 0), [b"kept"]);
+}
+
 #[test]
 fn deleting_a_topic_touches_no_path_outside() {
     let (disk, clock) = (MemoryDisk::default(), clock());

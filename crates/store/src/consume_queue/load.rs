@@ -306,9 +306,11 @@ impl Queue {
                 }
                 _ => return Ok(Replayed::Known),
             }
-        } else if new.queue_offset > end {
+        } else {
             match self.last_unit(files)? {
+                // The topic was deleted and made again, and has fewer messages than before: this is one of those.
                 Some(last) if last.log_offset >= new.unit.log_offset => return Ok(Replayed::Known),
+                _ if new.queue_offset == end => {}
                 Some(_) => return Ok(Replayed::Gap),
                 None if has_earlier => return Ok(Replayed::Gap),
                 // The first message the queue has; those before it were deleted with their log files.

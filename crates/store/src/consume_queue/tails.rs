@@ -115,14 +115,15 @@ impl TailsFile {
     /// When root and queues were last changed; `None` when the disk cannot tell.
     fn stamps(&self) -> io::Result<Option<[u8; 16]>> {
         let root = self.disk.changed_at(&self.options.root)?;
-        let queues = self.disk.changed_at(&self.queues_folder())?;
-        let joined = |(root, queues): (u64, u64)| {
+        // Whoever makes the folder changes the root.
+        let queues = self.disk.changed_at(&self.queues_folder())?.unwrap_or(0);
+        let joined = |root: u64| {
             let mut stamps = [0; 16];
             stamps[..8].copy_from_slice(&root.to_be_bytes());
             stamps[8..].copy_from_slice(&queues.to_be_bytes());
             stamps
         };
-        Ok(root.zip(queues).map(joined))
+        Ok(root.map(joined))
     }
 
     /// Whether the file would be believed after a crash now, of a log that begins there.
@@ -191,10 +192,24 @@ impl TailsFile {
         if state.valid_min.take().is_none() {
             return Ok(());
         }
+        self.write_void()
+    }
+
+    /// The same for a file that was not believed.
+    pub(crate) fn void(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.valid_min = None;
+        self.write_void()
+    }
+
+    fn write_void(&self) -> io::Result<()> {
         let file = match self.disk.open(&self.path()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file?,
         };
+        if file.len() < BODY_AT as u64 {
+            return Ok(());
+        }
         file.write_at(LOCK_STAMP_AT, &0_u64.to_be_bytes())?;
         file.sync()
     }

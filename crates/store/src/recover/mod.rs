@@ -52,7 +52,7 @@ pub struct Recovered {
     pub walked_from: i64,
     /// Log offset behind the last record.
     pub log_end: i64,
-    /// Store timestamp up to which the checkpoint says that everything is on disk, in milliseconds; 0 when there is none.
+    /// Store timestamp up to which the checkpoint says that the log is on disk, in milliseconds; 0 when there is none.
     pub on_disk_until_ms: i64,
     /// Messages that queues had and the log has not.
     pub lost_count: u64,
@@ -100,6 +100,10 @@ impl Shared {
         self.write_abort()?;
         self.remove_leftovers(&found.leftovers)?;
         self.checkpoint.prepare(&*self.disk)?;
+        if found.tails.is_none() {
+            // What made it unbelievable may be gone the next time, and the queues not be what it says.
+            self.tails.void()?;
+        }
         if found.abort || found.tails.is_none() {
             self.files.assume_unsynced();
         }
@@ -213,7 +217,7 @@ impl Shared {
     fn replay_log(&self, tails: Option<LogEnds>, recovered: &mut Recovered) -> io::Result<Option<Replayed>> {
         let stop = recovered.stop();
         let until_ms = self.vouched_until_ms();
-        recovered.on_disk_until_ms = until_ms.unwrap_or(0);
+        recovered.on_disk_until_ms = self.log_vouched_until_ms().unwrap_or(0);
         let starts = self.log.segment_starts_from_last();
         let is_vouched = |start: &i64| {
             self.log.probe(*start).is_some_and(|stored_ms| until_ms.is_some_and(|until_ms| stored_ms <= until_ms))
@@ -246,7 +250,13 @@ impl Shared {
             from = from.min(indexed);
         }
         let progress = Progress::new(self.clock.now_ms(), from);
+        let mut has_more_than_vouched = row.from != From::First;
         loop {
+            if row.units == Units::Cut && !has_more_than_vouched {
+                // Until they are built again, queues lack units that the checkpoint vouches for. Another crash meanwhile
+                // must not find it doing so.
+                self.checkpoint.update(|checkpoint| checkpoint.queues_timestamp_ms = 0)?;
+            }
             self.cut_queues(row.units, cut_at)?;
             self.cut_unreal_units(row.units)?;
             if stop == Stop::Unclean {
@@ -265,6 +275,7 @@ impl Shared {
                 Some(earlier) if walked.was_stopped => {
                     tracing::warn!(from, earlier, "a queue misses messages from before: the walk starts earlier");
                     (from, cut_at) = (earlier, earlier);
+                    has_more_than_vouched = false;
                 }
                 _ => {
                     recovered.rebuilt_count = progress.rebuilt.get();
@@ -312,7 +323,7 @@ impl Shared {
         let Some(next) = self.log.segment(log_offset).map(|segment| segment.end) else {
             return (Behind::Nothing, None);
         };
-        let behind = match (self.log.probe(next), self.vouched_until_ms()) {
+        let behind = match (self.log.probe(next), self.log_vouched_until_ms()) {
             (None, _) => Behind::Nothing,
             (Some(stored_ms), Some(until_ms)) if stored_ms <= until_ms => Behind::Vouched,
             (Some(_), _) => Behind::Younger,
@@ -320,9 +331,17 @@ impl Shared {
         (behind, Some(next))
     }
 
-    /// Store timestamp up to which the checkpoint says that everything is on disk; `None` when it cannot be believed.
+    /// Store timestamp up to which the checkpoint says that log and queues are on disk; `None` when it cannot be believed.
     fn vouched_until_ms(&self) -> Option<i64> {
-        let until_ms = self.checkpoint.value().min_timestamp_ms();
+        self.believable(self.checkpoint.value().min_timestamp_ms())
+    }
+
+    /// The same of the log alone.
+    fn log_vouched_until_ms(&self) -> Option<i64> {
+        self.believable(self.checkpoint.value().log_until_ms())
+    }
+
+    fn believable(&self, until_ms: i64) -> Option<i64> {
         (1..=self.clock.now_ms() + CHECKPOINT_AHEAD_MAX_MS).contains(&until_ms).then_some(until_ms)
     }
 

@@ -122,24 +122,68 @@ impl Check<'_> {
         }
         for (number, (topic, queue_id)) in QUEUES.iter().enumerate() {
             let of_queue: Vec<&Sent> = kept.iter().filter(|sent| sent.queue == number).collect();
-            let expired = of_queue.partition_point(|sent| sent.log_offset < log_min);
-            let expected = &of_queue[expired..];
+            let deletions = self.promise.deletions[number];
+            // After an orderly stop nothing that was deleted comes back, once all of that is written.
+            let case = store.recovered().case;
+            let was_stopped = self.promise.is_orderly && case == "clean stop, queues' ends written down";
             let Some(queue) = store.queue(topic, *queue_id) else {
-                if expected.is_empty() {
+                if of_queue.iter().all(|sent| sent.generation < deletions || sent.log_offset < log_min) {
                     continue;
                 }
                 return Err(format!("{topic} {queue_id} is gone"));
             };
             let range = (queue.min_offset(), queue.max_offset());
-            if range != (expired as i64, of_queue.len() as i64) {
-                return Err(format!("{topic} {queue_id} has {range:?}, not ({expired}, {})", of_queue.len()));
-            }
             let found = store.get(&queue, range.0, &ALL, &mut |_| true);
             let found = found.slices.concat();
-            let expected: Vec<&[u8]> = expected.iter().map(|sent| &sent.record[..]).collect();
-            if found != expected.concat() {
-                return Err(format!("{topic} {queue_id} has other messages than were sent"));
+            // Without deletions there is one possibility. With them, any part of what was deleted may be there as well.
+            let mut mismatch = None;
+            let came_back_max = if was_stopped { 0 } else { deletions };
+            for came_back in (deletions - came_back_max..=deletions).rev() {
+                let whole = replayed(&of_queue, came_back);
+                match self.holds(&whole, (range, &found), (deletions, log_min)) {
+                    Ok(()) => {
+                        mismatch = None;
+                        break;
+                    }
+                    Err(reason) => mismatch = Some(mismatch.unwrap_or(reason)),
+                }
             }
+            if let Some(reason) = mismatch {
+                return Err(format!("{topic} {queue_id} {reason}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a queue with that range and those records has, of what it may have, all that must be there.
+    fn holds(
+        &self,
+        whole: &[&Sent],
+        (range, found): ((i64, i64), &[u8]),
+        (deletions, log_min): (u32, i64),
+    ) -> Result<(), String> {
+        let expired = whole.partition_point(|sent| sent.log_offset < log_min);
+        let there = &whole[expired..];
+        let end = whole.last().map_or(0, |last| last.queue_offset + 1);
+        let needed = there.iter().filter(|sent| sent.generation >= deletions);
+        let (first, last) = (there.first(), there.last());
+        let is_range = match (deletions, first) {
+            (0, first) => range == (first.map_or(end, |first| first.queue_offset), end),
+            (_, None) => range.0 == range.1,
+            // What came back of a deleted queue may begin with units of messages that are gone, which nobody is given.
+            (_, Some(_)) => {
+                (range.1 <= end || range.0 == range.1)
+                    && needed.clone().all(|sent| (range.0..range.1).contains(&sent.queue_offset))
+            }
+        };
+        if !is_range {
+            let ends = (first.map(|first| first.queue_offset), last.map(|last| last.queue_offset));
+            return Err(format!("has {range:?}, not {ends:?} up to {end}, of which {} are needed", needed.count()));
+        }
+        let expected = there.iter().filter(|sent| (range.0..range.1).contains(&sent.queue_offset));
+        let expected: Vec<&[u8]> = expected.map(|sent| &sent.record[..]).collect();
+        if found != expected.concat() {
+            return Err("has other messages than were sent".to_owned());
         }
         Ok(())
     }
@@ -147,7 +191,11 @@ impl Check<'_> {
     /// The store takes another message, and keeps it over the next crash.
     fn go_on(&self, disk: &MemoryDisk, store: Store, kept: &[Sent]) -> Result<(), String> {
         let (topic, queue_id) = QUEUES[0];
-        let offset = kept.iter().filter(|sent| sent.queue == 0).count() as i64;
+        let offset = store.queue(topic, queue_id).map_or(0, |queue| queue.max_offset());
+        let sent = kept.iter().filter(|sent| sent.queue == 0).count() as i64;
+        if self.promise.deletions[0] == 0 && offset != sent {
+            return Err(format!("the next message is {offset} instead of {sent}"));
+        }
         let placed = put(&store, topic, queue_id, &message(b"after", &[]));
         if placed.status != PutStatus::PutOk || placed.queue_offset != offset {
             return Err(format!("the next message is {placed:?} instead of {offset}"));
@@ -165,6 +213,17 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// What a queue has when everything is put into it again that it got since it was deleted for that time: a message that has
+/// the offset of another one takes its place, and that of all behind it.
+fn replayed<'a>(of_queue: &[&'a Sent], from_generation: u32) -> Vec<&'a Sent> {
+    let mut whole: Vec<&Sent> = Vec::new();
+    for sent in of_queue.iter().filter(|sent| sent.generation >= from_generation) {
+        whole.retain(|before| before.queue_offset < sent.queue_offset);
+        whole.push(sent);
+    }
+    whole
 }
 
 /// Messages are found by their keys.

@@ -57,6 +57,9 @@ pub(crate) struct Sent {
     pub(crate) log_end: i64,
     /// Which of [`QUEUES`].
     pub(crate) queue: usize,
+    pub(crate) queue_offset: i64,
+    /// How often that queue had been deleted before.
+    pub(crate) generation: u32,
     pub(crate) key: String,
     pub(crate) record: Bytes,
 }
@@ -72,6 +75,10 @@ pub(crate) struct Promise {
     pub(crate) seen: i64,
     /// The log begins here at the latest: files before may have been deleted.
     pub(crate) expired: i64,
+    /// How often each queue was deleted, or began to be. What it had before may come back from the log, or not.
+    pub(crate) deletions: [u32; QUEUES.len()],
+    /// Whether every run before was ended in order: then nothing that was deleted has come back so far.
+    pub(crate) is_orderly: bool,
     /// The settings are those that were saved as this number, or a later one up to `saving`.
     pub(crate) saved: u32,
     pub(crate) saving: u32,
@@ -98,6 +105,8 @@ struct Life {
     appended: i64,
     seen: i64,
     expired: i64,
+    deletions: [u32; QUEUES.len()],
+    had_crash: bool,
     saved: u32,
 }
 
@@ -108,6 +117,8 @@ struct Witness {
     floor: (i64, i64),
     seen: AtomicI64,
     expired: AtomicI64,
+    deletions: Mutex<[u32; QUEUES.len()]>,
+    had_crash: bool,
     saved: AtomicU32,
     saving: AtomicU32,
     promises: Mutex<Vec<Promise>>,
@@ -123,6 +134,8 @@ impl Witness {
             appended: marks.map_or(0, |marks| marks.dispatched.value()).max(self.floor.1),
             seen: self.seen.load(Ordering::Relaxed),
             expired: self.expired.load(Ordering::Relaxed),
+            deletions: *self.deletions.lock(),
+            is_orderly: !self.had_crash,
             saved: self.saved.load(Ordering::Relaxed),
             saving: self.saving.load(Ordering::Relaxed),
             is_open: store.is_some(),
@@ -150,9 +163,11 @@ pub(crate) fn run(workload: &Workload, setup: &Setup, seed: u64) -> Result<u64, 
 }
 
 fn live(life: &mut Life, run: &Run, frame: &Frame<'_>) -> Result<u64, String> {
-    let witness = Arc::new(Witness { floor: (life.flushed, life.appended), ..Witness::default() });
+    let (floor, had_crash) = ((life.flushed, life.appended), life.had_crash);
+    let witness = Arc::new(Witness { floor, had_crash, ..Witness::default() });
     witness.seen.store(life.seen, Ordering::Relaxed);
     witness.expired.store(life.expired, Ordering::Relaxed);
+    *witness.deletions.lock() = life.deletions;
     witness.saved.store(life.saved, Ordering::Relaxed);
     witness.saving.store(life.saved, Ordering::Relaxed);
     let seen = witness.clone();
@@ -213,8 +228,27 @@ fn act(action: &Action, store: &Store, life: &mut Life, witness: &Witness, clock
                 store.step(clock.now_ms());
             }
         }
+        Action::Delete(topic) => {
+            let topic = QUEUES[usize::from(*topic) * 2].0;
+            note_deletion(life, witness, |queue| queue.0 == topic);
+            store.delete_topic(topic).map_err(|error| error.to_string())?;
+        }
+        Action::Drop(number) => {
+            let queue = QUEUES[usize::from(*number)];
+            note_deletion(life, witness, |one| *one == queue);
+            let doomed = store.doomed_queues(|one| (&*one.topic, one.queue_id) == queue);
+            doomed.delete().map_err(|error| error.to_string())?;
+        }
     }
     Ok(())
+}
+
+/// Notes that queues are about to be deleted.
+fn note_deletion(life: &mut Life, witness: &Witness, is_deleted: impl Fn(&(&str, i32)) -> bool) {
+    for (queue, count) in QUEUES.iter().zip(&mut life.deletions) {
+        *count += u32::from(is_deleted(queue));
+    }
+    *witness.deletions.lock() = life.deletions;
 }
 
 /// Reads all there is, as consumers do; returns where the last message of it ends in the log.
@@ -223,9 +257,9 @@ fn read_all(store: &Store, sent: &[Sent]) -> Result<i64, String> {
     for (number, (topic, queue_id)) in QUEUES.iter().enumerate() {
         let Some(queue) = store.queue(topic, *queue_id) else { continue };
         let read = store.get_cached(&queue, queue.min_offset(), &ALL, &mut |_| true).ok_or("a read needs the disk")?;
-        let of_queue = sent.iter().filter(|sent| sent.queue == number);
-        let last = of_queue.take(queue.min_offset() as usize + read.count).last();
-        seen = seen.max(last.map_or(0, |last| last.log_end));
+        let last_offset = queue.min_offset() + read.count as i64 - 1;
+        let last = sent.iter().rfind(|sent| sent.queue == number && sent.queue_offset == last_offset);
+        seen = seen.max(last.filter(|_| read.count > 0).map_or(0, |last| last.log_end));
     }
     Ok(seen)
 }
@@ -249,8 +283,10 @@ fn append(store: &Store, life: &mut Life, turn: &[(u8, u16)]) -> Result<(), Stri
             return Err(format!("an append ended with {:?}", placed.status));
         }
         let record = store.record_at(placed.log_offset).ok_or("an appended record cannot be read")?;
-        let (log_offset, log_end) = (placed.log_offset, placed.log_end);
-        life.sent.push(Sent { log_offset, log_end, queue: usize::from(queue), key, record });
+        let (log_offset, log_end, queue_offset) = (placed.log_offset, placed.log_end, placed.queue_offset);
+        let queue = usize::from(queue);
+        let generation = life.deletions[queue];
+        life.sent.push(Sent { log_offset, log_end, queue, queue_offset, generation, key, record });
     }
     Ok(())
 }
@@ -274,6 +310,7 @@ fn look_at(trace: &Trace, promises: &[Promise], sent: [&[Sent]; 2], frame: &Fram
 
 /// Ends a run: the disk of the next one, and what is known of it.
 fn end_run(life: &mut Life, end: &End, frame: &Frame<'_>) -> Result<(), String> {
+    life.had_crash |= !matches!(end, End::Close);
     match end {
         End::Close | End::Kill => life.disk = life.disk.after_kill(),
         End::PowerLoss(number) => {

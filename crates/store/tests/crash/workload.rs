@@ -27,6 +27,10 @@ pub(crate) enum Action {
     Save(u16),
     /// The oldest file of the log has become too old, and the background runs until queues and index follow.
     Expire,
+    /// The topic of that number is deleted.
+    Delete(u8),
+    /// The queue of that number is deleted, as one that nobody uses.
+    Drop(u8),
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +58,8 @@ fn action() -> impl Strategy<Value = Action> {
         4 => prop_oneof![3 => Just(1_i64), 2 => Just(1_500), 2 => Just(70_000)].prop_map(Action::Step),
         1 => (1_u16..3000).prop_map(Action::Save),
         1 => Just(Action::Expire),
+        1 => (0_u8..2).prop_map(Action::Delete),
+        1 => (0_u8..4).prop_map(Action::Drop),
     ]
 }
 
