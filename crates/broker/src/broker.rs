@@ -31,10 +31,11 @@ use crate::clients::Clients;
 use crate::failure::Failure;
 use crate::filter::kept::ConsumerFilters;
 use crate::groups::Groups;
-use crate::ha::{self, SyncRule};
+use crate::ha::{self, GroupRule, SyncRule};
 use crate::hold::Holds;
 use crate::lane::WaitingSends;
 use crate::locks::Locks;
+use crate::members::Members;
 use crate::offsets::Offsets;
 use crate::outer::Outer;
 use crate::persist::{Intervals, Keeper, Table};
@@ -74,6 +75,7 @@ pub struct Broker {
     pub(crate) outer: Outer,
     pub(crate) slaves: Slaves,
     pub(crate) following: Following,
+    pub(crate) members: Members,
     pub(crate) routes: Routes,
     pub(crate) request_modes: RequestModes,
     pub(crate) counters: Counters,
@@ -100,6 +102,8 @@ pub(crate) struct Identity {
     pub(crate) reads_flushed: bool,
     /// What sends wait for until slaves have their messages.
     pub(crate) sync_rule: Option<SyncRule>,
+    /// What the rule is made of for each send, when it depends on who is there.
+    pub(crate) group_rule: Option<GroupRule>,
     /// It follows a master, and takes no messages itself.
     pub(crate) is_slave: bool,
 }
@@ -169,6 +173,7 @@ impl Broker {
             outer: Outer::new(&settings),
             slaves: Slaves::new(ha::options(&settings)),
             following: ha::following(&settings),
+            members: Members::new(&settings),
             routes: Routes::default(),
             request_modes: RequestModes::new(request_modes),
             counters: Counters::default(),
@@ -414,6 +419,7 @@ impl Identity {
             reads_flushed: settings.store.flush_disk_type == FlushDiskType::SyncFlush
                 && !settings.store.read_uncommitted,
             sync_rule: SyncRule::of(settings),
+            group_rule: GroupRule::of(settings),
             is_slave: settings.store.broker_role == BrokerRole::Slave,
         })
     }

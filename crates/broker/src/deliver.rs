@@ -13,11 +13,21 @@ use crate::transaction::check::Checker;
 /// Longest wait: the clock may be set forward meanwhile.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// Between two looks whether the broker is on line.
+const OFFLINE_WAIT: Duration = Duration::from_millis(100);
+
 /// The thread: works until the alarm is stopped.
 pub(crate) fn run(broker: &Broker) {
     // What is due the master stores again, and then it comes from there.
     if broker.is_slave() {
         return;
+    }
+    // Slaves may have delivered meanwhile, and say so first.
+    while !broker.members.is_online() {
+        if !broker.alarm.begin() {
+            return;
+        }
+        broker.alarm.wait(broker.now_ms(), OFFLINE_WAIT);
     }
     let mut deliverer = Deliverer::new(broker);
     let mut checker = Checker::new(broker, broker.now_ms());

@@ -144,7 +144,7 @@ requests! {
     VIEW_BROKER_STATS_DATA(ViewBrokerStatsDataRequestHeader) => admin::stats, Admin, Account;
     EXCHANGE_BROKER_HA_INFO(ExchangeHAInfoRequestHeader) => ha::exchange, Admin, Account;
     GET_BROKER_HA_STATUS => ha::status, Admin, Account;
-    NOTIFY_MIN_BROKER_ID_CHANGE => admin::nothing_to_do, Admin, Account;
+    NOTIFY_MIN_BROKER_ID_CHANGE(NotifyMinBrokerIdChangeRequestHeader) => ha::smallest_id, Admin, Account;
     RESET_MASTER_FLUSH_OFFSET => admin::nothing_to_do, Admin, Account;
     UPDATE_AND_CREATE_ACL_CONFIG(CreateAccessConfigRequestHeader) => acl::put, Admin, Admin;
     DELETE_ACL_CONFIG(DeleteAccessConfigRequestHeader) => acl::delete, Admin, Admin;

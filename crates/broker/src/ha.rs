@@ -15,6 +15,7 @@ use raptormq_store::{Arrival, Store};
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
+use crate::failure::Failure;
 use crate::{hold, slave};
 
 /// How long the master may take to show a record of its log.
@@ -48,6 +49,47 @@ impl SyncRule {
             0 | 1 => None,
             replicas => Some(SyncRule { slaves: replicas - 1, asks_first: false }),
         }
+    }
+}
+
+/// How many replicas a send needs where a slave may act as master: that depends on who lives, and is asked before the
+/// message is stored. Java: `CommitLog.asyncPutMessage` under `enableSlaveActingMaster`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupRule {
+    /// `inSyncReplicas`.
+    wanted: usize,
+    /// `minInSyncReplicas`, where `enableAutoInSyncReplicas` lets fewer be enough.
+    enough: Option<usize>,
+}
+
+impl GroupRule {
+    pub(crate) fn of(settings: &BrokerSettings) -> Option<GroupRule> {
+        let store = &settings.store;
+        let is_used = settings.broker.enable_slave_acting_master
+            && settings.is_in_sync_replicas_set
+            && store.broker_role == BrokerRole::SyncMaster;
+        is_used.then_some(GroupRule {
+            wanted: store.in_sync_replicas as usize,
+            enough: store.enable_auto_in_sync_replicas.then_some(store.min_in_sync_replicas as usize),
+        })
+    }
+
+    /// Replicas that must have a message, the master among them, when so many are in step; `None` when those are too few.
+    fn needed(self, in_sync: usize) -> Option<usize> {
+        let needed = self.enough.map_or(self.wanted, |enough| self.wanted.min(in_sync).max(enough));
+        (needed <= in_sync).then_some(needed)
+    }
+}
+
+/// What a send waits for. Refuses it where too few replicas are in step.
+pub(crate) fn rule_of_send(broker: &Broker) -> Result<Option<SyncRule>, Failure> {
+    let Some(rule) = broker.identity.group_rule else { return Ok(broker.identity.sync_rule) };
+    let log_end = broker.store.log_max_offset();
+    let in_sync = broker.members.alive().min(1 + broker.slaves.in_sync_count(log_end));
+    match rule.needed(in_sync) {
+        None => Err(Failure::system("in-sync replicas not enough")),
+        Some(needed) if needed > 1 => Ok(Some(SyncRule { slaves: needed - 1, asks_first: false })),
+        Some(_) => Ok(None),
     }
 }
 
@@ -136,7 +178,7 @@ impl Host for Replica {
     async fn same_past(&self, _ha_address: &str) -> Result<(), String> {
         let store = &self.broker.store;
         let Some(log_offset) = store.last_record_offset() else { return Ok(()) };
-        let (Some(master), Some(own)) = (self.broker.outer.master_addr(), store.record_at(log_offset)) else {
+        let (Some(master), Some(own)) = (self.broker.outer.log_master_addr(), store.record_at(log_offset)) else {
             return Ok(());
         };
         let header = ViewMessageRequestHeader { topic: None, offset: log_offset };
@@ -194,5 +236,19 @@ mod tests {
         assert_eq!(rule(BrokerRole::SyncMaster, None), Some(SyncRule { slaves: 1, asks_first: true }));
         assert_eq!(rule(BrokerRole::SyncMaster, Some(1)), None);
         assert_eq!(rule(BrokerRole::SyncMaster, Some(3)), Some(SyncRule { slaves: 2, asks_first: false }));
+    }
+
+    #[test]
+    fn where_a_slave_may_act_the_replicas_that_live_decide() {
+        let strict = GroupRule { wanted: 2, enough: None };
+        assert_eq!([1, 2, 3].map(|in_sync| strict.needed(in_sync)), [None, Some(2), Some(2)]);
+        let lenient = GroupRule { wanted: 3, enough: Some(2) };
+        assert_eq!([1, 2, 3, 4].map(|in_sync| lenient.needed(in_sync)), [None, Some(2), Some(3), Some(3)]);
+        let mut settings = BrokerSettings::new(&Environment::default());
+        settings.store.broker_role = BrokerRole::SyncMaster;
+        settings.broker.enable_slave_acting_master = true;
+        assert_eq!(GroupRule::of(&settings), None, "without inSyncReplicas one slave must have it, as ever");
+        settings.is_in_sync_replicas_set = true;
+        assert_eq!(GroupRule::of(&settings), Some(GroupRule { wanted: 1, enough: None }));
     }
 }

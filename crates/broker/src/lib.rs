@@ -29,6 +29,7 @@ mod handle;
 mod hold;
 mod lane;
 mod locks;
+mod members;
 mod names;
 mod offsets;
 mod outer;

@@ -288,6 +288,35 @@ impl Offsets {
         }
     }
 
+    /// Takes over what a slave was told while the master was away, unless this table is the later one; returns how many
+    /// offsets are other than before. Where neither is later, the greater offset of each counts.
+    pub(crate) fn take_back(&self, slave: ConsumerOffsetSerializeWrapper) -> usize {
+        let of_slave = slave.data_version.unwrap_or_default();
+        let order = |version: DataVersion| (version.state_version, version.counter, version.timestamp);
+        let own = *self.version.lock();
+        if order(own) > order(of_slave) {
+            return 0;
+        }
+        let is_later = order(own) < order(of_slave);
+        let mut count = 0;
+        for (key, queues) in slave.offset_table {
+            let Some((topic, group)) = key.split_once(SEPARATOR) else { continue };
+            for (queue_id, offset) in queues.into_iter().filter(|(queue_id, _)| (0..QUEUES_MAX).contains(queue_id)) {
+                let progress = self.progress_or_new(group, topic, queue_id);
+                let is_taken = progress.consumed().is_none_or(|known| match is_later {
+                    true => known != offset,
+                    false => known < offset,
+                });
+                if is_taken {
+                    self.set(&progress, offset);
+                    count += 1;
+                }
+            }
+        }
+        *self.version.lock() = of_slave;
+        count
+    }
+
     /// Calls `each` with group, topic, queue id and progress of everything that is known.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&str, &str, i32, &Progress)) {
         for (key, queues) in &self.table.pin() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use raptormq_auth::Credentials;
 use raptormq_config::BrokerSettings;
 use raptormq_protocol::body::{
     DataVersion, KVTable, PERM_READ, PERM_WRITE, RegisterBrokerBody, TopicConfigAndMappingSerializeWrapper,
@@ -18,10 +19,11 @@ use raptormq_protocol::header::{
     RegisterBrokerResponseHeader, UnRegisterBrokerRequestHeader,
 };
 use raptormq_protocol::json;
-use raptormq_remoting::{Client, ClientOptions, ClientTls, Request, Response, TlsError};
+use raptormq_remoting::{Client, ClientOptions, ClientTls, Request, Response, Signer};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::StartError;
 use crate::broker::Broker;
 use crate::ha;
 
@@ -48,6 +50,8 @@ pub(crate) struct Outer {
     ha_server_addr: String,
     /// Where the master of this slave is reached, if a name server has told.
     master_addr: Mutex<Option<String>>,
+    /// Where the broker is reached whose log is followed: the master, or one that is about to be it.
+    log_master_addr: Mutex<Option<String>>,
     /// The settings do not name the address of the master's log, so the name servers do.
     learns_ha_address: bool,
     period: Duration,
@@ -71,6 +75,7 @@ impl Outer {
             broker_addr: join(&broker.broker_ip1, settings.server.listen_port),
             ha_server_addr: join(&broker.broker_ip2, settings.store.ha_listen_port),
             master_addr: Mutex::new(None),
+            log_master_addr: Mutex::new(None),
             learns_ha_address: !ha::names_master(settings),
             period: Duration::from_millis(broker.register_name_server_period).clamp(PERIOD_MIN, PERIOD_MAX),
             changes: watch::Sender::new(0),
@@ -90,6 +95,11 @@ impl Outer {
         self.master_addr.lock().clone()
     }
 
+    /// Where the broker is reached whose log is followed.
+    pub(crate) fn log_master_addr(&self) -> Option<String> {
+        self.log_master_addr.lock().clone()
+    }
+
     /// Where slaves reach this broker's log, as it is registered.
     pub(crate) fn ha_server_addr(&self) -> &str {
         &self.ha_server_addr
@@ -97,11 +107,28 @@ impl Outer {
 
     /// Notes where this slave's master and its log are reached; what is empty stays as it was.
     pub(crate) fn set_master(&self, broker: &Broker, address: &str, ha_address: &str) {
-        if !address.is_empty() && self.master_addr.lock().as_deref() != Some(address) {
+        if !address.is_empty() {
             *self.master_addr.lock() = Some(address.to_owned());
+        }
+        self.set_log_master(broker, address, ha_address);
+    }
+
+    /// Notes whose log to follow. Topics and offsets are not copied from there before a name server says that it is the
+    /// master: one that comes back asks its slaves for their offsets first.
+    pub(crate) fn set_log_master(&self, broker: &Broker, address: &str, ha_address: &str) {
+        if !address.is_empty() {
+            *self.log_master_addr.lock() = Some(address.to_owned());
         }
         if !ha_address.is_empty() && self.learns_ha_address {
             broker.following.set_master(ha_address);
+        }
+    }
+
+    /// The broker at that address is gone: if it is the master, there is none.
+    pub(crate) fn forget_master(&self, broker: &Broker, address: &str) {
+        self.log_master_addr.lock().take_if(|known| known == address);
+        if self.master_addr.lock().take_if(|known| known == address).is_some() && self.learns_ha_address {
+            broker.following.forget_master();
         }
     }
 
@@ -175,14 +202,46 @@ fn timeout(broker: &Broker) -> Duration {
     Duration::from_millis(broker.settings().broker.register_broker_timeout_mills)
 }
 
-/// A client for the name servers.
-pub(crate) fn client(settings: &BrokerSettings) -> Result<Client, TlsError> {
+/// Signs what the broker asks of others.
+struct Signing(Credentials);
+
+impl Signer for Signing {
+    fn sign(&self, request: &Request) -> Vec<(&'static str, String)> {
+        self.0.sign(request.fields.iter(), &request.body).into()
+    }
+}
+
+/// An account, as `innerClientAuthenticationCredentials` names it. Java: `acl/common/SessionCredentials.java`.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InnerCredentials {
+    access_key: String,
+    secret_key: String,
+}
+
+/// Who this broker is at brokers and name servers with access control; nobody unless it is set.
+fn signer(settings: &BrokerSettings) -> Result<Option<Arc<dyn Signer>>, StartError> {
+    let text = settings.auth.inner_client_authentication_credentials.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let account: InnerCredentials =
+        json::from_slice(text.as_bytes()).map_err(|error| StartError::InnerCredentials(error.to_string()))?;
+    if account.access_key.is_empty() || account.secret_key.is_empty() {
+        return Err(StartError::InnerCredentials("a key is empty".to_owned()));
+    }
+    Ok(Some(Arc::new(Signing(Credentials::new(account.access_key, &account.secret_key)))))
+}
+
+/// A client for name servers and other brokers.
+pub(crate) fn client(settings: &BrokerSettings) -> Result<Client, StartError> {
     let net = &settings.client;
     let options = ClientOptions {
         connect_timeout: Duration::from_millis(net.connect_timeout_millis),
         idle_timeout: Duration::from_secs(net.client_channel_max_idle_time_seconds.into()),
         language: raptormq_protocol::command::Language::JAVA,
-        tls: ClientTls::of(net, &settings.tls)?,
+        tls: ClientTls::of(net, &settings.tls).map_err(raptormq_remoting::StartError::Tls)?,
+        signer: signer(settings)?,
         ..ClientOptions::default()
     };
     Ok(Client::new(options, Arc::new(())))
@@ -190,6 +249,7 @@ pub(crate) fn client(settings: &BrokerSettings) -> Result<Client, TlsError> {
 
 async fn keep_registered(broker: Arc<Broker>, client: Client, index: usize, name_server: String) {
     let outer = &broker.outer;
+    broker.members.online().await;
     let mut changes = outer.changes.subscribe();
     let mut is_force = true;
     let mut is_failing = false;
@@ -238,8 +298,11 @@ async fn register(broker: &Broker, client: &Client, name_server: &str, is_force:
         cluster_name: &identity.broker_cluster_name,
         ha_server_addr: &outer.ha_server_addr,
         broker_id: identity.broker_id,
-        heartbeat_timeout_millis: Some(HEARTBEAT_TIMEOUT_MS),
-        enable_acting_master: None,
+        heartbeat_timeout_millis: Some(match identity.enable_slave_acting_master {
+            true => i64::try_from(identity.broker_not_active_timeout_millis).unwrap_or(i64::MAX),
+            false => HEARTBEAT_TIMEOUT_MS,
+        }),
+        enable_acting_master: Some(identity.enable_slave_acting_master),
         compressed: identity.compressed_register,
         body_crc32: raptormq_protocol::message::record::body_crc(&body),
     };

@@ -189,6 +189,19 @@ impl Schedule {
         }
     }
 
+    /// Takes over what a slave delivered while the master was away. What was delivered here is not delivered again.
+    pub(crate) fn take_back(&self, slave: &DelayOffsetSerializeWrapper) {
+        for level in &self.levels {
+            let Some(offset) = slave.offset_table.get(&level.number).copied() else { continue };
+            let offset = offset.min(level.queue.max_offset());
+            if level.offset.fetch_max(offset, Ordering::AcqRel) < offset {
+                *level.safe.lock() = Safe { offset, next: None, last: None };
+                level.is_kept.store(true, Ordering::Relaxed);
+                self.dirty.store(true, Ordering::Release);
+            }
+        }
+    }
+
     /// Notes that a level has delivered what lies before `offset`; the log ended at `log_end` then.
     fn move_to(&self, level: &Level, offset: i64, log_end: i64, now_ms: i64) {
         let is_moved = level.offset.swap(offset, Ordering::AcqRel) != offset;

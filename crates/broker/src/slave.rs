@@ -73,6 +73,17 @@ async fn copy(broker: &Broker, client: &Client, master: &str) -> Result<(), Stri
     copy_modes(broker, client, master).await
 }
 
+/// What a master that comes back takes over from a slave: how far groups are, and what was delivered of delayed messages,
+/// where the slave knows that later. Java: `BrokerPreOnlineService.syncMetadataReverse`.
+pub(crate) async fn take_back(broker: &Broker, client: &Client, slave: &str) -> Result<(), String> {
+    let offsets: ConsumerOffsetSerializeWrapper = ask(client, slave, RequestCode::GET_ALL_CONSUMER_OFFSET).await?;
+    let delays: DelayOffsetSerializeWrapper = ask(client, slave, RequestCode::GET_ALL_DELAY_OFFSET).await?;
+    let count = broker.offsets.take_back(offsets);
+    broker.schedule.take_back(&delays);
+    tracing::info!(slave, count, "offsets that a slave was told were taken over");
+    Ok(())
+}
+
 /// Copies whether groups pull or pop, unless the master is of a release that knows no such thing.
 async fn copy_modes(broker: &Broker, client: &Client, master: &str) -> Result<(), String> {
     let request = Request::new(RequestCode::GET_ALL_MESSAGE_REQUEST_MODE);

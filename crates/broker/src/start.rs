@@ -20,7 +20,7 @@ use crate::dispatch::VIP_LISTENER;
 use crate::persist::KeptError;
 use crate::service::BrokerService;
 use crate::stats::SAMPLE_INTERVAL;
-use crate::{deliver, ha, hold, outer, persist, routes};
+use crate::{deliver, ha, hold, members, outer, persist, routes};
 
 /// How far below the broker's port its VIP port is.
 const VIP_PORT_BELOW: u16 = 2;
@@ -70,6 +70,12 @@ pub enum StartError {
     /// The accounts of access control cannot be used.
     #[error("access control: {0}")]
     Acl(#[from] raptormq_auth::AclError),
+    /// The account that the broker asks others with is none.
+    #[error(
+        "innerClientAuthenticationCredentials cannot be read: {0}; set it to \
+         {{\"accessKey\":\"NAME\",\"secretKey\":\"SECRET\"}}, or leave it out"
+    )]
+    InnerCredentials(String),
     /// A thread cannot be had.
     #[error("cannot start the thread {name}: {source}; allow this process more threads (ulimit -u)")]
     Thread {
@@ -118,8 +124,8 @@ pub fn start_with(
 ) -> Result<RunningBroker, StartError> {
     let options = server_options(&settings)?;
     // Each belongs to the thread that uses it.
-    let client = outer::client(&settings).map_err(raptormq_remoting::StartError::Tls)?;
-    let master_client = outer::client(&settings).map_err(raptormq_remoting::StartError::Tls)?;
+    let client = outer::client(&settings)?;
+    let master_client = outer::client(&settings)?;
     let ha_address = SocketAddr::new(options.listen[0].address.ip(), settings.store.ha_listen_port);
     // A port that the system chooses must be known before name servers are told of it.
     let chosen = if ha_address.port() == 0 { Some(listen_for_slaves(ha_address)?) } else { None };
@@ -272,6 +278,7 @@ fn keep_house(broker: Arc<Broker>, client: Client, stop: oneshot::Receiver<()>) 
             tokio::spawn(every(ACL_INTERVAL, Arc::clone(&broker), Broker::follow_accounts));
         }
         let registering = tokio::spawn(outer::run(Arc::clone(&broker), client.clone()));
+        tokio::spawn(members::run(Arc::clone(&broker), client.clone()));
         tokio::spawn(routes::run(Arc::clone(&broker), client.clone()));
         // The sender is dropped to stop.
         let _ = stop.await;

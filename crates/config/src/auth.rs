@@ -26,7 +26,7 @@ config! {
         /// First super user, as JSON.
         pub init_authentication_user: String = "initAuthenticationUser" => "", hidden, no_effect;
         /// Credentials of the broker's own requests, as JSON.
-        pub inner_client_authentication_credentials: String = "innerClientAuthenticationCredentials" => "", hidden, no_effect;
+        pub inner_client_authentication_credentials: String = "innerClientAuthenticationCredentials" => "", hidden;
         /// Check the rights of every request.
         pub authorization_enabled: bool = "authorizationEnabled" => false, hidden, no_effect;
         /// Java class that checks rights.

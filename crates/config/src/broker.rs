@@ -178,9 +178,9 @@ config! {
         /// Milliseconds between two readings of the name server addresses.
         pub update_name_server_addr_period: u64 = "updateNameServerAddrPeriod" => 120_000, no_effect;
         /// Milliseconds between two heartbeats to the name servers, if they are sent.
-        pub broker_heartbeat_interval: u64 = "brokerHeartbeatInterval" => 1000, no_effect;
+        pub broker_heartbeat_interval: u64 = "brokerHeartbeatInterval" => 1000;
         /// Milliseconds without a heartbeat after which a name server takes this broker for gone.
-        pub broker_not_active_timeout_millis: u64 = "brokerNotActiveTimeoutMillis" => 10_000, no_effect;
+        pub broker_not_active_timeout_millis: u64 = "brokerNotActiveTimeoutMillis" => 10_000;
         /// Limit the network by the state of the machine.
         pub enable_network_flow_control: bool = "enableNetWorkFlowControl" => false, no_effect;
         /// Keep offsets of broadcasting consumers for their move between proxy and broker.
@@ -252,7 +252,7 @@ config! {
         /// Take pulls of lite consumers.
         pub lite_pull_message_enable: bool = "litePullMessageEnable" => true, dynamic;
         /// Milliseconds between two readings of this broker's group from the name servers.
-        pub sync_broker_member_group_period: u64 = "syncBrokerMemberGroupPeriod" => 1000, no_effect;
+        pub sync_broker_member_group_period: u64 = "syncBrokerMemberGroupPeriod" => 1000;
         /// Milliseconds between two readings of routes for load balancing.
         pub load_balance_poll_name_server_interval: u64 = "loadBalancePollNameServerInterval" => 30_000, dynamic;
         /// Milliseconds between two removals of brokers that are gone.
@@ -290,11 +290,11 @@ config! {
         /// Milliseconds that forwarded requests may take.
         pub forward_timeout: u64 = "forwardTimeout" => 3000, dynamic, no_effect;
         /// Let a slave serve as master while there is none.
-        pub enable_slave_acting_master: bool = "enableSlaveActingMaster" => false, no_effect;
+        pub enable_slave_acting_master: bool = "enableSlaveActingMaster" => false;
         /// Let an acting master send messages on to other brokers.
         pub enable_remote_escape: bool = "enableRemoteEscape" => false, no_effect;
         /// Skip the catching-up before a broker comes on line.
-        pub skip_pre_online: bool = "skipPreOnline" => false, no_effect;
+        pub skip_pre_online: bool = "skipPreOnline" => false;
         /// Answer sends from another thread; RaptorMQ never blocks a thread on them.
         pub async_send_enable: bool = "asyncSendEnable" => true, no_effect;
         /// Reset offsets on the broker as well as in the clients.

@@ -13,6 +13,8 @@ pub struct Environment {
     pub host_name: String,
     /// The address of this machine that others can reach: the first that is not loopback, IPv4 before IPv6.
     pub ip: String,
+    /// Why that address: in words for whoever starts the process.
+    pub ip_reason: String,
     /// Processors that this process may use, at least one.
     pub cores: u32,
 }
@@ -26,6 +28,7 @@ impl Environment {
             namesrv_addr: String::new(),
             host_name: "${host}".into(),
             ip: "${ip}".into(),
+            ip_reason: String::new(),
             cores: 2,
         }
     }
@@ -40,6 +43,7 @@ impl Default for Environment {
             namesrv_addr: String::new(),
             host_name: "DEFAULT_BROKER".into(),
             ip: "127.0.0.1".into(),
+            ip_reason: "no interface was looked at".into(),
             cores: 1,
         }
     }

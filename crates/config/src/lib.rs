@@ -13,6 +13,7 @@ mod broker;
 mod client_net;
 mod environment;
 mod error;
+mod found;
 mod key;
 mod macros;
 mod namesrv;

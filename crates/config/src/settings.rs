@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::error::ConfigError;
+use crate::found;
 use crate::key::{AnyFamily, Family, Key};
 use crate::properties::{Entry, Properties};
 use crate::store::BrokerRole;
@@ -11,19 +12,26 @@ use crate::{
     TlsMode,
 };
 
-/// Spellings that are still found in files, and what they are called now.
+/// Spellings that are still found in files, and what they are called now. As in RocketMQ they have no effect.
 const RENAMED: &[(&str, &str)] = &[
     ("mapedFileSizeCommitLog", "mappedFileSizeCommitLog"),
     ("mapedFileSizeConsumeQueue", "mappedFileSizeConsumeQueue"),
 ];
 
+/// The source of properties that are no file's.
+const SYSTEM_PROPERTIES: &str = "-D";
+
+/// Keys that guides name for what always lies in `storePathRootDir`, and where.
+const IN_ROOT: &[(&str, &str)] = &[
+    ("storePathConsumeQueue", "consumequeue"),
+    ("storePathIndex", "index"),
+    ("storeCheckpoint", "checkpoint"),
+    ("abortFile", "abort"),
+];
+
 /// Keys that guides name and RocketMQ itself ignores, and why.
 const WITHOUT_MEANING: &[(&str, &str)] = &[
-    ("storePathConsumeQueue", "always consumequeue in storePathRootDir"),
-    ("storePathIndex", "always index in storePathRootDir"),
-    ("storeCheckpoint", "always checkpoint in storePathRootDir"),
-    ("abortFile", "always abort in storePathRootDir"),
-    ("checkTransactionMessageEnable", "no key of RocketMQ"),
+    ("checkTransactionMessageEnable", "no key of RocketMQ: open transactions are always asked for"),
     ("rmqAddressServerDomain", "there is no address server client"),
     ("rmqAddressServerSubGroup", "there is no address server client"),
 ];
@@ -70,11 +78,34 @@ impl BrokerSettings {
     pub fn load(&mut self, properties: &Properties) -> Result<Remarks, ConfigError> {
         let mut loaded = self.clone();
         let environment = self.environment.clone();
-        let remarks = load(&mut loaded.families_mut(), properties, &environment)?;
+        let unknown = load(&mut loaded.families_mut(), properties, &environment)?;
+        // The system properties are loaded before the file that says where the store is.
+        let is_file = properties.source.as_os_str() != SYSTEM_PROPERTIES;
+        let taken = if is_file { loaded.follow_files(properties) } else { String::new() };
+        let remarks = Remarks { taken, ..remarks(&loaded.families_mut(), properties, (&unknown, &environment)) };
         follow_tls(&loaded.tls, &mut loaded.client, properties);
         loaded.is_in_sync_replicas_set |= properties.get("inSyncReplicas").is_some();
         *self = loaded;
         Ok(remarks)
+    }
+
+    /// Takes the sizes of the files that the store has, where the file names none; says so.
+    fn follow_files(&mut self, properties: &Properties) -> String {
+        let mut text = String::new();
+        for found in found::sizes(&self.store).filter(|found| properties.get(found.key).is_none()) {
+            let wanted = self.store.get(found.key).unwrap_or_default();
+            let bytes = found.bytes.to_string();
+            if wanted == bytes || self.store.set(found.key, &bytes).is_err() {
+                continue;
+            }
+            let (key, path) = (found.key, found.path.display());
+            let _ = write!(text, "{key} is {bytes} and not {wanted}, because {path} is so large; "); // cannot fail
+        }
+        if !text.is_empty() {
+            let source = properties.source.display();
+            return format!("{source}: {text}set what the files have, so that it stays");
+        }
+        text
     }
 
     /// What follows from the keys together, after the last of them was set: masters have id 0, `haListenPort` is the
@@ -115,6 +146,20 @@ impl BrokerSettings {
         match settings.into_iter().find(|(is_set, ..)| *is_set) {
             Some((_, setting, cannot)) => Err(unsupported(setting, cannot)),
             None => Ok(()),
+        }
+    }
+
+    /// Which addresses the broker registers, and why: for the line before the boot line.
+    pub fn address_choice(&self) -> String {
+        let why = |key: &str, ip: &str| match ip == self.environment.ip {
+            true => format!("{}; {key} sets another", self.environment.ip_reason),
+            false => format!("as {key} says"),
+        };
+        let (ip, slaves_ip) = (&self.broker.broker_ip1, &self.broker.broker_ip2);
+        let clients = format!("clients are told to connect to {ip} ({})", why("brokerIP1", ip));
+        match slaves_ip == ip {
+            true => format!("{clients}, slaves too"),
+            false => format!("{clients}, slaves to {slaves_ip} ({})", why("brokerIP2", slaves_ip)),
         }
     }
 
@@ -189,7 +234,8 @@ impl NamesrvSettings {
     pub fn load(&mut self, properties: &Properties) -> Result<Remarks, ConfigError> {
         let mut loaded = self.clone();
         let environment = self.environment.clone();
-        let remarks = load(&mut loaded.families_mut(), properties, &environment)?;
+        let unknown = load(&mut loaded.families_mut(), properties, &environment)?;
+        let remarks = remarks(&loaded.families_mut(), properties, (&unknown, &environment));
         follow_tls(&loaded.tls, &mut loaded.client, properties);
         *self = loaded;
         Ok(remarks)
@@ -230,12 +276,17 @@ pub struct Remarks {
     pub unknown: String,
     /// One sentence about all keys that are set to something and have no effect here; empty when there are none.
     pub no_effect: String,
+    /// One sentence about sizes that were taken from files that are there; empty when the settings are theirs.
+    pub taken: String,
+    /// One sentence about folders that are written as Windows writes them; empty when there are none.
+    pub foreign_paths: String,
 }
 
 impl Remarks {
     /// The sentences, each of them one warning.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
-        [self.unknown.as_str(), self.no_effect.as_str()].into_iter().filter(|line| !line.is_empty())
+        let lines = [&self.unknown, &self.no_effect, &self.taken, &self.foreign_paths];
+        lines.into_iter().map(String::as_str).filter(|line| !line.is_empty())
     }
 }
 
@@ -265,42 +316,70 @@ fn check_namesrv_addr(text: &str) -> Result<(), ConfigError> {
     if illegal { Err(ConfigError::NamesrvAddr(text.into())) } else { Ok(()) }
 }
 
-fn load(
+/// Sets every key that a family has; returns the others.
+fn load<'p>(
     families: &mut [&mut dyn AnyFamily],
-    properties: &Properties,
+    properties: &'p Properties,
     environment: &Environment,
-) -> Result<Remarks, ConfigError> {
+) -> Result<Vec<&'p Entry>, ConfigError> {
     let mut unknown = Vec::new();
-    let mut no_effect = Vec::new();
     for entry in &properties.entries {
-        let key = match RENAMED.iter().find(|(old, _)| *old == entry.key) {
-            Some((_, new)) if properties.get(new).is_some() => continue,
-            Some((_, new)) => new,
-            None => entry.key.as_str(),
-        };
+        let key = entry.key.as_str();
         let mut is_known = false;
         for family in families.iter_mut() {
-            let set = family.set_text(key, &entry.value).map_err(|value| ConfigError::Value {
+            is_known |= family.set_text(key, &entry.value).map_err(|value| ConfigError::Value {
                 origin: properties.origin(entry),
                 default: family.default_of(key, environment).unwrap_or_default(),
                 value,
             })?;
-            is_known |= set;
-            if set && is_without_effect(&**family, key, environment) && !no_effect.contains(&key.to_owned()) {
-                no_effect.push(key.to_owned());
-            }
         }
         if !is_known {
             unknown.push(entry);
         }
     }
-    Ok(Remarks {
-        unknown: describe_unknown(&unknown, families, properties),
+    Ok(unknown)
+}
+
+/// What is worth a warning in a file that was taken.
+fn remarks(
+    families: &[&mut dyn AnyFamily],
+    properties: &Properties,
+    (unknown, environment): (&[&Entry], &Environment),
+) -> Remarks {
+    let source = properties.source.display();
+    let mut no_effect: Vec<&str> = Vec::new();
+    let mut foreign: Vec<&str> = Vec::new();
+    for key in properties.entries.iter().map(|entry| entry.key.as_str()) {
+        let is_without_effect = families.iter().any(|family| is_without_effect(&**family, key, environment));
+        if is_without_effect && !no_effect.contains(&key) {
+            no_effect.push(key);
+        }
+        let value = families.iter().find_map(|family| family.text_of(key));
+        if cfg!(not(windows)) && key.contains("Path") && value.is_some_and(|path| is_of_windows(&path)) {
+            foreign.push(key);
+        }
+    }
+    Remarks {
+        unknown: describe_unknown(unknown, families, properties),
         no_effect: match no_effect.as_slice() {
             [] => String::new(),
-            keys => format!("{}: accepted, has no effect here: {}", properties.source.display(), keys.join(", ")),
+            keys => format!("{source}: accepted, has no effect here: {}", keys.join(", ")),
         },
-    })
+        taken: String::new(),
+        foreign_paths: match foreign.as_slice() {
+            [] => String::new(),
+            keys => format!(
+                "{source}: a path of Windows, here a folder of that name in the working folder: {}",
+                keys.join(", ")
+            ),
+        },
+    }
+}
+
+/// Whether a path begins with a drive, as `C:\rocketmq` or `C:/rocketmq`; in a file of properties a single backslash
+/// is gone.
+fn is_of_windows(path: &str) -> bool {
+    matches!(path.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic())
 }
 
 /// Whether a key has no effect here and was set to something else than its default, so that its user should know.
@@ -320,10 +399,15 @@ fn describe_unknown(unknown: &[&Entry], families: &[&mut dyn AnyFamily], propert
         if entry.line > 0 {
             let _ = write!(text, " in line {}", entry.line);
         }
-        if let Some((_, why)) = WITHOUT_MEANING.iter().find(|(key, _)| *key == entry.key) {
+        let in_force = |key: &str| families.iter().find_map(|family| family.text_of(key)).unwrap_or_default();
+        if let Some((_, name)) = IN_ROOT.iter().find(|(key, _)| *key == entry.key) {
+            let _ = write!(text, " (always {name} in storePathRootDir, which is {})", in_force("storePathRootDir"));
+        } else if let Some((_, why)) = WITHOUT_MEANING.iter().find(|(key, _)| *key == entry.key) {
             let _ = write!(text, " ({why})");
+        } else if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == entry.key) {
+            let _ = write!(text, " (now {new}, which is {})", in_force(new));
         } else if let Some(nearest) = nearest(&entry.key, families) {
-            let _ = write!(text, " (did you mean {nearest}?)");
+            let _ = write!(text, " (did you mean {nearest}? It is {})", in_force(nearest));
         }
     }
     text
@@ -439,8 +523,8 @@ mod tests {
         let (_, remarks) = load_broker("brokerNmae=a\nnoSuchThing=1\nstorePathIndex=/x\nlistenPort=1\n").unwrap();
         assert_eq!(
             remarks.unknown,
-            "broker.conf: unknown keys, ignored: brokerNmae in line 1 (did you mean brokerName?), \
-             noSuchThing in line 2, storePathIndex in line 3 (always index in storePathRootDir)"
+            "broker.conf: unknown keys, ignored: brokerNmae in line 1 (did you mean brokerName? It is DEFAULT_BROKER), \
+             noSuchThing in line 2, storePathIndex in line 3 (always index in storePathRootDir, which is ./store)"
         );
     }
 
@@ -453,13 +537,47 @@ mod tests {
     }
 
     #[test]
-    fn the_old_spelling_is_taken_unless_the_new_one_is_there_too() {
+    fn an_old_spelling_is_not_applied_and_the_value_in_force_is_named() {
         let (settings, remarks) = load_broker("mapedFileSizeCommitLog=8192\nmapedFileSizeConsumeQueue=300000").unwrap();
-        assert_eq!(settings.store.mapped_file_size_commit_log, 8192);
-        assert_eq!(settings.store.mapped_file_size_consume_queue, 300_000);
-        assert_eq!(remarks, Remarks::default());
+        assert_eq!(settings.store.mapped_file_size_commit_log, 1 << 30);
+        assert_eq!(
+            remarks.unknown,
+            "broker.conf: unknown keys, ignored: mapedFileSizeCommitLog in line 1 (now mappedFileSizeCommitLog, which is \
+             1073741824), mapedFileSizeConsumeQueue in line 2 (now mappedFileSizeConsumeQueue, which is 6000000)"
+        );
         let (settings, _) = load_broker("mappedFileSizeCommitLog=16384\nmapedFileSizeCommitLog=8192\n").unwrap();
         assert_eq!(settings.store.mapped_file_size_commit_log, 16384);
+    }
+
+    #[test]
+    fn files_that_are_there_keep_their_size_unless_the_settings_name_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("commitlog");
+        std::fs::create_dir(&log).unwrap();
+        std::fs::write(log.join("00000000000000000000"), [1; 8192]).unwrap();
+        let root = folder.path().display();
+        let (settings, remarks) =
+            load_broker(&format!("storePathRootDir={root}\nmapedFileSizeCommitLog=4096\n")).unwrap();
+        assert_eq!(settings.store.mapped_file_size_commit_log, 8192);
+        assert!(remarks.unknown.ends_with("(now mappedFileSizeCommitLog, which is 8192)"), "{}", remarks.unknown);
+        let expected = "broker.conf: mappedFileSizeCommitLog is 8192 and not 1073741824, because ";
+        assert!(remarks.taken.starts_with(expected), "{}", remarks.taken);
+        assert_eq!(remarks.lines().count(), 2);
+        let (settings, remarks) =
+            load_broker(&format!("storePathRootDir={root}\nmappedFileSizeCommitLog=4096\n")).unwrap();
+        assert_eq!((settings.store.mapped_file_size_commit_log, remarks), (4096, Remarks::default()));
+    }
+
+    #[test]
+    #[cfg(not(windows))]
+    fn paths_of_windows_are_taken_and_named() {
+        let text = "storePathRootDir=D:\\\\RocketMQ\\\\store\nstorePathCommitLog=D:/RocketMQ/store/commitlog\nabortFile=D:\\abort\n";
+        let (settings, remarks) = load_broker(text).unwrap();
+        assert_eq!(settings.store.store_path_root_dir, "D:\\RocketMQ\\store");
+        let expected = "broker.conf: a path of Windows, here a folder of that name in the working folder: \
+                        storePathRootDir, storePathCommitLog";
+        assert_eq!(remarks.foreign_paths, expected);
+        assert!(remarks.unknown.contains("abortFile in line 3 (always abort in storePathRootDir, which is D:"));
     }
 
     #[test]
@@ -475,6 +593,28 @@ mod tests {
             assert!(refusal.starts_with(&format!("{ignored}=true: this version of RaptorMQ has no ")), "{refusal}");
         }
         assert!(load_broker("namesrvAddr=a:1;[::1]:2;").is_ok());
+    }
+
+    #[test]
+    fn the_addresses_are_told_with_the_reason_for_them() {
+        let choice = |text: &str| {
+            let environment = Environment {
+                ip: "10.1.2.3".into(),
+                ip_reason: "of eth0, the only one".into(),
+                ..Environment::default()
+            };
+            let mut settings = BrokerSettings::new(&environment);
+            settings.load(&Properties::parse(Path::new("b"), text.as_bytes()).unwrap()).unwrap();
+            settings.address_choice()
+        };
+        let chosen = "clients are told to connect to 10.1.2.3 (of eth0, the only one; brokerIP1 sets another)";
+        assert_eq!(choice(""), format!("{chosen}, slaves too"));
+        assert_eq!(choice("brokerIP2=broker.lan"), format!("{chosen}, slaves to broker.lan (as brokerIP2 says)"));
+        assert_eq!(
+            choice("brokerIP1=fd00::1"),
+            "clients are told to connect to fd00::1 (as brokerIP1 says), slaves to 10.1.2.3 (of eth0, the only one; \
+             brokerIP2 sets another)"
+        );
     }
 
     #[test]

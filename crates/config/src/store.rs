@@ -313,16 +313,16 @@ config! {
         pub max_async_put_message_requests: u32 = "maxAsyncPutMessageRequests" => 5000, dynamic, no_effect;
         /// Messages that one pull returns at most; nothing reads it in the original either.
         pub pull_batch_max_message_count: u32 = "pullBatchMaxMessageCount" => 160, dynamic, no_effect;
-        /// Replicas of the group, this one included.
-        pub total_replicas: u32 = "totalReplicas" => 1, important, no_effect;
+        /// Replicas of the group, this one included; with enableSlaveActingMaster and more than one a broker catches up before it registers.
+        pub total_replicas: u32 = "totalReplicas" => 1, important;
         /// Replicas that must have a message before it is acknowledged.
         pub in_sync_replicas: u32 = "inSyncReplicas" => 1, important;
-        /// Replicas that must be in sync for sends to be taken.
-        pub min_in_sync_replicas: u32 = "minInSyncReplicas" => 1, important, no_effect;
-        /// Wait for all replicas that are in sync.
+        /// With enableAutoInSyncReplicas, how far inSyncReplicas may be lowered.
+        pub min_in_sync_replicas: u32 = "minInSyncReplicas" => 1, important;
+        /// Wait for all replicas that are in sync; in controller mode only, which is not there yet.
         pub all_ack_in_sync_state_set: bool = "allAckInSyncStateSet" => false, important, no_effect;
-        /// Lower inSyncReplicas to those that are there.
-        pub enable_auto_in_sync_replicas: bool = "enableAutoInSyncReplicas" => false, important, no_effect;
+        /// With enableSlaveActingMaster, lower inSyncReplicas to those that are there.
+        pub enable_auto_in_sync_replicas: bool = "enableAutoInSyncReplicas" => false, important;
         /// Limit what replication sends.
         pub ha_flow_control_enable: bool = "haFlowControlEnable" => false, important;
         /// Bytes a second that replication sends.

@@ -96,6 +96,18 @@ impl Following {
         });
     }
 
+    /// There is no master any more.
+    pub fn forget_master(&self) {
+        self.master.send_if_modified(|master| {
+            let is_new = master.is_some();
+            if is_new {
+                tracing::info!(from = master.as_deref().unwrap_or_default(), "nobody to follow");
+                *master = None;
+            }
+            is_new
+        });
+    }
+
     /// How it goes.
     pub fn status(&self) -> FollowingStatus {
         FollowingStatus {

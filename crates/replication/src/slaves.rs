@@ -68,6 +68,13 @@ impl Slaves {
         connected.iter().any(|slave| log_end - slave.acked.load(Ordering::Acquire) < self.options.gap_max)
     }
 
+    /// Slaves that are connected and not too far behind. Java: `DefaultHAService.inSyncReplicasNums`.
+    pub fn in_sync_count(&self, log_end: i64) -> usize {
+        let connected = self.connected.lock();
+        let is_in_sync = |slave: &&Arc<Connected>| log_end - slave.acked.load(Ordering::Acquire) < self.options.gap_max;
+        connected.iter().filter(is_in_sync).count()
+    }
+
     /// Waits until every slave that is connected has everything before `log_offset`.
     pub async fn caught_up(&self, log_offset: i64) {
         let count = self.connected.lock().len();

@@ -14,7 +14,7 @@ pub mod raw;
 
 use std::time::Duration;
 
-pub use self::cluster::{Cluster, ClusterBuilder};
+pub use self::cluster::{Cluster, ClusterBuilder, Slave};
 pub use self::peer::Peer;
 pub use self::ports::free_broker_port;
 pub use self::raw::Raw;

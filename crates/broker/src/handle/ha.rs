@@ -1,12 +1,15 @@
 //! How replication goes (907), and who the master is (906). Java: `processor/AdminBrokerProcessor.java`.
 
 use raptormq_protocol::body::{HAClientRuntimeInfo, HAConnectionRuntimeInfo, HARuntimeInfo};
-use raptormq_protocol::header::{ExchangeHAInfoRequestHeader, ExchangeHAInfoResponseHeader};
+use raptormq_protocol::header::{
+    ExchangeHAInfoRequestHeader, ExchangeHAInfoResponseHeader, NotifyMinBrokerIdChangeRequestHeader,
+};
 use raptormq_replication::SlaveStatus;
 
 use crate::broker::Broker;
 use crate::dispatch::{Call, Reply};
 use crate::failure::Failure;
+use crate::members;
 
 /// GET_BROKER_HA_STATUS (907).
 pub(crate) fn status(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
@@ -51,6 +54,18 @@ fn saturating(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// NOTIFY_MIN_BROKER_ID_CHANGE (905): a name server says that a broker of the group came or went.
+pub(crate) fn smallest_id(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: NotifyMinBrokerIdChangeRequestHeader<'_>,
+) -> Result<Reply, Failure> {
+    if let (Some(id), Some(addr)) = (header.min_broker_id, header.min_broker_addr) {
+        members::notified(broker, id, addr, (header.offline_broker_addr, header.ha_broker_addr));
+    }
+    Ok(call.success())
+}
+
 /// EXCHANGE_BROKER_HA_INFO (906).
 pub(crate) fn exchange(
     broker: &Broker,
@@ -59,7 +74,7 @@ pub(crate) fn exchange(
 ) -> Result<Reply, Failure> {
     if let Some(ha_address) = header.master_ha_address {
         if broker.is_slave() {
-            broker.outer.set_master(broker, header.master_address.unwrap_or_default(), ha_address);
+            broker.outer.set_log_master(broker, header.master_address.unwrap_or_default(), ha_address);
         }
         return Ok(call.success());
     }

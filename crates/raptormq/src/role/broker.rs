@@ -111,11 +111,12 @@ pub(crate) fn boot_line(broker: &BrokerConfig, address: &str) -> String {
 
 fn serve(settings: BrokerSettings) -> anyhow::Result<()> {
     let stop = Stop::catch()?;
-    let config = settings.broker.clone();
+    let (config, addresses) = (settings.broker.clone(), settings.address_choice());
     let running = raptormq_broker::start(settings)?;
-    let line = boot_line(&config, running.broker_addr());
-    tracing::info!("{line}");
-    super::say(&format!("{line}\n"));
+    for line in [addresses, boot_line(&config, running.broker_addr())] {
+        tracing::info!("{line}");
+        super::say(&format!("{line}\n"));
+    }
     let signal = stop.wait();
     tracing::info!(signal, "stopping");
     finish(running.shutdown());

@@ -69,6 +69,64 @@ fn a_broker_prints_its_boot_line_logs_and_ends_cleanly() {
 }
 
 #[test]
+fn a_broker_says_which_addresses_it_registers_and_why() {
+    let home = tempfile::tempdir().unwrap();
+    broker_conf(home.path(), free_port(), "brokerIP2=localhost\n");
+    let mut command = raptormq(home.path());
+    command.args(["broker", "-c", "broker.conf"]);
+    assert_eq!(Serving::start(command).stop("TERM").status, Some(0));
+    let words = "clients are told to connect to 127.0.0.1 (as brokerIP1 says), slaves to localhost (as brokerIP2 says)";
+    let log = log_of(home.path(), "broker");
+    assert!(log.contains(words), "{log}");
+}
+
+/// Name server, master and slave find each other by the name or the address `host`, and a message goes through.
+fn found_by(host: &str, bind: &str) {
+    let homes = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let ports = [(); 3].map(|()| free_port());
+    let named = |port: u16| if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    std::fs::write(homes[0].path().join("n.conf"), format!("listenPort={}\nbindAddress={bind}\n", ports[0])).unwrap();
+    let mut command = raptormq(homes[0].path());
+    command.args(["namesrv", "-c", "n.conf"]);
+    let names = Serving::start(command);
+    let broker = |number: usize, more: &str| {
+        let text = format!(
+            "brokerName=broker-a\nbrokerIP1={host}\nbrokerIP2={host}\nbindAddress={bind}\nlistenPort={}\n\
+             namesrvAddr={}\nmappedFileSizeCommitLog=1048576\n{more}",
+            ports[number],
+            named(ports[0])
+        );
+        std::fs::write(homes[number].path().join("b.conf"), text).unwrap();
+        let mut command = raptormq(homes[number].path());
+        command.args(["broker", "-c", "b.conf"]);
+        Serving::start(command)
+    };
+    let master = broker(1, "brokerRole=SYNC_MASTER\ninSyncReplicas=2\nslaveTimeout=60000\n");
+    assert!(master.boot_line.contains(&format!(", {}]", named(ports[1]))), "{}", master.boot_line);
+    let slave = broker(2, "brokerRole=SLAVE\nbrokerId=1\n");
+    // It is acknowledged when the slave has it.
+    let sent = run(homes[0].path(), &["send", "-n", &named(ports[0]), "T", "hello"]);
+    assert_eq!(sent.status, Some(0), "{host}: {sent:?}");
+    for serving in [slave, master, names] {
+        assert_eq!(serving.stop("TERM").status, Some(0), "{host}");
+    }
+}
+
+#[test]
+fn brokers_and_name_servers_are_found_by_domain_name() {
+    found_by("localhost", "127.0.0.1");
+}
+
+#[test]
+fn brokers_and_name_servers_are_found_by_ipv6() {
+    if TcpListener::bind(("::1", 0)).is_err() {
+        println!("skipped: this machine has no IPv6");
+        return;
+    }
+    found_by("::1", "::1");
+}
+
+#[test]
 fn standalone_serves_both_and_keeps_its_data_in_one_folder() {
     let home = tempfile::tempdir().unwrap();
     let offset = free_port().saturating_sub(10911);

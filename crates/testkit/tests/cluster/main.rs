@@ -1,6 +1,7 @@
 //! A whole cluster as its clients meet it: our own client on one side, requests that no client would make on the other.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod acting;
 mod common;
 mod configured;
 mod consuming;

@@ -24,6 +24,7 @@ use self::given::Given;
 use crate::broker::Broker;
 use crate::dispatch::{Call, Reply};
 use crate::failure::Failure;
+use crate::ha;
 use crate::service::Ticket;
 use crate::transaction::Transactions;
 
@@ -214,6 +215,7 @@ fn stage(
         (true, false) => staging.put_batch(&queue, &NewBatch { common: message }),
         (false, _) => staging.put(&queue, &message),
     };
+    let rule = if given.waits { ha::rule_of_send(broker)? } else { None };
     let (slot, key) = call.turn.stage(key, put).map_err(|error| check::put_failure(broker, error))?;
     Ok(Ticket::Send(SendTicket {
         to: call.exchange(),
@@ -223,7 +225,7 @@ fn stage(
         is_inner_batch,
         key,
         waits_for_flush: identity.is_sync_flush && given.waits,
-        waits_for_slaves: identity.sync_rule.filter(|_| given.waits),
+        waits_for_slaves: rule,
         waits_for_topic: target.is_new,
     }))
 }
