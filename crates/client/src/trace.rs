@@ -205,7 +205,6 @@ impl Tracer {
     }
 
     /// Messages are about to be handled; the number ties this to [`Tracer::consumed`].
-    #[allow(dead_code, reason = "consumers call it")]
     pub(crate) fn consuming(&self, request_id: &str, region: Option<&str>, messages: &[Consumed<'_>]) {
         for message in messages {
             let text = record(&[
@@ -223,7 +222,6 @@ impl Tracer {
     }
 
     /// Messages were handled. `code` is Java's `ConsumeReturnType`: 0 success, 1 time-out, 2 exception, 3 null, 4 failed.
-    #[allow(dead_code, reason = "consumers call it")]
     pub(crate) fn consumed(&self, request_id: &str, elapsed_ms: i64, code: u8, messages: &[Consumed<'_>]) {
         for message in messages {
             let text = record(&[
@@ -259,7 +257,6 @@ impl Tracer {
 }
 
 /// A consumed message as a trace tells of it.
-#[allow(dead_code, reason = "consumers make it")]
 pub(crate) struct Consumed<'a> {
     pub(crate) message_id: &'a str,
     pub(crate) reconsume_times: i32,

@@ -19,6 +19,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::message::MessageView;
 use crate::names;
+use crate::trace::TRACE_TOPIC;
 
 /// Pauses between two pulls of a queue are at most this long (Java: `DefaultMQPushConsumer.pullInterval`).
 const PULL_INTERVAL_MAX: Duration = Duration::from_millis(65_535);
@@ -67,13 +68,18 @@ impl Subscriptions {
         self.0.is_empty()
     }
 
-    /// What the brokers are told, by topic; with that of the group's retry topic if it has one.
-    pub(super) fn parse(&self, retry_topic: Option<&str>) -> Result<BTreeMap<String, SubscriptionData>> {
+    /// What the brokers are told, by topic as they know it; with that of the group's retry topic if it has one.
+    pub(super) fn parse(
+        &self,
+        client: &Client,
+        retry_topic: Option<&str>,
+    ) -> Result<BTreeMap<String, SubscriptionData>> {
         let retry = retry_topic.map(|topic| (topic, SUBSCRIBE_ALL, EXPRESSION_TAG));
         let users = self.0.iter().map(|(topic, text, kind)| (topic.as_str(), text.as_str(), *kind));
         let mut subscriptions = BTreeMap::new();
         let sub_version = clock::now_ms();
         for (topic, text, kind) in users.chain(retry) {
+            let topic = &*client.with_namespace(topic);
             names::check_topic(topic)?;
             let parsed = SubscriptionData::build(topic, text, kind)
                 .map_err(|error| Error::invalid(format!("{text:?} is no filter: {error}")).with_source(error))?;
@@ -107,6 +113,8 @@ pub(super) struct Settings {
     /// Whether offsets are committed by themselves.
     pub(super) auto_commit: bool,
     pub(super) commit_interval: Duration,
+    /// Where traces go.
+    pub(super) trace_topic: Option<String>,
 }
 
 impl Settings {
@@ -130,7 +138,13 @@ impl Settings {
             suspend: Duration::from_secs(1),
             auto_commit: true,
             commit_interval: Duration::from_secs(5),
+            trace_topic: None,
         }
+    }
+
+    /// Names the group as brokers know it.
+    pub(super) fn enter_namespace(&mut self, client: &Client) {
+        self.group = client.with_namespace(&self.group).into_owned();
     }
 
     /// What brokers are told of the consumer.
@@ -315,6 +329,21 @@ impl ConsumerBuilder {
         self
     }
 
+    /// Writes down for each message when it was handled, how long that took and how it ended, in the topic
+    /// `RMQ_SYS_TRACE_TOPIC`, where `mqadmin queryMsgTraceById` finds it.
+    #[doc(alias = "setEnableTrace")]
+    #[doc(alias = "enableMsgTrace")]
+    pub fn trace(self) -> ConsumerBuilder {
+        self.trace_to(TRACE_TOPIC)
+    }
+
+    /// As [`ConsumerBuilder::trace`], in another topic.
+    #[doc(alias = "setTraceTopic")]
+    pub fn trace_to(mut self, topic: impl Into<String>) -> ConsumerBuilder {
+        self.settings.trace_topic = Some(topic.into());
+        self
+    }
+
     /// Starts consuming. The handler gets each message; when it returns an error (`?` turns any error into a
     /// [`Retry`]), panics or takes longer than [`consume_timeout`](ConsumerBuilder::consume_timeout), the message is
     /// delivered again later.
@@ -349,13 +378,15 @@ impl ConsumerBuilder {
         self.start_handler(Handler::batch(handler)).await
     }
 
-    async fn start_handler(self, handler: Handler) -> Result<Consumer> {
+    async fn start_handler(mut self, handler: Handler) -> Result<Consumer> {
+        self.settings.enter_namespace(&self.client);
         names::check_group(&self.settings.group)?;
         if self.subscriptions.is_empty() {
             return Err(Error::invalid("a consumer needs a subscription: call subscribe() before start()"));
         }
         let retry_topic = names::retry_topic(&self.settings.group);
-        let subscriptions = self.subscriptions.parse((!self.settings.broadcast).then_some(&retry_topic))?;
+        let subscriptions =
+            self.subscriptions.parse(&self.client, (!self.settings.broadcast).then_some(&retry_topic))?;
         let sink = Sink::handling(handler, self.settings.ordered);
         let shared = Shared::start(self.client, self.settings, subscriptions, (sink, self.offsets_home)).await?;
         Ok(Consumer { shared })

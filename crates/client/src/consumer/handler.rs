@@ -86,6 +86,15 @@ impl Failure {
         }
     }
 
+    /// What a trace calls it: Java's `ConsumeReturnType`.
+    pub(super) fn trace_code(&self) -> u8 {
+        match self {
+            Failure::TimedOut => 1,
+            Failure::Panicked(_) => 2,
+            Failure::Said(_) => 4,
+        }
+    }
+
     /// How many messages of the batch are done nevertheless.
     pub(super) fn done(&self) -> usize {
         match self {

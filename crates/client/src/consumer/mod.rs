@@ -49,6 +49,7 @@ use self::work::Concurrent;
 use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::trace::Tracer;
 
 /// How long a shutdown waits for handlers that run.
 const HANDLERS_TIMEOUT: Duration = Duration::from_secs(30);
@@ -138,6 +139,7 @@ struct Shared {
     /// Only of a broadcasting group.
     local_offsets: Option<LocalOffsets>,
     rates: Rates,
+    tracer: Option<Tracer>,
     started_ms: i64,
     /// True while nothing is pulled because the user asked for that.
     suspended: watch::Sender<bool>,
@@ -149,7 +151,7 @@ struct Shared {
 impl Consumer {
     /// The queues that are consumed here at the moment.
     pub fn queues(&self) -> Vec<MessageQueue> {
-        self.shared.queues.lock().keys().cloned().collect()
+        self.shared.queues_shown()
     }
 
     /// Begins no more pulls, until [`resume`](Consumer::resume). What was pulled is handled still.
@@ -196,6 +198,9 @@ async fn shut_down(shared: &Shared) {
     if shared.needs_locks() && !queues.is_empty() {
         shared.unlock(&queues.iter().map(|queue| queue.queue.clone()).collect::<Vec<_>>()).await;
     }
+    if let Some(tracer) = &shared.tracer {
+        tracer.shutdown().await;
+    }
     shared.client.registry().remove_consumer(&shared.settings.group);
     shared.client.unregister(None, Some(&shared.settings.group)).await;
 }
@@ -212,6 +217,8 @@ impl Shared {
             true => Some(open_offsets(&client, &settings.group, offsets_home)?),
             false => None,
         };
+        let trace = |topic: &str| Tracer::start(&client, &settings.group, "CONSUME", topic);
+        let tracer = settings.trace_topic.as_deref().map(trace).transpose()?;
         // Brokers can be told of us only once we know which there are.
         for (topic, filter) in &subscriptions {
             let route = client.subscribe_route(topic).await?;
@@ -235,6 +242,7 @@ impl Shared {
             balancing: tokio::sync::Mutex::default(),
             local_offsets,
             rates: Rates::default(),
+            tracer,
             started_ms: clock::now_ms(),
             suspended: watch::channel(false).0,
             stopped: watch::channel(false).0,
@@ -250,6 +258,11 @@ impl Shared {
         tokio::spawn(keep_committed(shared.clone()));
         tokio::spawn(commands::answer(shared.clone(), called));
         Ok(shared)
+    }
+
+    /// The queues that are ours, as users know them.
+    fn queues_shown(&self) -> Vec<MessageQueue> {
+        self.queues.lock().keys().map(|queue| self.client.queue_without_namespace(queue)).collect()
     }
 
     fn is_stopped(&self) -> bool {

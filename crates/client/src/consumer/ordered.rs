@@ -68,7 +68,7 @@ async fn handle(
         return Some(LOCK_PAUSE);
     }
     let began = Instant::now();
-    let outcome = handler.run(shared.prepare(batch), shared.settings.consume_timeout).await;
+    let outcome = shared.run(handler, shared.prepare(batch)).await;
     let done = outcome.as_ref().map_or_else(Failure::done, |()| batch.len()).min(batch.len());
     queue.counters.handled(done, batch.len() - done, began.elapsed());
     queue.finish_all(batch.drain(..done).map(|(ticket, _)| ticket));

@@ -118,6 +118,9 @@ impl Puller {
                 let wanted = messages.into_iter().filter(|message| self.passes(message)).map(|mut message| {
                     message.set_property(name::MIN_OFFSET, min_offset.to_string());
                     message.set_property(name::MAX_OFFSET, max_offset.to_string());
+                    if let Sink::Ready(_) = self.shared.sink {
+                        self.shared.restore_topic(&mut message);
+                    }
                     MessageView::new(message)
                 });
                 let wanted: Vec<MessageView> = wanted.collect();

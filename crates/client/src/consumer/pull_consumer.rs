@@ -136,9 +136,10 @@ impl PullConsumerBuilder {
     ///
     /// # Errors
     /// As those of [`ConsumerBuilder::start`](crate::ConsumerBuilder::start).
-    pub async fn start(self) -> Result<PullConsumer> {
+    pub async fn start(mut self) -> Result<PullConsumer> {
+        self.settings.enter_namespace(&self.client);
         names::check_group(&self.settings.group)?;
-        let subscriptions = self.subscriptions.parse(None)?;
+        let subscriptions = self.subscriptions.parse(&self.client, None)?;
         let filter = SubscriptionData::build("", &self.assigned_tags, EXPRESSION_TAG)
             .map_err(|error| Error::invalid(format!("{:?} is no filter: {error}", self.assigned_tags)))?;
         let ready = Ready {
@@ -309,7 +310,12 @@ impl PullConsumer {
 
     /// The queues that are consumed here at the moment.
     pub fn assignment(&self) -> Vec<MessageQueue> {
-        self.shared.queues.lock().keys().cloned().collect()
+        self.shared.queues_shown()
+    }
+
+    /// A queue as brokers know it.
+    fn inner(&self, queue: &MessageQueue) -> MessageQueue {
+        MessageQueue { topic: self.shared.client.with_namespace(&queue.topic).into_owned(), ..queue.clone() }
     }
 
     /// All queues of a topic.
@@ -318,9 +324,10 @@ impl PullConsumer {
     /// [`ErrorKind::TopicNotExist`] while there is no such topic; that of the name server otherwise.
     #[doc(alias = "fetchMessageQueues")]
     pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>> {
-        let route = self.shared.client.subscribe_route(topic).await?;
+        let client = &self.shared.client;
+        let route = client.subscribe_route(&client.with_namespace(topic)).await?;
         let nowhere = || Error::new(ErrorKind::TopicNotExist, format!("there is no topic {topic} to read from"));
-        Ok(route.ok_or_else(nowhere)?.subscribe.clone())
+        Ok(route.ok_or_else(nowhere)?.subscribe.iter().map(|queue| client.queue_without_namespace(queue)).collect())
     }
 
     /// Consumes exactly these queues, whoever else there is in the group; replaces what was assigned before.
@@ -333,7 +340,7 @@ impl PullConsumer {
             let Some(assigned) = assigned.as_mut() else {
                 return Err(Error::invalid("Subscribe and assign are mutually exclusive."));
             };
-            *assigned = queues.into_iter().collect();
+            *assigned = queues.into_iter().map(|queue| self.inner(&queue)).collect();
         }
         // What fails now is tried again by the task that does this.
         if !self.shared.rebalance_all().await {
@@ -355,7 +362,7 @@ impl PullConsumer {
             )));
         }
         self.ready().finish_polled();
-        self.shared.restart(queue, offset).await?;
+        self.shared.restart(&self.inner(queue), offset).await?;
         self.ready().arrived.notify_one();
         Ok(())
     }
@@ -390,7 +397,8 @@ impl PullConsumer {
 
     fn set_paused<'q>(&self, queues: impl IntoIterator<Item = &'q MessageQueue>, is_paused: bool) {
         let held = self.shared.queues.lock();
-        queues.into_iter().filter_map(|queue| held.get(queue)).for_each(|queue| queue.set_paused(is_paused));
+        let held = queues.into_iter().filter_map(|queue| held.get(&self.inner(queue)));
+        held.for_each(|queue| queue.set_paused(is_paused));
     }
 
     /// Commits what was polled, that of the last poll, too.
@@ -409,9 +417,10 @@ impl PullConsumer {
     /// The first that a broker, or the file of a broadcasting group, gave.
     pub async fn commit_offsets(&self, offsets: impl IntoIterator<Item = (MessageQueue, i64)>) -> Result<()> {
         if let Some(local) = &self.shared.local_offsets {
-            return local.save(offsets);
+            return local.save(offsets.into_iter().map(|(queue, offset)| (self.inner(&queue), offset)));
         }
         for (queue, offset) in offsets {
+            let queue = self.inner(&queue);
             let address = self.shared.master_of(Some(&queue), &queue.broker_name)?;
             let request = calls::commit_request(&self.shared.settings.group, &queue, offset);
             self.shared.client.call(&address, request).await?;
@@ -425,16 +434,16 @@ impl PullConsumer {
     /// That of the broker.
     pub async fn committed(&self, queue: &MessageQueue) -> Result<Option<i64>> {
         if let Some(local) = &self.shared.local_offsets {
-            return Ok(local.get(queue));
+            return Ok(local.get(&self.inner(queue)));
         }
-        let address = self.address(queue).await?;
-        calls::committed_offset(&self.shared.client, &address, &self.shared.settings.group, queue).await
+        let (address, queue) = self.find(queue).await?;
+        calls::committed_offset(&self.shared.client, &address, &self.shared.settings.group, &queue).await
     }
 
     /// The offset of a queue behind what counts as consumed; `None` for a queue that is not consumed here or of which
     /// nothing is known yet.
     pub fn position(&self, queue: &MessageQueue) -> Option<i64> {
-        self.shared.queues.lock().get(queue).and_then(|queue| queue.commit_offset())
+        self.shared.queues.lock().get(&self.inner(queue)).and_then(|queue| queue.commit_offset())
     }
 
     /// The offset of the first message of a queue that was stored at this time or later.
@@ -444,20 +453,25 @@ impl PullConsumer {
     #[doc(alias = "offsetForTimestamp")]
     pub async fn offset_for_time(&self, queue: &MessageQueue, time: SystemTime) -> Result<i64> {
         let time_ms = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        calls::offset_by_time(&self.shared.client, &self.address(queue).await?, queue, time_ms).await
+        let (address, queue) = self.find(queue).await?;
+        calls::offset_by_time(&self.shared.client, &address, &queue, time_ms).await
     }
 
     async fn min_offset(&self, queue: &MessageQueue) -> Result<i64> {
-        calls::min_offset(&self.shared.client, &self.address(queue).await?, queue).await
+        let (address, queue) = self.find(queue).await?;
+        calls::min_offset(&self.shared.client, &address, &queue).await
     }
 
     async fn max_offset(&self, queue: &MessageQueue) -> Result<i64> {
-        calls::max_offset(&self.shared.client, &self.address(queue).await?, queue).await
+        let (address, queue) = self.find(queue).await?;
+        calls::max_offset(&self.shared.client, &address, &queue).await
     }
 
-    async fn address(&self, queue: &MessageQueue) -> Result<String> {
+    /// The address of a queue's master, and the queue as that knows it.
+    async fn find(&self, queue: &MessageQueue) -> Result<(String, MessageQueue)> {
         self.queues(&queue.topic).await?;
-        self.shared.master_of(Some(queue), &queue.broker_name)
+        let queue = self.inner(queue);
+        Ok((self.shared.master_of(Some(&queue), &queue.broker_name)?, queue))
     }
 
     /// Stops pulling and leaves the group; commits what was polled, unless commits are

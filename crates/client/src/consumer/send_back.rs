@@ -46,7 +46,7 @@ impl Shared {
             group: &self.settings.group,
             delay_level,
             origin_msg_id: Some(&message.msg_id),
-            origin_topic: Some(&message.topic),
+            origin_topic: Some(&self.client.with_namespace(&message.topic)),
             unit_mode: false,
             max_reconsume_times: Some(self.deliveries_max()),
         };
@@ -66,7 +66,7 @@ impl Shared {
         let topic = names::retry_topic(&self.settings.group);
         let route = self.client.publish_route(&topic, QUEUES_OF_NEW_TOPIC).await?;
         let to = &route.publish[clock::now_ms() as usize % route.publish.len()];
-        let text = properties_of(message);
+        let text = properties_of(message, &self.client.with_namespace(&message.topic));
         let header = SendMessageRequestHeaderV2 {
             producer_group: INNER_PRODUCER_GROUP,
             topic: &topic,
@@ -96,11 +96,10 @@ struct Again {
 }
 
 /// The properties of a message that is sent again.
-fn properties_of(message: &MessageExt) -> String {
+fn properties_of(message: &MessageExt, origin_topic: &str) -> String {
     let level = (FIRST_DELAY_LEVEL + message.reconsume_times).to_string();
     let origin = message.property(name::ORIGIN_MESSAGE_ID).unwrap_or(&message.msg_id);
-    let changed =
-        [(name::RETRY_TOPIC, message.topic.as_str()), (name::ORIGIN_MESSAGE_ID, origin), (name::DELAY, &level)];
+    let changed = [(name::RETRY_TOPIC, origin_topic), (name::ORIGIN_MESSAGE_ID, origin), (name::DELAY, &level)];
     let is_kept = |name: &str| !LEFT_OUT.contains(&name) && !changed.iter().any(|(changed, _)| *changed == name);
     let kept = message.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     properties::encode(kept.filter(|(name, _)| is_kept(name)).chain(changed))

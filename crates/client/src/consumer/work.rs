@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use raptormq_protocol::message::MessageExt;
 use raptormq_protocol::message::properties::name;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
@@ -13,6 +14,7 @@ use super::process_queue::{Held, ProcessQueue};
 use crate::clock;
 use crate::message::MessageView;
 use crate::names;
+use crate::trace::Consumed;
 
 /// When a message that could not be given back is handled again here (Java: `submitConsumeRequestLater`).
 const LOCAL_RETRY_PAUSE: Duration = Duration::from_secs(5);
@@ -80,7 +82,7 @@ async fn handle(shared: Arc<Shared>, mut work: Work, permit: OwnedSemaphorePermi
     let super::Sink::Concurrent(concurrent) = &shared.sink else { return };
     let began = Instant::now();
     let messages = shared.prepare(&mut work.messages);
-    let outcome = concurrent.handler.run(messages, shared.settings.consume_timeout).await;
+    let outcome = shared.run(&concurrent.handler, messages).await;
     let done = outcome.as_ref().map_or_else(Failure::done, |()| work.messages.len()).min(work.messages.len());
     work.queue.counters.handled(done, work.messages.len() - done, began.elapsed());
     work.queue.finish_all(work.messages.drain(..done).map(|(ticket, _)| ticket));
@@ -153,15 +155,47 @@ impl Shared {
         held.iter_mut().map(prepare).collect()
     }
 
-    /// Gives a message of the group's retry topic the topic back that it was sent to: the user knows no other.
-    pub(super) fn restore_topic(&self, message: &mut raptormq_protocol::message::MessageExt) {
-        if !message.topic.starts_with(names::RETRY_PREFIX) {
-            return;
-        }
-        if let Some(topic) = message.property(name::RETRY_TOPIC).map(str::to_owned)
+    /// Gives a message the topic by which the user knows it: of one of the group's retry topic that which it was sent
+    /// to, without a namespace.
+    pub(super) fn restore_topic(&self, message: &mut MessageExt) {
+        if message.topic.starts_with(names::RETRY_PREFIX)
+            && let Some(topic) = message.property(name::RETRY_TOPIC).map(str::to_owned)
             && message.topic == names::retry_topic(&self.settings.group)
         {
             message.topic = topic;
         }
+        self.client.strip_namespace(&mut message.topic);
+    }
+
+    /// Lets the handler have messages, and writes down how that went if that is wanted.
+    pub(super) async fn run(&self, handler: &Handler, messages: Vec<MessageView>) -> Result<(), Failure> {
+        let timeout = self.settings.consume_timeout;
+        let Some(tracer) = &self.tracer else { return handler.run(messages, timeout).await };
+        let traced = messages.clone();
+        let consumed: Vec<Consumed<'_>> = traced.iter().filter(|message| is_traced(message)).map(consumed).collect();
+        let region = traced.first().and_then(|message| message.property(name::MSG_REGION));
+        let request_id = self.client.new_message_id(clock::now_ms());
+        tracer.consuming(&request_id, region, &consumed);
+        let began = Instant::now();
+        let outcome = handler.run(messages, timeout).await;
+        let code = outcome.as_ref().map_or_else(Failure::trace_code, |()| TRACE_SUCCESS);
+        tracer.consumed(&request_id, began.elapsed().as_millis() as i64, code, &consumed);
+        outcome
+    }
+}
+
+/// Java's `ConsumeReturnType.SUCCESS`.
+const TRACE_SUCCESS: u8 = 0;
+
+/// Whether the broker wants traces of a message.
+fn is_traced(message: &&MessageView) -> bool {
+    message.property(name::TRACE_ON) != Some("false")
+}
+
+fn consumed(message: &MessageView) -> Consumed<'_> {
+    Consumed {
+        message_id: message.message_id(),
+        reconsume_times: message.reconsume_times(),
+        keys: message.property(name::KEYS),
     }
 }
