@@ -57,6 +57,16 @@ fn run_to_end(program: &str, work: impl Future<Output = anyhow::Result<ExitCode>
     outcome.unwrap_or_else(|error| fail(program, &error))
 }
 
+/// Waits until this program is told to end: by Ctrl-C or by a termination signal.
+async fn until_told() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
 /// Says what failed, with its causes, and gives the status to end with.
 fn fail(program: &str, error: &anyhow::Error) -> ExitCode {
     eprintln!("{program}: {error}");

@@ -101,15 +101,11 @@ async fn producer(namesrv: &str) -> anyhow::Result<ExitCode> {
 
 /// The consumer alone, until Ctrl-C.
 async fn consumer(namesrv: &str) -> anyhow::Result<ExitCode> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let client = super::connect(namesrv).await?;
     let printer = Arc::new(Printer::start()?);
     let consumer = consume(&client, &printer, Arc::new(Seen::new(&[]))).await?;
     printer.line("Consumer Started.".into());
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
-    }
+    super::until_told().await?;
     consumer.shutdown().await;
     client.shutdown().await;
     Ok(ExitCode::SUCCESS)

@@ -217,3 +217,52 @@ fn bench_measures_a_cluster_of_its_own_and_leaves_nothing() {
     assert!(report["latencyMicros"]["p99"].as_f64().unwrap() >= report["latencyMicros"]["p50"].as_f64().unwrap());
     assert_eq!(std::fs::read_dir(home.path().join("raptormq-data")).unwrap().count(), 0);
 }
+
+/// Runs a class until it has printed so many lines that fit, and ends it as Ctrl-C does. Answers with those lines.
+fn class_lines(home: &Path, namesrv: &str, words: &[&str], (count, fits): (usize, fn(&str) -> bool)) -> Vec<String> {
+    let mut class =
+        raptormq(home).arg("tools").args(words).env("NAMESRV_ADDR", namesrv).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(class.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let lines: Vec<String> = lines.filter(|line| fits(line)).take(count).collect();
+    let told = Command::new("kill").args(["-s", "INT", &class.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(class.wait().unwrap().code(), Some(0), "{words:?}: {lines:?}");
+    lines
+}
+
+#[test]
+fn the_classes_that_receive_print_what_the_original_s_do() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    for (topic, tag) in [("TopicTest", "TagA"), ("TopicTest", "TagC"), ("TagFilterTest", "TagA"), ("TestTopic", "x")] {
+        let sent = run_tool(home.path(), &["send", topic, "one", "-t", tag, "--count", "30", "-n", &namesrv]);
+        assert_eq!(sent.status, Some(0), "{sent:?}");
+    }
+    let lines = |words: &[&str], count, fits| class_lines(home.path(), &namesrv, words, (count, fits));
+    let receives: fn(&str) -> bool = |line| line.contains(" Receive New Messages: [MessageExt [brokerName=");
+    for (class, group) in [
+        ("simple.PushConsumer", "CID_JODIE_1"),
+        ("org.apache.rocketmq.example.ordermessage.Consumer", "please_rename_unique_group_name_3"),
+        ("broadcast.PushConsumer", "please_rename_unique_group_name_1"),
+        ("tracemessage.TracePushConsumer", "ProducerGroupName"),
+    ] {
+        let lines = lines(&[class], 60, receives);
+        let thread = format!("ConsumeMessageThread_{group}_");
+        assert!(lines.len() == 60 && lines.iter().all(|line| line.starts_with(&thread)), "{class}: {lines:?}");
+    }
+    let polled: fn(&str) -> bool = |line| line.starts_with("[MessageExt [brokerName=");
+    assert!(!lines(&["simple.LitePullConsumerSubscribe"], 1, polled).is_empty());
+    let words = ["operation.Consumer", "-g", "operators", "-t", "TopicTest", "-s", "TagA", "-f", "false"];
+    assert_eq!(lines(&words, 1, |line| line == "Consumer Started."), ["Consumer Started."]);
+    let words = ["benchmark.Consumer", "-t", "TopicTest", "-w", "4", "-ri", "500", "-g", "measurers"];
+    let reports = lines(&words, 4, |_| true);
+    assert_eq!(
+        reports[0],
+        "topic: TopicTest, threadCount 4, group: measurers, suffix: false, filterType: null, expression: null, \
+         msgTraceEnable: false, aclEnable: false, reportInterval: 500"
+    );
+    assert_eq!(reports[1], "Consumer Started.");
+    assert!(reports[2].starts_with("Current Time: ") && reports[2].contains(" | Consume TPS: "), "{reports:?}");
+    let wrong = run_tool(home.path(), &["tools", "operation.Consumer", "-t", "x"]);
+    assert_eq!((wrong.status, wrong.stderr.lines().next()), (Some(1), Some("Missing required options: g, f")));
+}
