@@ -17,7 +17,7 @@ if ! cargo +nightly fuzz --version > /dev/null 2>&1; then
     cargo install --quiet --locked cargo-fuzz || skip "cargo-fuzz cannot be installed"
 fi
 
-[ $# -gt 0 ] || set -- frame json_header binary_header body record batch condition
+[ $# -gt 0 ] || set -- frame json_header binary_header body record batch condition replication
 for target in "$@"; do
     mkdir -p "corpus/$target"
     echo "fuzz: $target for $seconds s" >&2

@@ -28,6 +28,8 @@ fn main() {
     write("body", spread(bodies));
     let is_record = |vector: &Value| vector["name"].as_str().is_some_and(|name| name.starts_with("record/"));
     write("record", vectors("messages.json", "hex", is_record));
+    let framed = |(name, record): (String, Vec<u8>)| (name, replicated(record));
+    write("replication", vectors("messages.json", "hex", is_record).into_iter().map(framed).collect());
     let conditions = vectors("filters.json", "expression", |vector| vector["matches"].is_string());
     let numbered = conditions.into_iter().enumerate().map(|(number, (_, text))| (format!("{number:04}"), text));
     write("condition", spread(numbered.collect()));
@@ -47,6 +49,13 @@ fn vectors(file: &str, field: &str, is_wanted: impl Fn(&Value) -> bool) -> Vec<(
             Some((name, if field == "hex" { unhex(value) } else { value.as_bytes().to_vec() }))
         })
         .collect()
+}
+
+/// A record at the begin of a log, in one frame of a master, which comes in one piece.
+fn replicated(mut record: Vec<u8>) -> Vec<u8> {
+    record[28..36].fill(0);
+    let len = (record.len() as u32).to_be_bytes();
+    [&[255][..], &[0; 8], &len, &record].concat()
 }
 
 fn unhex(digits: &str) -> Vec<u8> {

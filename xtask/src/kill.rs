@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use raptormq_testkit::{Peer, free_broker_port};
 
 use crate::load::{Acknowledged, Found, QUEUES, Senders};
-use crate::process::{Broker, Failpoint, Flush, Setting, binary, has_tool};
+use crate::process::{Broker, Failpoint, Flush, Place, Setting, binary, has_tool};
 use crate::random::Random;
 
 const TOPIC: &str = "Survivors";
@@ -40,8 +40,15 @@ pub(crate) fn run(root: &Path, cycles: u32, seed: u64) -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let home = folder.path().join("home");
         let store = folder.path().join("store");
-        let setting =
-            Setting { binary: binary.clone(), home, store, port: free_broker_port(), flush, more: String::new() };
+        let setting = Setting {
+            binary: binary.clone(),
+            home,
+            store,
+            port: free_broker_port(),
+            place: Place::here(),
+            flush,
+            more: String::new(),
+        };
         let began = Instant::now();
         let mut cycles_left = Cycles { setting, found: Found::default(), pending: Vec::new(), count: 0 };
         let mut random = Random::new(seed);

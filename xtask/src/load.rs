@@ -58,7 +58,7 @@ pub(crate) struct Senders {
 }
 
 impl Senders {
-    /// Sends to a topic from now on, until the broker is gone.
+    /// Sends to a topic from now on, until the broker is gone or they are told to end.
     pub(crate) fn start(address: &str, topic: &str, cycle: u32) -> Senders {
         let mut tasks = JoinSet::new();
         let is_over = Arc::new(AtomicBool::new(false));
@@ -72,7 +72,7 @@ impl Senders {
         Senders { tasks, is_over }
     }
 
-    /// What was acknowledged, once the broker is gone.
+    /// Ends them; what was acknowledged. What is on its way is waited for.
     pub(crate) async fn finish(mut self) -> anyhow::Result<Vec<Acknowledged>> {
         self.is_over.store(true, Ordering::Relaxed);
         let mut acknowledged = Vec::new();
@@ -86,6 +86,9 @@ impl Senders {
 async fn send(peer: Arc<Peer>, topic: String, cycle: u32, sender: u32, is_over: Arc<AtomicBool>) -> Vec<Acknowledged> {
     let mut acknowledged = Vec::new();
     for number in 0.. {
+        if is_over.load(Ordering::Relaxed) {
+            break;
+        }
         let name = Name { cycle, sender, number };
         let header =
             SendMessageRequestHeaderV2 { queue_id: number as i32 % QUEUES, ..send_header("producers", &topic) };

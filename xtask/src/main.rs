@@ -1,11 +1,13 @@
 //! The project's own chores: `cargo xtask CHORE`.
 #![forbid(unsafe_code)]
 
+mod cluster;
 mod crash;
 mod docs;
 mod faults;
 mod kill;
 mod load;
+mod net;
 mod pair;
 mod power;
 mod process;
@@ -28,6 +30,9 @@ const USAGE: &str = "usage: cargo xtask CHORE
                  kill the release broker under load, N times for each flush mode (100)
   pair [--cycles N] [--seed N]
                  kill, stop and freeze the release broker as a synchronous master and its slave under load, N times (20)
+  cluster [--cycles N] [--seed N]
+                 kill, stop, freeze and cut off what runs of two name servers, two synchronous masters and two slaves, with
+                 producers and consumers at them, N times (200)
   power [--cycles N] [--seed N]
                  take the power from the release broker under load, N times for each flush mode (10), dying and going on";
 
@@ -42,6 +47,7 @@ fn main() -> ExitCode {
             .and_then(|images| crash::run(root(), images.unwrap_or(1_000_000), number(options, "--seed")?)),
         ["kill", options @ ..] => cycles(options, 100).and_then(|(cycles, seed)| kill::run(root(), cycles, seed)),
         ["pair", options @ ..] => cycles(options, 20).and_then(|(cycles, seed)| pair::run(root(), cycles, seed)),
+        ["cluster", options @ ..] => cycles(options, 200).and_then(|(cycles, seed)| cluster::run(root(), cycles, seed)),
         ["power", options @ ..] => cycles(options, 10).and_then(|(cycles, seed)| power::run(root(), cycles, seed)),
         _ => Err(anyhow::anyhow!(USAGE)),
     };

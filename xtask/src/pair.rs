@@ -14,7 +14,7 @@ use raptormq_store::{Clock as _, SystemClock};
 use raptormq_testkit::{PATIENCE, Peer, free_broker_port};
 
 use crate::load::{Acknowledged, Found, QUEUES, Senders};
-use crate::process::{Broker, Flush, Setting, binary, signal};
+use crate::process::{Broker, Flush, Place, Setting, binary, signal};
 use crate::random::Random;
 
 const TOPIC: &str = "Survivors";
@@ -57,6 +57,7 @@ pub(crate) fn run(root: &Path, cycles: u32, seed: u64) -> anyhow::Result<()> {
         home: folder.path().join(name),
         store: folder.path().join(name).join("store"),
         port: free_broker_port(),
+        place: Place::here(),
         flush: Flush::Async,
         more: format!("{common}{more}"),
     };
@@ -156,32 +157,40 @@ impl Pair {
         if cycle == 0 && self.count == 0 {
             master.create_topic(TOPIC, QUEUES).await;
         }
-        let begun = Instant::now();
-        loop {
-            let (of_master, of_slave) = (ha_status(&master).await, ha_status(&slave).await);
-            if let (Some(of_master), Some(of_slave)) = (of_master, of_slave)
-                && of_master.in_sync_slave_nums == 1
-                && of_slave.ha_client_runtime_info.max_offset == of_master.master_commit_log_max_offset
-                && slave.pull(TOPIC, 0, 0).await.code != ResponseCode::TOPIC_NOT_EXIST
-            {
-                return Ok(());
-            }
-            ensure!(begun.elapsed() < PATIENCE, "the slave is not in step after {PATIENCE:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        in_step(&master, &slave, TOPIC).await
     }
 }
 
-async fn ha_status(peer: &Peer) -> Option<HARuntimeInfo> {
+/// Waits until a slave has its master's whole log, and knows the topic.
+pub(crate) async fn in_step(master: &Peer, slave: &Peer, topic: &str) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let (of_master, of_slave) = (ha_status(master).await, ha_status(slave).await);
+        if let (Some(of_master), Some(of_slave)) = (of_master, of_slave)
+            && of_master.in_sync_slave_nums == 1
+            && of_slave.ha_client_runtime_info.max_offset == of_master.master_commit_log_max_offset
+            && slave.pull(topic, 0, 0).await.code != ResponseCode::TOPIC_NOT_EXIST
+        {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "the slave is not in step after {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// How replication goes, if the broker says it.
+pub(crate) async fn ha_status(peer: &Peer) -> Option<HARuntimeInfo> {
     let answer = peer.try_call(Request::new(RequestCode::GET_BROKER_HA_STATUS)).await.ok()?;
     json::from_slice(&answer.body).ok()
 }
 
-fn start(setting: &Setting) -> anyhow::Result<Broker> {
+/// Starts a broker.
+pub(crate) fn start(setting: &Setting) -> anyhow::Result<Broker> {
     setting.start(None)?.context("a broker without failpoint starts")
 }
 
-fn missing(found: &Found, acknowledged: &[Acknowledged]) -> anyhow::Result<()> {
+/// Fails when something acknowledged is not where it was acknowledged to be.
+pub(crate) fn missing(found: &Found, acknowledged: &[Acknowledged]) -> anyhow::Result<()> {
     let missing = found.missing(acknowledged);
     ensure!(missing.is_empty(), "{} of {} are missing, as {:?}", missing.len(), acknowledged.len(), missing[0]);
     Ok(())

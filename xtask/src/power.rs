@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use raptormq_testkit::{Peer, free_broker_port};
 
 use crate::load::{Found, QUEUES, Senders};
-use crate::process::{Flush, Setting, binary, has_tool};
+use crate::process::{Flush, Place, Setting, binary, has_tool};
 use crate::random::Random;
 
 /// Bytes of the file system.
@@ -48,6 +48,7 @@ pub(crate) fn run(root: &Path, cycles: u32, seed: u64) -> anyhow::Result<()> {
         for goes_on in [false, true] {
             let name = format!("{}{}", flush.name(), if goes_on { "-goes-on" } else { "" });
             let setting = Setting {
+                place: Place::here(),
                 binary: binary.clone(),
                 home: folder.path().join(format!("home-{name}")),
                 store: file_system.mount_point.join(&name),

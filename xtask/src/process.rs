@@ -19,9 +19,39 @@ pub(crate) struct Setting {
     pub(crate) home: PathBuf,
     pub(crate) store: PathBuf,
     pub(crate) port: u16,
+    pub(crate) place: Place,
     pub(crate) flush: Flush,
     /// Further lines of its file.
     pub(crate) more: String,
+}
+
+/// Where a process runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Its address.
+    pub(crate) host: String,
+    /// The network namespace that it is alone in, if there is one.
+    pub(crate) namespace: Option<String>,
+}
+
+impl Place {
+    /// On this machine, where everything is.
+    pub(crate) fn here() -> Place {
+        Place { host: "127.0.0.1".to_owned(), namespace: None }
+    }
+
+    /// A command that starts a program there.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        match &self.namespace {
+            None => Command::new(program),
+            Some(namespace) => {
+                // It becomes the program, so that its process id is the program's.
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program);
+                command
+            }
+        }
+    }
 }
 
 /// `flushDiskType`.
@@ -78,7 +108,7 @@ pub(crate) fn signal(id: u32, name: &str) -> anyhow::Result<()> {
 
 impl Setting {
     pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.place.host, self.port)
     }
 
     /// Starts the broker and waits until it is up; `None` when it died at the failpoint before.
@@ -86,18 +116,19 @@ impl Setting {
         fs::create_dir_all(&self.home)?;
         // Small files, so that the end comes at their ends, too.
         let config = format!(
-            "listenPort={}\nbindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nbrokerName=broker-a\nstorePathRootDir={}\n\
+            "listenPort={}\nbindAddress={host}\nbrokerIP1={host}\nbrokerName=broker-a\nstorePathRootDir={}\n\
              flushDiskType={}\nmappedFileSizeCommitLog=4194304\nmappedFileSizeConsumeQueue=20000\n\
              maxHashSlotNum=10000\nmaxIndexNum=40000\n{}",
             self.port,
             self.store.display(),
             self.flush.name(),
-            self.more
+            self.more,
+            host = self.place.host
         );
         let file = self.home.join("broker.conf");
         fs::write(&file, config)?;
         let mut command = match failpoint {
-            None => Command::new(&self.binary),
+            None => self.place.command(&self.binary),
             Some(Failpoint { call, number }) => {
                 let mut strace = Command::new("strace");
                 strace.args(["-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);

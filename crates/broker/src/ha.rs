@@ -131,6 +131,7 @@ pub(crate) fn options(settings: &BrokerSettings) -> Options {
         bytes_per_second_max: store.ha_flow_control_enable.then_some(store.max_ha_transfer_byte_in_second),
         gap_max: i64::try_from(store.ha_max_gap_not_in_sync).unwrap_or(i64::MAX),
         connections_max: store.ha_connections_max as usize,
+        shared_secret: store.ha_shared_secret.clone(),
         is_sync_flush: store.flush_disk_type == FlushDiskType::SyncFlush,
     }
 }

@@ -413,5 +413,7 @@ config! {
         pub enable_log_consume_queue_repeatedly_build_when_recover: bool = "enableLogConsumeQueueRepeatedlyBuildWhenRecover" => false, later, no_effect;
         /// Connections that haListenPort takes at a time; more are closed at once.
         pub ha_connections_max: u32 = "haConnectionsMax" [1..=1000] => 32, own;
+        /// What a slave must know to get the log at haListenPort, and its master too; the same at all brokers of a group. Empty for nothing, which Java's brokers need.
+        pub ha_shared_secret: String = "haSharedSecret" => "", hidden, fixed, own;
     }
 }

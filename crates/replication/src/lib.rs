@@ -15,6 +15,7 @@ mod fetch;
 mod frames;
 mod options;
 mod rate;
+mod secret;
 mod serve;
 mod slave;
 mod slaves;
@@ -28,6 +29,7 @@ pub use options::Options;
 pub use serve::{listen, serve};
 pub use slave::{Following, FollowingStatus, follow};
 pub use slaves::{SlaveStatus, Slaves};
+pub use wire::{FrameReader, Piece};
 
 /// The broker, as replication sees it.
 pub trait Host: Send + Sync + 'static {

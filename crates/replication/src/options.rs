@@ -22,6 +22,8 @@ pub struct Options {
     pub gap_max: i64,
     /// Most connections at a time (`haConnectionsMax`).
     pub connections_max: usize,
+    /// What both sides must know; empty for nothing, as a Java peer needs it (`haSharedSecret`).
+    pub shared_secret: String,
     /// A master sends, and a slave reports, only what is on its disk (`flushDiskType` is `SYNC_FLUSH`).
     pub is_sync_flush: bool,
 }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::Host;
 use crate::fetch::Fetcher;
 use crate::frames::Frames;
+use crate::secret::{self, Secret, Unproved};
 use crate::slaves::{Connected, Slaves};
 use crate::wire::last_report;
 
@@ -111,12 +112,20 @@ impl Drop for Open {
     }
 }
 
-async fn serve_one<H: Host>(fetcher: &Fetcher<H>, stream: TcpStream, address: SocketAddr) -> End {
+async fn serve_one<H: Host>(fetcher: &Fetcher<H>, mut stream: TcpStream, address: SocketAddr) -> End {
     let host = &fetcher.host;
     if let Err(error) = stream.set_nodelay(true) {
         return error.into();
     }
     let slaves = host.slaves();
+    if let Some(secret) = Secret::new(&slaves.options.shared_secret) {
+        match timeout(slaves.options.housekeeping_interval, secret.demand(&mut stream)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(unproved @ Unproved::Wrong)) => return End::Refused(unproved.to_string()),
+            Ok(Err(Unproved::Io(error))) => return error.into(),
+            Err(_) => return End::Silent(slaves.options.housekeeping_interval),
+        }
+    }
     let (reader, writer) = stream.into_split();
     let mut reports = Reports { reader, buffer: [0; 4096], filled: 0 };
     let first = match reports.next(slaves.options.housekeeping_interval).await {
@@ -147,6 +156,7 @@ fn begin(store: &raptormq_store::Store, has: i64) -> Result<i64, String> {
     match has {
         // One that has nothing begins at the last file, as the original lets it.
         0 => Ok(store.log_last_file_start().max(min)),
+        has if secret::is_greeting(has) => Err("it expects haSharedSecret here, and none is set".to_owned()),
         has if has < 0 => Err(format!("it reports the log offset {has}")),
         has if has > max => Err(format!(
             "it has the log up to {has}, and this master only up to {max}: another past, or this master lost messages. \

@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Host;
 use crate::rate::Rate;
-use crate::wire::{FrameHeader, HEADER_BYTES};
+use crate::secret::{Secret, Unproved};
+use crate::wire::{FrameReader, Piece};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -66,6 +67,8 @@ enum End {
     Frame(i32),
     #[error("its log has another past: {0}; nothing was changed here. Empty this slave's store to copy the master's")]
     OtherPast(String),
+    #[error("{0}")]
+    Unproved(Unproved),
     #[error("{0}; nothing of it was taken")]
     Copy(#[from] CopyError),
     #[error("the store does not go on")]
@@ -142,7 +145,7 @@ pub async fn follow<H: Host>(host: Arc<H>) {
         // Each reason is said once, however often it is tried without getting any farther.
         if has_grown || text != said {
             match end {
-                End::OtherPast(_) | End::Copy(_) | End::Frame(_) => {
+                End::OtherPast(_) | End::Copy(_) | End::Frame(_) | End::Unproved(_) => {
                     tracing::error!(master, reason = text, "the master is not followed; trying on");
                 }
                 _ => tracing::warn!(master, reason = text, "the master is not followed; trying on"),
@@ -165,12 +168,19 @@ async fn follow_one<H: Host>(host: &Arc<H>, master: &str) -> End {
         return End::OtherPast(reason);
     }
     let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(master)).await;
-    let stream = match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+    let mut stream = match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => stream,
         Err(error) => return End::Connect(error),
     };
     if let Err(error) = stream.set_nodelay(true) {
         return error.into();
+    }
+    if let Some(secret) = Secret::new(&host.slaves().options.shared_secret) {
+        match timeout(CONNECT_TIMEOUT, secret.prove(&mut stream)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(unproved)) => return End::Unproved(unproved),
+            Err(_) => return End::Silent(CONNECT_TIMEOUT),
+        }
     }
     let (reader, writer) = stream.into_split();
     let mut link = Link {
@@ -180,10 +190,7 @@ async fn follow_one<H: Host>(host: &Arc<H>, master: &str) -> End {
         copy: host.store().log_copy(),
         reported: -1,
         reported_at: Instant::now(),
-        header: [0; HEADER_BYTES],
-        header_len: 0,
-        next: 0,
-        left: 0,
+        frames: FrameReader::default(),
         has_taken: false,
     };
     match link.run(master).await {
@@ -201,12 +208,7 @@ struct Link<'a, H> {
     /// What was reported last, and when.
     reported: i64,
     reported_at: Instant,
-    /// The header that is being read.
-    header: [u8; HEADER_BYTES],
-    header_len: usize,
-    /// Log offset of the frame's next byte, and how many are left.
-    next: i64,
-    left: usize,
+    frames: FrameReader,
     /// Something of it was appended.
     has_taken: bool,
 }
@@ -249,35 +251,23 @@ impl<H: Host> Link<'_, H> {
     /// Appends what came.
     fn take(&mut self, mut bytes: &[u8]) -> Result<(), End> {
         let host = self.host;
-        while !bytes.is_empty() {
-            if self.left == 0 {
-                let len = bytes.len().min(HEADER_BYTES - self.header_len);
-                self.header[self.header_len..self.header_len + len].copy_from_slice(&bytes[..len]);
-                self.header_len += len;
-                bytes = &bytes[len..];
-                if let Some(header) = FrameHeader::decode(&self.header[..self.header_len]) {
-                    self.header_len = 0;
-                    self.next = header.log_offset;
-                    self.left = usize::try_from(header.len).map_err(|_| End::Frame(header.len))?;
-                    self.check_place()?;
+        while let Some(piece) = self.frames.next(&mut bytes).map_err(End::Frame)? {
+            match piece {
+                Piece::Begin(log_offset) => self.check_place(log_offset)?,
+                Piece::Bytes(log_offset, bytes) => {
+                    let mut arrived = |arrivals: &[raptormq_store::Arrival<'_>]| host.arrived(arrivals);
+                    host.store().append_copy(&mut self.copy, log_offset, bytes, &mut arrived)?;
                 }
-                continue;
             }
-            let (piece, behind) = bytes.split_at(self.left.min(bytes.len()));
-            let mut arrived = |arrivals: &[raptormq_store::Arrival<'_>]| host.arrived(arrivals);
-            host.store().append_copy(&mut self.copy, self.next, piece, &mut arrived)?;
-            self.next = self.next.saturating_add(piece.len() as i64);
-            self.left -= piece.len();
-            bytes = behind;
         }
         Ok(())
     }
 
     /// A frame without bytes says where the master is, too.
-    fn check_place(&mut self) -> Result<(), End> {
+    fn check_place(&self, log_offset: i64) -> Result<(), End> {
         let expected = self.copy.next();
-        if expected != 0 && self.next != expected {
-            return Err(CopyError::Elsewhere { expected, got: self.next }.into());
+        if expected != 0 && log_offset != expected {
+            return Err(CopyError::Elsewhere { expected, got: log_offset }.into());
         }
         Ok(())
     }

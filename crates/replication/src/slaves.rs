@@ -172,6 +172,7 @@ mod tests {
             bytes_per_second_max: None,
             gap_max: 100,
             connections_max: 4,
+            shared_secret: String::new(),
             is_sync_flush: false,
         })
     }

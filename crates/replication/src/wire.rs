@@ -34,6 +34,53 @@ impl FrameHeader {
     }
 }
 
+/// Takes a master's frames apart, in whatever pieces they come.
+#[derive(Debug, Default)]
+pub struct FrameReader {
+    /// The header that is being read.
+    header: [u8; HEADER_BYTES],
+    header_len: usize,
+    /// Log offset of the frame's next byte, and how many are left.
+    next: i64,
+    left: usize,
+}
+
+/// A part of what a master sends.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece<'b> {
+    /// A frame begins, maybe one without bytes: the log offset of what the master sends next.
+    Begin(i64),
+    /// Bytes of its log, and the log offset of the first of them.
+    Bytes(i64, &'b [u8]),
+}
+
+impl FrameReader {
+    /// The next piece of `bytes`, which is taken off there; `None` when nothing is left of them.
+    ///
+    /// # Errors
+    /// The length of a frame, which is less than 0.
+    pub fn next<'b>(&mut self, bytes: &mut &'b [u8]) -> Result<Option<Piece<'b>>, i32> {
+        if self.left > 0 && !bytes.is_empty() {
+            let (piece, behind) = bytes.split_at(self.left.min(bytes.len()));
+            let log_offset = self.next;
+            self.next = self.next.saturating_add(piece.len() as i64);
+            self.left -= piece.len();
+            *bytes = behind;
+            return Ok(Some(Piece::Bytes(log_offset, piece)));
+        }
+        let len = bytes.len().min(HEADER_BYTES - self.header_len);
+        let (piece, behind) = bytes.split_at(len);
+        self.header[self.header_len..self.header_len + len].copy_from_slice(piece);
+        self.header_len += len;
+        *bytes = behind;
+        let Some(header) = FrameHeader::decode(&self.header[..self.header_len]) else { return Ok(None) };
+        self.header_len = 0;
+        self.next = header.log_offset;
+        self.left = usize::try_from(header.len).map_err(|_| header.len)?;
+        Ok(Some(Piece::Begin(header.log_offset)))
+    }
+}
+
 /// The last report that is complete, and how many bytes of `bytes` reports take: only the newest counts.
 pub(crate) fn last_report(bytes: &[u8]) -> Option<(i64, usize)> {
     let used = bytes.len() - bytes.len() % REPORT_BYTES;
@@ -54,6 +101,30 @@ mod tests {
         for len in 0..HEADER_BYTES {
             assert_eq!(FrameHeader::decode(&bytes[..len]), None);
         }
+    }
+
+    #[test]
+    fn frames_are_the_same_in_whatever_pieces_they_come() {
+        let header = |log_offset, len| FrameHeader { log_offset, len }.encode().to_vec();
+        let bytes = [header(100, 3), b"abc".to_vec(), header(103, 0), header(103, 2), b"de".to_vec()].concat();
+        for size in 1..=bytes.len() {
+            let mut reader = FrameReader::default();
+            let (mut begins, mut log) = (Vec::new(), Vec::new());
+            for mut chunk in bytes.chunks(size) {
+                while let Some(piece) = reader.next(&mut chunk).unwrap() {
+                    match piece {
+                        Piece::Begin(log_offset) => begins.push(log_offset),
+                        Piece::Bytes(log_offset, bytes) => {
+                            assert_eq!(log_offset, 100 + log.len() as i64);
+                            log.extend_from_slice(bytes);
+                        }
+                    }
+                }
+            }
+            assert_eq!((begins, log), (vec![100, 103, 103], b"abcde".to_vec()), "{size}");
+        }
+        let negative = header(7, -1);
+        assert_eq!(FrameReader::default().next(&mut &negative[..]), Err(-1));
     }
 
     #[test]

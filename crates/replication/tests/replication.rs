@@ -69,6 +69,7 @@ fn node(master: Option<SocketAddr>, change: impl FnOnce(&mut Options)) -> Node {
         bytes_per_second_max: None,
         gap_max: 1 << 20,
         connections_max: 4,
+        shared_secret: String::new(),
         is_sync_flush: false,
     };
     change(&mut options);
@@ -208,6 +209,100 @@ async fn strangers_at_the_port_are_bounded_and_disturb_nobody() {
     put(&master.store, 10, 1000);
     until("the slave goes on", || slave.store.log_max_offset() == master.store.log_max_offset()).await;
     until("who says nothing is closed", || master.slaves.status(0).len() == 1).await;
+}
+
+#[tokio::test]
+async fn without_the_secret_nobody_gets_the_log_and_no_slave_follows_a_stranger() {
+    let with = |secret: &str| {
+        let secret = secret.to_owned();
+        move |options: &mut Options| options.shared_secret = secret
+    };
+    let master = Arc::new(node(None, with("our secret")));
+    put(&master.store, 5, 500);
+    let address = start_serving(&master);
+    let knowing = Arc::new(node(Some(address), with("our secret")));
+    let others = ["", "another", "our secret and more"].map(|secret| Arc::new(node(Some(address), with(secret))));
+    for slave in others.iter().chain([&knowing]) {
+        tokio::spawn(follow(slave.clone()));
+    }
+    until("who knows it follows", || knowing.store.log_max_offset() == master.store.log_max_offset()).await;
+    until("the others tried", || others[0].following.status().last_write_ms > 0).await;
+    assert!(others.iter().all(|slave| slave.store.log_max_offset() == 0));
+    assert_eq!(master.slaves.status(0).len(), 1);
+
+    // A master that does not know it gets nobody who expects it to, and says what it would have to know.
+    let open = Arc::new(node(None, |_| ()));
+    put(&open.store, 5, 500);
+    let wary = Arc::new(node(Some(start_serving(&open)), with("our secret")));
+    tokio::spawn(follow(wary.clone()));
+    let mut stream = TcpStream::connect(start_serving(&open)).await.unwrap();
+    stream.write_all(&(i64::from_be_bytes(*b"RaptorHA") | i64::MIN).to_be_bytes()).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap();
+    assert_eq!((rest.len(), wary.store.log_max_offset()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_thousand_connections_leave_the_slave_in_peace() {
+    let master = Arc::new(node(None, |options| options.connections_max = 8));
+    put(&master.store, 10, 500);
+    let address = start_serving(&master);
+    let slave = Arc::new(node(Some(address), |_| ()));
+    tokio::spawn(follow(slave.clone()));
+    until("it follows", || slave.store.log_max_offset() == master.store.log_max_offset()).await;
+    let mut streams = Vec::new();
+    for number in 0..1000_i64 {
+        // Some never say anything, some ask for the log and never read it.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        if number % 2 == 0 {
+            let _ = stream.write_all(&master.store.log_min_offset().to_be_bytes()).await;
+        }
+        streams.push(stream);
+        assert!(master.slaves.status(0).len() <= 8);
+    }
+    put(&master.store, 100, 1000);
+    until("the slave goes on", || slave.store.log_max_offset() == master.store.log_max_offset()).await;
+    assert!(master.slaves.status(0).len() <= 8);
+    drop(streams);
+    until("only the slave is left", || master.slaves.status(0).len() == 1).await;
+    put(&master.store, 10, 1000);
+    until("and is served", || slave.store.log_max_offset() == master.store.log_max_offset()).await;
+}
+
+/// Frames of a master that is none: a slave takes nothing of them.
+#[tokio::test]
+async fn a_slave_takes_nothing_of_frames_that_make_no_sense() {
+    let frame =
+        |log_offset: i64, len: i32, body: &[u8]| [&log_offset.to_be_bytes()[..], &len.to_be_bytes(), body].concat();
+    let noise: Vec<u8> = (0..100_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let record_of_2_gib = [&0x7fff_ffff_i32.to_be_bytes()[..], &(-626_843_481_i32).to_be_bytes(), &[7; 200]].concat();
+    let cases = [
+        noise.clone(),
+        frame(0, -1, b""),
+        frame(i64::MIN, 100, &noise[..100]),
+        frame(i64::MAX, 100, &noise[..100]),
+        frame(-64, 100, &noise[..100]),
+        frame(17, 100, &noise[..100]),
+        frame(0, i32::MAX, &noise),
+        frame(0, 208, &record_of_2_gib),
+        frame(65_536, 100, &[0; 100]),
+    ];
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for (case, count) in cases.iter().flat_map(|case| [(case, 0), (case, 3)]) {
+        let slave = Arc::new(node(Some(listener.local_addr().unwrap()), |_| ()));
+        put(&slave.store, count, 100);
+        let end = slave.store.log_max_offset();
+        let following = tokio::spawn(follow(slave.clone()));
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut report = [0; 8];
+        stream.read_exact(&mut report).await.unwrap();
+        // It may close while this is written; a record that is not whole yet it waits for.
+        let _ = stream.write_all(case).await;
+        let mut rest = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_millis(200), stream.read_to_end(&mut rest)).await;
+        assert_eq!(slave.store.log_max_offset(), end);
+        following.abort();
+    }
 }
 
 #[tokio::test]

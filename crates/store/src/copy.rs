@@ -41,6 +41,8 @@ pub struct LogCopy {
     rest: Vec<u8>,
     /// The file ends here, and up to here only a blank's bytes come.
     blank_end: i64,
+    /// Where the log, which is empty, begins when a whole record has come.
+    begins_at: Option<i64>,
 }
 
 /// Why bytes of another log are not appended.
@@ -104,7 +106,7 @@ impl LogCopy {
 impl Store {
     /// Begins to follow another log behind the end of this one. Nothing else may be appended then.
     pub fn log_copy(&self) -> LogCopy {
-        LogCopy { next: self.log_max_offset(), rest: Vec::new(), blank_end: 0 }
+        LogCopy { next: self.log_max_offset(), rest: Vec::new(), blank_end: 0, begins_at: None }
     }
 
     /// Appends bytes of the other log that stand at `log_offset` there, as far as records are complete, and puts these
@@ -182,16 +184,25 @@ impl Store {
 }
 
 impl Shared {
-    /// Lets an empty log begin elsewhere.
+    /// An empty log may begin elsewhere. It does when a record is there: whoever sends none must not move it.
     fn begin_at(&self, copy: &mut LogCopy, log_offset: i64) -> Result<(), CopyError> {
         if copy.next != 0 || self.log.appended.value() != 0 {
             return Err(CopyError::Elsewhere { expected: copy.next, got: log_offset });
         }
+        if log_offset < 0 || log_offset % self.options.segment_bytes as i64 != 0 {
+            return Err(CopyError::NoFileStart(log_offset));
+        }
+        copy.begins_at = Some(log_offset);
+        copy.next = log_offset;
+        Ok(())
+    }
+
+    /// Lets the empty log begin there.
+    fn begin(&self, log_offset: i64) -> Result<(), CopyError> {
         if !self.log.begin_at(log_offset)? {
             return Err(CopyError::NoFileStart(log_offset));
         }
         self.dispatched.advance(log_offset);
-        copy.next = log_offset;
         Ok(())
     }
 
@@ -214,10 +225,13 @@ impl Shared {
     ) -> Result<usize, CopyError> {
         let mut used = 0;
         while used < bytes.len() {
-            let at = self.log.appended.value();
+            let at = copy.begins_at.unwrap_or_else(|| self.log.appended.value());
             let run = self.scan(at, &bytes[used..])?;
             if run.len == 0 {
                 break;
+            }
+            if let Some(log_offset) = copy.begins_at.take() {
+                self.begin(log_offset)?;
             }
             self.append_run(&run, &bytes[used..used + run.len], arrived)?;
             used += run.len;
