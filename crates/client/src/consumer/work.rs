@@ -172,7 +172,7 @@ impl Shared {
         let timeout = self.settings.consume_timeout;
         let Some(tracer) = &self.tracer else { return handler.run(messages, timeout).await };
         let traced = messages.clone();
-        let consumed: Vec<Consumed<'_>> = traced.iter().filter(|message| is_traced(message)).map(consumed).collect();
+        let consumed: Vec<Consumed<'_>> = traced.iter().filter(is_traced).map(consumed).collect();
         let region = traced.first().and_then(|message| message.property(name::MSG_REGION));
         let request_id = self.client.new_message_id(clock::now_ms());
         tracer.consuming(&request_id, region, &consumed);

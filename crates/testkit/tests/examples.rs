@@ -1,0 +1,90 @@
+//! Every example of the client crate, run as its reader runs it, against a cluster: each ends by itself and prints what it
+//! is about.
+#![allow(clippy::unwrap_used, reason = "all of this is test code, helpers included")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use raptormq_testkit::Cluster;
+
+/// Longer than any example takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What each example prints among other things. A row for each file in `crates/client/examples`, but for the program that
+/// the kits call.
+const EXAMPLES: &[(&str, &[&str])] = &[
+    ("quickstart_consumer", &[": Hello RocketMQ 0", "all came"]),
+    ("ordered_consumer", &["paid: the bank does not answer; its queue waits", "in order"]),
+    ("broadcast_consumer", &["one: news 9", "two: news 9", "a member got 10"]),
+    (
+        "filter_consumer",
+        &["by tag: books for 50, books for 500, food for 5", "by SQL: books for 50, books for 500", "refused: "],
+    ),
+    ("pull_consumer", &["subscribed: 20 messages", "assigned: 20 messages", "committed: 20; once more: 20 messages"]),
+    ("retry_consumer", &["works, time 1", "works later, time 2", "a dead letter: never works"]),
+    ("idempotent_consumer", &["charged for order-3", "3 charges"]),
+];
+
+/// Not examples of how to do something, but programs for tests.
+const PROGRAMS: &[&str] = &["cases"];
+
+/// Builds the examples, and says where they are.
+fn build() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let words = ["build", "--quiet", "-p", "raptormq-client", "--examples"];
+    let built = Command::new(cargo).args(words).current_dir(&root).status().unwrap();
+    assert!(built.success());
+    // This test lies in deps, beside which the examples are.
+    std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples")
+}
+
+#[tokio::test]
+async fn every_example_does_what_it_says() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/examples");
+    let mut names: Vec<String> = std::fs::read_dir(sources)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .filter(|name| !PROGRAMS.contains(&name.as_str()))
+        .collect();
+    let mut rows: Vec<&str> = EXAMPLES.iter().map(|(name, _)| *name).collect();
+    names.sort();
+    rows.sort_unstable();
+    assert_eq!(names, rows, "each example has a row");
+
+    let folder = build();
+    let cluster = Cluster::builder()
+        .set("enablePropertyFilter", "true")
+        .set("traceTopicEnable", "true")
+        .set("transactionCheckInterval", "1000")
+        .start()
+        .await
+        .unwrap();
+    for (name, prints) in EXAMPLES {
+        let mut command = Command::new(folder.join(name));
+        command.env("NAMESRV_ADDR", cluster.namesrv_addr()).env("HOME", cluster.folder());
+        let ended = tokio::task::spawn_blocking(move || run(name, command)).await.unwrap();
+        let stdout = String::from_utf8_lossy(&ended.stdout);
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{name}: {stdout}{stderr}");
+        for text in *prints {
+            assert!(stdout.contains(text), "{name} does not print {text:?}: {stdout}{stderr}");
+        }
+    }
+    cluster.shutdown().await;
+}
+
+/// Runs a program to its end; it prints less than a pipe takes.
+fn run(name: &str, mut command: Command) -> Output {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("{name} does not end: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().unwrap()
+}
