@@ -33,7 +33,7 @@ use crate::filter::kept::ConsumerFilters;
 use crate::groups::Groups;
 use crate::ha::{self, GroupRule, SyncRule};
 use crate::hold::Holds;
-use crate::lane::WaitingSends;
+use crate::lane::Lanes;
 use crate::locks::Locks;
 use crate::members::Members;
 use crate::offsets::Offsets;
@@ -66,7 +66,7 @@ pub struct Broker {
     pub(crate) locks: Locks,
     pub(crate) holds: Holds,
     pub(crate) readers: Readers,
-    pub(crate) waiting_sends: WaitingSends,
+    pub(crate) lanes: Lanes,
     pub(crate) schedule: Schedule,
     pub(crate) transactions: Transactions,
     /// Wakes the thread that stores messages again: the delayed ones, and halves whose producer is asked.
@@ -169,7 +169,7 @@ impl Broker {
             locks: Locks::new(budget.clone()),
             holds: Holds::new(budget),
             readers: Readers::new(broker, &settings.broker),
-            waiting_sends: WaitingSends::new(settings.broker.send_thread_pool_queue_capacity),
+            lanes: Lanes::new(&settings.broker),
             outer: Outer::new(&settings),
             slaves: Slaves::new(ha::options(&settings)),
             following: ha::following(&settings),
@@ -228,6 +228,11 @@ impl Broker {
     /// Whether it follows a master, and takes no messages itself.
     pub(crate) fn is_slave(&self) -> bool {
         self.identity.is_slave
+    }
+
+    /// Refuses requests that have waited too long for a thread.
+    pub(crate) fn refuse_overdue(&self) {
+        self.readers.refuse_overdue(&self.settings().broker);
     }
 
     /// Reads the accounts again when their files have changed.
@@ -368,20 +373,16 @@ impl Broker {
 
     /// What was served since the start. What came and went since the last sample counts as no system topic's.
     pub(crate) fn totals(&self) -> Totals {
-        let last = self.history.last();
+        let Totals { system_messages_in, system_messages_out, .. } = self.history.last();
         let now = self.counters.totals(self.store.figures().appended_count);
-        Totals {
-            user_messages_in: last.user_messages_in + now.messages_in.saturating_sub(last.messages_in),
-            user_messages_out: last.user_messages_out + now.messages_out.saturating_sub(last.messages_out),
-            ..now
-        }
+        Totals { system_messages_in, system_messages_out, ..now }
     }
 
     /// Notes what was served up to now.
     pub(crate) fn sample(&self) {
-        let (user_messages_in, user_messages_out) = self.stats.sample(self);
+        let (system_messages_in, system_messages_out) = self.stats.sample(self);
         let totals = self.counters.totals(self.store.figures().appended_count);
-        self.history.note(self.now_ms(), Totals { user_messages_in, user_messages_out, ..totals });
+        self.history.note(self.now_ms(), Totals { system_messages_in, system_messages_out, ..totals });
     }
 
     /// Drops clients and locks of which nothing was heard for too long.

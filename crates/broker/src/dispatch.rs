@@ -35,7 +35,12 @@ pub(crate) enum Reply {
 /// Families of requests that are treated alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
+    /// Messages of producers, and those that consumers give back.
     Send,
+    /// Replies, which are handed over to who asked.
+    Reply,
+    /// Ends of transactions. They let go of what waits, so that no send may keep them out.
+    End,
     /// Reading messages: not on the VIP port, which is for what must not wait behind pulls.
     Pull,
     /// Heartbeats, membership, offsets and locks of clients.
@@ -81,9 +86,9 @@ requests! {
     SEND_MESSAGE_V2(SendMessageRequestHeaderV2) => send::send_v2, Send, Publish("b");
     SEND_BATCH_MESSAGE(SendMessageRequestHeaderV2) => send::send_batch, Send, Publish("b");
     CONSUMER_SEND_MSG_BACK(ConsumerSendMsgBackRequestHeader) => send_back::send_back, Send, Group("group");
-    SEND_REPLY_MESSAGE(SendMessageRequestHeader) => reply::reply, Send, Account;
-    SEND_REPLY_MESSAGE_V2(SendMessageRequestHeaderV2) => reply::reply_v2, Send, Account;
-    END_TRANSACTION(EndTransactionRequestHeader) => end_transaction::end_transaction, Send, Account;
+    SEND_REPLY_MESSAGE(SendMessageRequestHeader) => reply::reply, Reply, Account;
+    SEND_REPLY_MESSAGE_V2(SendMessageRequestHeaderV2) => reply::reply_v2, Reply, Account;
+    END_TRANSACTION(EndTransactionRequestHeader) => end_transaction::end_transaction, End, Account;
     RESUME_CHECK_HALF_MESSAGE(ResumeCheckHalfMessageRequestHeader) => end_transaction::resume, Admin, Admin;
     PULL_MESSAGE(PullMessageRequestHeader) => pull::pull, Pull, Subscribe("topic", "consumerGroup");
     LITE_PULL_MESSAGE(PullMessageRequestHeader) => pull::lite_pull, Pull, Subscribe("topic", "consumerGroup");
@@ -282,11 +287,10 @@ fn known(broker: &Broker, call: &Call<'_, '_>, need: Need) -> Result<(), Failure
 fn admit(broker: &Broker, call: &Call<'_, '_>, lane: Lane, need: Need) -> Result<(), Failure> {
     known(broker, call, need)?;
     match lane {
-        Lane::Send if broker.is_slave() => Err(Failure::slave(call.request.code)),
-        // An end of a transaction lets go of what waits.
-        Lane::Send if broker.waiting_sends.is_full() && call.request.code != RequestCode::END_TRANSACTION.0 => {
-            Err(Failure::overload())
-        }
+        Lane::Send | Lane::Reply | Lane::End if broker.is_slave() => Err(Failure::slave(call.request.code)),
+        Lane::Send if broker.lanes.sends.is_full() => Err(Failure::overload()),
+        Lane::Reply if broker.lanes.replies.is_full() => Err(Failure::overload()),
+        Lane::Admin if broker.lanes.tools.is_full() => Err(Failure::overload()),
         Lane::Pull if broker.is_slave() && !broker.settings().broker.slave_read_enable => Err(Failure::rejected()),
         Lane::Pull if call.peer.listener() == VIP_LISTENER => Err(Failure::not_supported(call.request.code)),
         _ => Ok(()),
@@ -344,18 +348,21 @@ impl Call<'_, '_> {
     }
 
     /// Answers SUCCESS when what was changed is on disk, and SYSTEM_ERROR when it cannot be written.
-    pub(crate) fn success_when_kept(&self, kept: oneshot::Receiver<Result<(), String>>) -> Reply {
-        self.success_when_kept_and(kept, std::future::ready(()))
+    pub(crate) fn success_when_kept(&self, broker: &Broker, kept: oneshot::Receiver<Result<(), String>>) -> Reply {
+        self.success_when_kept_and(broker, kept, std::future::ready(()))
     }
 
     /// As [`Call::success_when_kept`], and after something else.
     pub(crate) fn success_when_kept_and(
         &self,
+        broker: &Broker,
         kept: oneshot::Receiver<Result<(), String>>,
         then: impl Future<Output = ()> + 'static,
     ) -> Reply {
         let responder = self.responder();
+        let place = broker.lanes.tools.wait();
         tokio::task::spawn_local(async move {
+            let _place = place;
             match kept.await {
                 Ok(Ok(())) => {
                     then.await;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::time::Duration;
 
 use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::header::HeaderError;
@@ -117,6 +118,16 @@ impl Failure {
     /// SYSTEM_BUSY (2) of a request that would have to wait behind too many.
     pub(crate) fn overload() -> Failure {
         Failure::new(ResponseCode::SYSTEM_BUSY, "[OVERLOAD]system busy, start flow control for a while")
+    }
+
+    /// SYSTEM_BUSY (2) of a request that has waited for that long while `left` others wait behind it. Java:
+    /// `latency/BrokerFastFailure.java`.
+    pub(crate) fn waited_too_long(waited: Duration, left: usize) -> Failure {
+        let remark = format!(
+            "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in queue: {}ms, size of queue: {left}",
+            waited.as_millis()
+        );
+        Failure::new(ResponseCode::SYSTEM_BUSY, remark)
     }
 
     /// A request that stores messages, which a slave does not do.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use raptormq_protocol::command::Command;
 use raptormq_remoting::{Connection, Outcome, Output, Service};
-use raptormq_store::{PutStatus, Staging};
+use raptormq_store::Staging;
 
 use crate::broker::Broker;
 use crate::dispatch::{self, Call, Reply};
@@ -149,21 +149,12 @@ impl BrokerService {
         }
     }
 
-    /// Notes the transactions that the turn has ended. The messages come first: an end without its message would lose it.
+    /// Notes the transactions that the turn has ended.
     fn note_ends(&self, staging: &Staging) {
-        let mut ends = std::mem::take(&mut *self.turn.ends.borrow_mut());
-        if ends.is_empty() {
-            return;
+        let ends = std::mem::take(&mut *self.turn.ends.borrow_mut());
+        if !ends.is_empty() {
+            self.broker.transactions.note_ends(&self.broker, ends, staging, &mut self.turn.ops.borrow_mut());
         }
-        let transactions = &self.broker.transactions;
-        ends.retain(|end| {
-            let is_stored = end.slot.is_none_or(|slot| staging.placed(slot).status == PutStatus::PutOk);
-            if !is_stored {
-                transactions.release(&end.half_offsets);
-            }
-            is_stored
-        });
-        transactions.write_ops(&self.broker, &mut self.turn.ops.borrow_mut(), &ends);
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::broker::Broker;
 use crate::dispatch::VIP_LISTENER;
 use crate::persist::KeptError;
+use crate::readers::OVERDUE_INTERVAL;
 use crate::service::BrokerService;
 use crate::stats::SAMPLE_INTERVAL;
 use crate::{deliver, ha, hold, members, outer, persist, routes};
@@ -274,6 +275,7 @@ fn keep_house(broker: Arc<Broker>, client: Client, stop: oneshot::Receiver<()>) 
         let interval = (timeout / 4).clamp(EXPIRE_INTERVAL_MIN, EXPIRE_INTERVAL);
         tokio::spawn(every(interval, Arc::clone(&broker), Broker::expire_clients));
         tokio::spawn(every(NOTIFY_INTERVAL, Arc::clone(&broker), Broker::notify_late));
+        tokio::spawn(every(OVERDUE_INTERVAL, Arc::clone(&broker), Broker::refuse_overdue));
         if broker.acl.is_some() {
             tokio::spawn(every(ACL_INTERVAL, Arc::clone(&broker), Broker::follow_accounts));
         }

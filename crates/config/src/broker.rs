@@ -39,34 +39,34 @@ config! {
         pub msg_trace_topic_name: String = "msgTraceTopicName" => "RMQ_SYS_TRACE_TOPIC", important, dynamic;
         /// Keep the trace topic on this broker.
         pub trace_topic_enable: bool = "traceTopicEnable" => false, important, dynamic;
-        /// Threads for sends; RaptorMQ appends on its I/O threads.
-        pub send_message_thread_pool_nums: u32 = "sendMessageThreadPoolNums" (env) => env.cores.min(4), no_effect;
-        /// Threads that answer finished sends.
+        /// Threads for messages given back that are not in memory; what producers send RaptorMQ appends on its I/O threads.
+        pub send_message_thread_pool_nums: u32 = "sendMessageThreadPoolNums" (env) => env.cores.min(4);
+        /// Threads that answer finished sends; RaptorMQ answers on its I/O threads.
         pub put_message_future_thread_pool_nums: u32 = "putMessageFutureThreadPoolNums" (env) => env.cores.min(4), no_effect;
         /// Threads for pulls whose messages are not in memory; what is in memory is read on the I/O threads.
         pub pull_message_thread_pool_nums: u32 = "pullMessageThreadPoolNums" (env) => 16 + 2 * env.cores;
-        /// Threads for pulls of lite consumers.
-        pub lite_pull_message_thread_pool_nums: u32 = "litePullMessageThreadPoolNums" (env) => 16 + 2 * env.cores, no_effect;
-        /// Threads for acknowledgements of pop consumers.
+        /// Threads for pulls of lite consumers whose messages are not in memory.
+        pub lite_pull_message_thread_pool_nums: u32 = "litePullMessageThreadPoolNums" (env) => 16 + 2 * env.cores;
+        /// Threads for acknowledgements of pop consumers, which there are not yet.
         pub ack_message_thread_pool_nums: u32 = "ackMessageThreadPoolNums" => 16, no_effect;
-        /// Threads for reply messages.
+        /// Threads for reply messages; RaptorMQ hands them over on its I/O threads.
         pub process_reply_message_thread_pool_nums: u32 = "processReplyMessageThreadPoolNums" (env) => 16 + 2 * env.cores, no_effect;
         /// Threads for message queries.
         pub query_message_thread_pool_nums: u32 = "queryMessageThreadPoolNums" (env) => 8 + env.cores;
-        /// Threads for admin requests.
-        pub admin_broker_thread_pool_nums: u32 = "adminBrokerThreadPoolNums" => 16, no_effect;
-        /// Threads for client management.
+        /// Threads for what tools ask that may have to be read from the disk; RaptorMQ answers the rest on its I/O threads.
+        pub admin_broker_thread_pool_nums: u32 = "adminBrokerThreadPoolNums" => 16;
+        /// Threads for client management; RaptorMQ does it on its I/O threads.
         pub client_manage_thread_pool_nums: u32 = "clientManageThreadPoolNums" => 32, no_effect;
-        /// Threads for consumer management.
+        /// Threads for consumer management; RaptorMQ does it on its I/O threads.
         pub consumer_manage_thread_pool_nums: u32 = "consumerManageThreadPoolNums" => 32, no_effect;
-        /// Threads for server-side load balancing.
+        /// Threads for server-side load balancing; RaptorMQ does it on its I/O threads.
         pub load_balance_processor_thread_pool_nums: u32 = "loadBalanceProcessorThreadPoolNums" => 32, no_effect;
-        /// Threads for heartbeats.
+        /// Threads for heartbeats; RaptorMQ takes them on its I/O threads.
         pub heartbeat_thread_pool_nums: u32 = "heartbeatThreadPoolNums" (env) => env.cores.min(32), no_effect;
         /// Threads for recovery.
         pub recover_thread_pool_nums: u32 = "recoverThreadPoolNums" => 32, no_effect;
-        /// Threads for ends of transactions.
-        pub end_transaction_thread_pool_nums: u32 = "endTransactionThreadPoolNums" (env) => (8 + 2 * env.cores).max(4 * env.cores.min(4)), no_effect;
+        /// Threads for ends of transactions whose halves are not in memory; RaptorMQ does the rest on its I/O threads.
+        pub end_transaction_thread_pool_nums: u32 = "endTransactionThreadPoolNums" (env) => (8 + 2 * env.cores).max(4 * env.cores.min(4));
         /// Milliseconds between two writes of the consumer offsets to disk.
         pub flush_consumer_offset_interval: u64 = "flushConsumerOffsetInterval" [1..=9223372036854775807] => 5000, dynamic;
         /// Milliseconds between two writes of the history of consumer offsets.
@@ -77,30 +77,30 @@ config! {
         pub fetch_name_srv_addr_by_dns_lookup: bool = "fetchNameSrvAddrByDnsLookup" => false, important, dynamic, no_effect;
         /// Ask an HTTP address server for the name servers.
         pub fetch_namesrv_addr_by_address_server: bool = "fetchNamesrvAddrByAddressServer" => false, important, dynamic, no_effect;
-        /// Sends whose answers wait for the disk, for slaves or for name servers; while there are so many, further ones are refused.
+        /// Sends whose answers wait for the disk, for slaves or for name servers; while there are so many, further ones are refused. Also messages given back that wait for a thread.
         pub send_thread_pool_queue_capacity: u32 = "sendThreadPoolQueueCapacity" => 10_000;
-        /// Finished sends that wait for a thread.
+        /// Finished sends that wait for a thread; none does in RaptorMQ.
         pub put_thread_pool_queue_capacity: u32 = "putThreadPoolQueueCapacity" => 10_000, no_effect;
-        /// Pulls that wait for a thread.
+        /// Pulls that wait for a thread; further ones are refused.
         pub pull_thread_pool_queue_capacity: u32 = "pullThreadPoolQueueCapacity" => 100_000;
-        /// Pulls of lite consumers that wait for a thread.
-        pub lite_pull_thread_pool_queue_capacity: u32 = "litePullThreadPoolQueueCapacity" => 100_000, no_effect;
-        /// Acknowledgements that wait for a thread.
+        /// Pulls of lite consumers that wait for a thread; further ones are refused.
+        pub lite_pull_thread_pool_queue_capacity: u32 = "litePullThreadPoolQueueCapacity" => 100_000;
+        /// Acknowledgements that wait for a thread; there are none yet.
         pub ack_thread_pool_queue_capacity: u32 = "ackThreadPoolQueueCapacity" => 100_000, no_effect;
-        /// Reply messages that wait for a thread.
-        pub reply_thread_pool_queue_capacity: u32 = "replyThreadPoolQueueCapacity" => 10_000, no_effect;
-        /// Queries that wait for a thread.
+        /// Replies that wait until their requester has taken them; while there are so many, further ones are refused.
+        pub reply_thread_pool_queue_capacity: u32 = "replyThreadPoolQueueCapacity" => 10_000;
+        /// Queries that wait for a thread; further ones are refused.
         pub query_thread_pool_queue_capacity: u32 = "queryThreadPoolQueueCapacity" => 20_000;
-        /// Client management requests that wait for a thread.
+        /// Client management requests that wait for a thread; none does in RaptorMQ.
         pub client_manager_thread_pool_queue_capacity: u32 = "clientManagerThreadPoolQueueCapacity" => 1_000_000, no_effect;
-        /// Consumer management requests that wait for a thread.
+        /// Consumer management requests that wait for a thread; none does in RaptorMQ.
         pub consumer_manager_thread_pool_queue_capacity: u32 = "consumerManagerThreadPoolQueueCapacity" => 1_000_000, no_effect;
-        /// Heartbeats that wait for a thread.
+        /// Heartbeats that wait for a thread; none does in RaptorMQ.
         pub heartbeat_thread_pool_queue_capacity: u32 = "heartbeatThreadPoolQueueCapacity" => 50_000, no_effect;
-        /// Ends of transactions that wait for a thread.
-        pub end_transaction_pool_queue_capacity: u32 = "endTransactionPoolQueueCapacity" => 100_000, no_effect;
-        /// Admin requests that wait for a thread.
-        pub admin_broker_thread_pool_queue_capacity: u32 = "adminBrokerThreadPoolQueueCapacity" => 10_000, no_effect;
+        /// Ends of transactions that wait for a thread; further ones are refused.
+        pub end_transaction_pool_queue_capacity: u32 = "endTransactionPoolQueueCapacity" => 100_000;
+        /// Requests of tools that wait for a thread, and as many that wait for a file or for a client; further ones are refused.
+        pub admin_broker_thread_pool_queue_capacity: u32 = "adminBrokerThreadPoolQueueCapacity" => 10_000;
         /// Questions for shares of queues that wait for a name server.
         pub load_balance_thread_pool_queue_capacity: u32 = "loadBalanceThreadPoolQueueCapacity" => 100_000;
         /// Hold a pull that finds nothing until a message arrives or its time is over.
@@ -135,22 +135,22 @@ config! {
         pub disable_consume_if_consumer_read_slowly: bool = "disableConsumeIfConsumerReadSlowly" => false, dynamic, no_effect;
         /// Bytes after which a group counts as having fallen behind.
         pub consumer_fallbehind_threshold: u64 = "consumerFallbehindThreshold" => 17_179_869_184, dynamic, no_effect;
-        /// Answer that the broker is busy instead of letting requests wait.
-        pub broker_fast_failure_enable: bool = "brokerFastFailureEnable" => true, dynamic, no_effect;
-        /// Milliseconds that a send may wait before it is refused.
-        pub wait_time_mills_in_send_queue: u64 = "waitTimeMillsInSendQueue" => 200, dynamic, no_effect;
-        /// Milliseconds that a pull may wait before it is refused.
-        pub wait_time_mills_in_pull_queue: u64 = "waitTimeMillsInPullQueue" => 5000, no_effect;
-        /// Milliseconds that a pull of a lite consumer may wait before it is refused.
-        pub wait_time_mills_in_lite_pull_queue: u64 = "waitTimeMillsInLitePullQueue" => 5000, no_effect;
-        /// Milliseconds that a heartbeat may wait before it is refused.
+        /// Refuse requests that have waited too long for a thread. RaptorMQ never refuses a send so: none waits in front of the log.
+        pub broker_fast_failure_enable: bool = "brokerFastFailureEnable" => true, dynamic;
+        /// Milliseconds that a message given back may wait for a thread before it is refused.
+        pub wait_time_mills_in_send_queue: u64 = "waitTimeMillsInSendQueue" => 200, dynamic;
+        /// Milliseconds that a pull may wait for a thread before it is refused.
+        pub wait_time_mills_in_pull_queue: u64 = "waitTimeMillsInPullQueue" => 5000, dynamic;
+        /// Milliseconds that a pull of a lite consumer may wait for a thread before it is refused.
+        pub wait_time_mills_in_lite_pull_queue: u64 = "waitTimeMillsInLitePullQueue" => 5000, dynamic;
+        /// Milliseconds that a heartbeat may wait before it is refused; none waits in RaptorMQ.
         pub wait_time_mills_in_heartbeat_queue: u64 = "waitTimeMillsInHeartbeatQueue" => 31_000, no_effect;
-        /// Milliseconds that an end of a transaction may wait before it is refused.
-        pub wait_time_mills_in_transaction_queue: u64 = "waitTimeMillsInTransactionQueue" => 3000, no_effect;
-        /// Milliseconds that an acknowledgement may wait before it is refused.
+        /// Milliseconds that an end of a transaction may wait for a thread before it is refused.
+        pub wait_time_mills_in_transaction_queue: u64 = "waitTimeMillsInTransactionQueue" => 3000, dynamic;
+        /// Milliseconds that an acknowledgement may wait before it is refused; there are none yet.
         pub wait_time_mills_in_ack_queue: u64 = "waitTimeMillsInAckQueue" => 3000, no_effect;
-        /// Milliseconds that an admin request may wait before it is refused.
-        pub wait_time_mills_in_admin_broker_queue: u64 = "waitTimeMillsInAdminBrokerQueue" => 5000, no_effect;
+        /// Milliseconds that a request of a tool may wait for a thread before it is refused.
+        pub wait_time_mills_in_admin_broker_queue: u64 = "waitTimeMillsInAdminBrokerQueue" => 5000, dynamic;
         /// Unix milliseconds before which sends are refused.
         pub start_accept_send_request_time_stamp: i64 = "startAcceptSendRequestTimeStamp" => 0, dynamic;
         /// Write TRACE_ON=true to every message.

@@ -256,7 +256,12 @@ impl Store {
 
     /// The record at a log offset, or why there is none; `None` when it is not in memory.
     pub fn record_cached(&self, log_offset: i64) -> Result<Option<Bytes>, ReadError> {
-        self.shared.log.record_cached(log_offset)
+        self.shared.log.record_cached(log_offset, self.fresh_from(self.shared.log.appended.value()))
+    }
+
+    /// Log offset from which on everything was written recently.
+    fn fresh_from(&self, log_end: i64) -> i64 {
+        log_end - self.shared.appended_bytes.load(Ordering::Relaxed).min(FRESH_BYTES) as i64
     }
 
     /// The record at a log offset, or why there is none.
@@ -328,7 +333,7 @@ impl<'a> Read<'a> {
             last_log_offset: log_end,
             patience: Patience::Disk,
             loaded: 0..0,
-            fresh_from: log_end - store.shared.appended_bytes.load(Ordering::Relaxed).min(FRESH_BYTES) as i64,
+            fresh_from: store.fresh_from(log_end),
             needs_disk: false,
         }
     }

@@ -61,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) appended_count: AtomicU64,
     pub(crate) appended_bytes: AtomicU64,
     pub(crate) opened_at_ms: i64,
+    /// Where the log begins, and when the message there was stored, once that was read.
+    pub(crate) earliest: Mutex<Option<(i64, i64)>>,
     /// Held as long as the store is open.
     _lock: Box<dyn Send + Sync>,
 }
@@ -169,6 +171,7 @@ impl Store {
         let shared = Shared::load(options, disk, clock, lock, &mut found)?;
         let recovered = shared.recover(&found).map_err(|error| OpenError::Io { root, error })?;
         shared.begin_cleaning();
+        shared.log_earliest_time();
         Ok(Store { shared: Arc::new(shared), background: Mutex::new(None), recovered })
     }
 
@@ -313,6 +316,7 @@ impl Shared {
             appended_count: AtomicU64::new(0),
             appended_bytes: AtomicU64::new(0),
             opened_at_ms,
+            earliest: Mutex::default(),
             _lock: lock,
         })
     }

@@ -3,11 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
+use raptormq_protocol::message::record::RecordView;
+
 use crate::commit_log::ReadError;
 use crate::consume_queue::unit::Unit;
 use crate::consume_queue::{Queue, QueueType};
 use crate::get::Patience;
-use crate::open::Store;
+use crate::open::{Shared, Store};
 
 /// Which message a time stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +85,7 @@ impl Store {
 
     /// When the first message of the log was stored, in milliseconds; -1 when there is none.
     pub fn log_earliest_time(&self) -> i64 {
-        let log = &self.shared.log;
-        log.record(log.min_offset())
-            .ok()
-            .and_then(|record| {
-                raptormq_protocol::message::record::RecordView::parse(&record).ok().map(|view| view.store_timestamp_ms)
-            })
-            .unwrap_or(-1)
+        self.shared.log_earliest_time()
     }
 
     /// When the message at an offset was stored, in milliseconds; -1 when there is none (code 33 and its like).
@@ -128,5 +124,22 @@ impl Store {
             Err(ReadError::Io(error)) => Err(error),
             Err(error @ ReadError::Damaged { .. }) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         }
+    }
+}
+
+impl Shared {
+    /// See [`Store::log_earliest_time`]. It is read once for each first log file, by whoever makes it the first, so that
+    /// who asks need not wait for the disk.
+    pub(crate) fn log_earliest_time(&self) -> i64 {
+        let min = self.log.min_offset();
+        if let Some((_, time_ms)) = self.earliest.lock().filter(|(offset, _)| *offset == min) {
+            return time_ms;
+        }
+        let record = self.log.record(min).ok();
+        let time_ms = record.and_then(|record| RecordView::parse(&record).ok().map(|view| view.store_timestamp_ms));
+        if let Some(time_ms) = time_ms {
+            *self.earliest.lock() = Some((min, time_ms));
+        }
+        time_ms.unwrap_or(-1)
     }
 }

@@ -37,7 +37,7 @@ fn change(
 ) -> Result<Reply, Failure> {
     let request_code = call.request.code;
     accounts(broker, request_code)?;
-    Ok(call.answer_later(&broker.readers.queries, move |broker| {
+    Ok(call.answer_later(&broker.readers.tools, move |broker| {
         match work(accounts(broker, request_code)?, broker.now_ms()) {
             Ok(true) => Ok(|to: Exchange, out: &mut Output| out.respond(to, ResponseCode::SUCCESS, None)),
             Ok(false) => Err(Failure::new(code, otherwise)),

@@ -47,10 +47,10 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     for (when, totals) in
         [("YesterdayMorning", yesterday_morning), ("TodayMorning", this_morning), ("TodayNow", totals)]
     {
-        put(&format!("msgPutTotal{when}"), totals.user_messages_in.to_string());
-        put(&format!("msgGetTotal{when}"), totals.user_messages_out.to_string());
+        put(&format!("msgPutTotal{when}"), totals.user_messages_in().to_string());
+        put(&format!("msgGetTotal{when}"), totals.user_messages_out().to_string());
     }
-    put_lanes(&settings.broker, &mut put);
+    put_lanes(broker, &settings.broker, &mut put);
     let put_times = &broker.stats.put_times;
     put("putMessageEntireTimeMax", put_times.max_ms().to_string());
     put("putMessageDistributeTime", put_times.distribution());
@@ -107,22 +107,23 @@ const TIMER_AT_REST: &[(&str, &str)] = &[
     ("timerDequeueTps", "0.0"),
 ];
 
-/// Requests are handled as they are read: no queue stands before a thread, so none has a length. The capacities are those
-/// of the settings, for who reads them.
-fn put_lanes(config: &BrokerConfig, put: &mut impl FnMut(&str, String) -> Option<String>) {
+/// What waits in each lane: in front of threads that read from the disk and, of sends, answers that are not given yet.
+fn put_lanes(broker: &Broker, config: &BrokerConfig, put: &mut impl FnMut(&str, String) -> Option<String>) {
+    let readers = &broker.readers;
+    let (backs, back_wait_ms) = readers.send_backs.waiting();
     let lanes = [
-        ("send", config.send_thread_pool_queue_capacity),
-        ("pull", config.pull_thread_pool_queue_capacity),
-        ("litePull", config.lite_pull_thread_pool_queue_capacity),
-        ("query", config.query_thread_pool_queue_capacity),
-        ("ack", config.ack_thread_pool_queue_capacity),
+        ("send", config.send_thread_pool_queue_capacity, (broker.lanes.sends.len() + backs, back_wait_ms)),
+        ("pull", config.pull_thread_pool_queue_capacity, readers.pulls.waiting()),
+        ("litePull", config.lite_pull_thread_pool_queue_capacity, readers.lite_pulls.waiting()),
+        ("query", config.query_thread_pool_queue_capacity, readers.queries.waiting()),
+        ("ack", config.ack_thread_pool_queue_capacity, (0, 0)),
     ];
-    for (lane, capacity) in lanes {
-        put(&format!("{lane}ThreadPoolQueueSize"), "0".to_owned());
+    for (lane, capacity, (waiting, head_wait_ms)) in lanes {
+        put(&format!("{lane}ThreadPoolQueueSize"), waiting.to_string());
         put(&format!("{lane}ThreadPoolQueueCapacity"), capacity.to_string());
-        put(&format!("{lane}ThreadPoolQueueHeadWaitTimeMills"), "0".to_owned());
+        put(&format!("{lane}ThreadPoolQueueHeadWaitTimeMills"), head_wait_ms.to_string());
     }
-    put("EndTransactionQueueSize", "0".to_owned());
+    put("EndTransactionQueueSize", readers.ends.waiting().0.to_string());
     put("EndTransactionThreadPoolQueueCapacity", config.end_transaction_pool_queue_capacity.to_string());
 }
 

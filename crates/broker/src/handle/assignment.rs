@@ -96,7 +96,7 @@ pub(crate) fn set_mode(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply
     }
     tracing::info!(topic, group = mode.consumer_group, by = %call.peer.peer_addr(), "a group shall pull");
     broker.request_modes.set(mode);
-    Ok(call.success_when_kept(broker.keeper.keep(Table::RequestModes)))
+    Ok(call.success_when_kept(broker, broker.keeper.keep(Table::RequestModes)))
 }
 
 /// GET_ALL_MESSAGE_REQUEST_MODE (402).

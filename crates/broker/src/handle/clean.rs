@@ -44,7 +44,7 @@ fn has_queue(broker: &Broker, queue: &Queue) -> bool {
 /// Deletes queues on a thread that may wait for the disk, and answers then.
 fn delete(broker: &Broker, call: &Call<'_, '_>, queues: DoomedQueues) -> Reply {
     let by = call.peer.peer_addr();
-    broker.readers.queries.run(call.responder(), move |_, responder| match queues.delete() {
+    broker.readers.tools.run(call.responder(), move |_, responder| match queues.delete() {
         Ok(count) => {
             tracing::info!(%by, count, "queues without use were deleted");
             responder.respond(ResponseCode::SUCCESS, None);

@@ -11,11 +11,11 @@ use raptormq_protocol::message::id::OffsetMessageId;
 use raptormq_protocol::message::properties::{self, Properties, name};
 use raptormq_protocol::message::record::RecordView;
 use raptormq_protocol::message::sys_flag;
-use raptormq_remoting::{Exchange, Output};
-use raptormq_store::{NewMessage, PutStatus, Queue, Slot, Staging};
+use raptormq_remoting::{Exchange, Output, Responder};
+use raptormq_store::{NewMessage, PutError, PutStatus, Queue, Slot, Staging};
 
 use crate::broker::Broker;
-use crate::dispatch::{self, Call, Reply};
+use crate::dispatch::{self, Call, Reply, refuse_waiting};
 use crate::failure::Failure;
 use crate::names;
 use crate::reput;
@@ -45,40 +45,113 @@ pub(crate) fn end_transaction(
         sys_flag::TRANSACTION_NONE => return Ok(Reply::Done),
         _ => return Err(Failure::system("commitOrRollback field wrong")),
     };
-    let missing = || Failure::system("Find prepared transaction message failed");
-    let record = broker.store.record_at(header.commit_log_offset).ok_or_else(missing)?;
-    let half = RecordView::parse(&record).map_err(|_| missing())?;
-    if half.topic != names::TRANS_HALF_TOPIC {
-        return Err(missing());
-    }
-    let text = half.properties();
-    check(broker, &half, Properties(&text), &header)?;
-    let Some(half_offsets) = broker.transactions.claim(half.queue_offset) else {
+    let wish = Wish {
+        log_offset: header.commit_log_offset,
+        half_offset: header.tran_state_table_offset,
+        producer_group: header.producer_group,
+        from_transaction_check: header.from_transaction_check,
+        is_commit,
+    };
+    let record = match broker.store.record_cached(wish.log_offset) {
+        Ok(Some(record)) => record,
+        Ok(None) => {
+            let group = header.producer_group.to_owned();
+            broker.readers.ends.run(call.responder(), move |broker, responder| {
+                read_and_end(broker, &Wish { producer_group: &group, ..wish }, responder);
+            });
+            return Ok(Reply::Done);
+        }
+        Err(_) => return Err(missing()),
+    };
+    let put = |queue: &Arc<Queue>, message: &NewMessage<'_>| {
+        call.turn.stage("", |staging: &mut Staging| staging.put(queue, message)).map(|(slot, _)| slot)
+    };
+    let Some(Ending { end, due_ms }) = wish.carry_out(broker, &record, put)? else {
         return Ok(call.success());
     };
-    let staged = match is_commit {
-        true => stage(broker, call, &half, &text).map(Some),
-        false => Ok(None),
-    };
-    match staged {
-        Ok(slot) => {
-            call.turn.end(End { half_offsets, slot });
-            Ok(Reply::Turn(Ticket::End(EndTicket { to: call.exchange(), slot })))
+    if let Some(due_ms) = due_ms {
+        call.turn.note_delayed(due_ms);
+    }
+    let slot = end.slot;
+    call.turn.end(end);
+    Ok(Reply::Turn(Ticket::End(EndTicket { to: call.exchange(), slot })))
+}
+
+/// Does all of it where it may wait for the disk.
+fn read_and_end(broker: &Broker, wish: &Wish<'_>, responder: Responder) {
+    let mut staging = broker.store.staging();
+    let record = broker.store.record_at(wish.log_offset).ok_or_else(missing);
+    let ending =
+        record.and_then(|record| wish.carry_out(broker, &record, |queue, message| staging.put(queue, message)));
+    let slot = match ending {
+        Ok(Some(Ending { end, due_ms })) => {
+            let slot = end.slot;
+            reput::append(broker, &mut staging);
+            if let Some(due_ms) = due_ms {
+                broker.alarm.ring(due_ms);
+            }
+            broker.transactions.note_ends(broker, vec![end], &staging, &mut broker.store.staging());
+            slot
         }
-        Err(failure) => {
-            broker.transactions.release(&half_offsets);
-            Err(failure)
+        Ok(None) => None,
+        Err(failure) => return refuse_waiting(responder, &failure),
+    };
+    responder.answer(|to, out| finish(broker, EndTicket { to, slot }, &staging, out));
+}
+
+fn missing() -> Failure {
+    Failure::system("Find prepared transaction message failed")
+}
+
+/// What a producer wants to become of a half.
+#[derive(Clone, Copy, Debug)]
+struct Wish<'a> {
+    /// Where the half is in the log, and in its queue.
+    log_offset: i64,
+    half_offset: i64,
+    producer_group: &'a str,
+    from_transaction_check: bool,
+    is_commit: bool,
+}
+
+/// A transaction that is to be ended when its message is stored.
+struct Ending {
+    end: End,
+    /// When the message is due, if that is later.
+    due_ms: Option<i64>,
+}
+
+impl Wish<'_> {
+    /// Checks the half, takes upon itself to end it, and hands the message of a commit to `put`. `None` when somebody has
+    /// ended it or does.
+    fn carry_out(
+        &self,
+        broker: &Broker,
+        record: &[u8],
+        put: impl FnOnce(&Arc<Queue>, &NewMessage<'_>) -> Result<Slot, PutError>,
+    ) -> Result<Option<Ending>, Failure> {
+        let half = RecordView::parse(record).map_err(|_| missing())?;
+        if half.topic != names::TRANS_HALF_TOPIC {
+            return Err(missing());
+        }
+        let text = half.properties();
+        check(broker, &half, Properties(&text), self)?;
+        let Some(half_offsets) = broker.transactions.claim(half.queue_offset) else { return Ok(None) };
+        if !self.is_commit {
+            return Ok(Some(Ending { end: End { half_offsets, slot: None }, due_ms: None }));
+        }
+        match stage(broker, &half, &text, put) {
+            Ok((slot, due_ms)) => Ok(Some(Ending { end: End { half_offsets, slot: Some(slot) }, due_ms })),
+            Err(failure) => {
+                broker.transactions.release(&half_offsets);
+                Err(failure)
+            }
         }
     }
 }
 
-fn check(
-    broker: &Broker,
-    half: &RecordView<'_>,
-    given: Properties<'_>,
-    header: &EndTransactionRequestHeader<'_>,
-) -> Result<(), Failure> {
-    if !header.from_transaction_check
+fn check(broker: &Broker, half: &RecordView<'_>, given: Properties<'_>, wish: &Wish<'_>) -> Result<(), Failure> {
+    if !wish.from_transaction_check
         && let Some(immunity) = given.get(name::CHECK_IMMUNITY_TIME_IN_SECONDS)
     {
         let timeout_ms = i64::try_from(broker.settings().broker.transaction_time_out).unwrap_or(i64::MAX);
@@ -86,28 +159,33 @@ fn check(
             return Err(Failure::new(ResponseCode::ILLEGAL_OPERATION, ""));
         }
     }
-    if given.get(name::PGROUP) != Some(header.producer_group) {
+    if given.get(name::PGROUP) != Some(wish.producer_group) {
         return Err(Failure::system("The producer group wrong"));
     }
-    if half.queue_offset != header.tran_state_table_offset {
+    if half.queue_offset != wish.half_offset {
         return Err(Failure::system("The transaction state table offset wrong"));
     }
     Ok(())
 }
 
-/// Stages the message that a half becomes.
-fn stage(broker: &Broker, call: &Call<'_, '_>, half: &RecordView<'_>, text: &str) -> Result<Slot, Failure> {
+/// Hands the message that a half becomes to `put`; returns also when it is due, if that is later.
+fn stage(
+    broker: &Broker,
+    half: &RecordView<'_>,
+    text: &str,
+    put: impl FnOnce(&Arc<Queue>, &NewMessage<'_>) -> Result<Slot, PutError>,
+) -> Result<(Slot, Option<i64>), Failure> {
     let given = Properties(text);
     let lost = || Failure::system("the half message does not say where it goes");
     let topic = given.get(name::REAL_TOPIC).ok_or_else(lost)?;
     let queue_id: i32 = given.get(name::REAL_QID).and_then(|text| text.parse().ok()).ok_or_else(lost)?;
     let level = given.get(name::DELAY).and_then(|text| text.parse().ok()).unwrap_or(0);
-    let (queue, way): (Arc<Queue>, String) = match broker.schedule.delay(level) {
+    let (queue, way, due_ms) = match broker.schedule.delay(level) {
         Some(delay) => {
-            call.turn.note_delayed(broker.now_ms().saturating_add(delay.delay_ms));
-            (Arc::clone(delay.queue), delay.way(topic, queue_id))
+            let due_ms = broker.now_ms().saturating_add(delay.delay_ms);
+            (Arc::clone(delay.queue), delay.way(topic, queue_id), Some(due_ms))
         }
-        None => (broker.queue_again(topic, queue_id).ok_or_else(lost)?, String::new()),
+        None => (broker.queue_again(topic, queue_id).ok_or_else(lost)?, String::new(), None),
     };
     let pieces = [text, way.as_str()];
     let message = NewMessage {
@@ -115,9 +193,8 @@ fn stage(broker: &Broker, call: &Call<'_, '_>, half: &RecordView<'_>, text: &str
         prepared_transaction_offset: half.log_offset,
         ..reput::again(half, &pieces)
     };
-    let put = |staging: &mut Staging| staging.put(&queue, &message);
-    let (slot, _) = call.turn.stage("", put).map_err(|_| illegal(broker))?;
-    Ok(slot)
+    let slot = put(&queue, &message).map_err(|_| illegal(broker))?;
+    Ok((slot, due_ms))
 }
 
 fn illegal(broker: &Broker) -> Failure {
@@ -152,7 +229,7 @@ pub(crate) fn resume(
 ) -> Result<Reply, Failure> {
     let id = header.msg_id.unwrap_or_default();
     let place: OffsetMessageId = id.parse().map_err(|_| not_resumed())?;
-    Ok(call.answer_later(&broker.readers.queries, move |broker| {
+    Ok(call.answer_later(&broker.readers.tools, move |broker| {
         take_up(broker, place.log_offset)?;
         Ok(|to: Exchange, out: &mut Output| out.respond(to, ResponseCode::SUCCESS, None))
     }))

@@ -37,7 +37,7 @@ fn put_all(broker: &Broker, call: &Call<'_, '_>, configs: Vec<SubscriptionGroupC
         tracing::info!(group = config.group_name, by = %call.peer.peer_addr(), "a subscription group is made or changed");
         broker.groups.put(config, broker.now_ms());
     }
-    call.success_when_kept(broker.keeper.keep(Table::Groups))
+    call.success_when_kept(broker, broker.keeper.keep(Table::Groups))
 }
 
 /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225): all of them, or none when one cannot be.
@@ -81,7 +81,7 @@ pub(crate) fn delete(
         broker.offsets.remove_group(header.group_name);
         broker.keeper.changed(Table::Offsets);
     }
-    Ok(call.success_when_kept(broker.keeper.keep(Table::Groups)))
+    Ok(call.success_when_kept(broker, broker.keeper.keep(Table::Groups)))
 }
 
 /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201): all, or from 5.x a page.

@@ -93,7 +93,7 @@ pub(crate) fn search_offset(
         return Ok(call.success_with(&OffsetResponseHeader { offset: 0 }));
     };
     let timestamp_ms = header.timestamp;
-    Ok(call.answer_later(&broker.readers.queries, move |broker| {
+    Ok(call.answer_later(&broker.readers.tools, move |broker| {
         let offset = broker.store.offset_by_time(&queue, timestamp_ms, boundary).map_err(disk_failure)?;
         let answer = OffsetResponseHeader { offset };
         Ok(move |to, out: &mut Output| dispatch::write_slices(&answer, Vec::new(), to, out))
@@ -129,7 +129,7 @@ pub(crate) fn earliest_time(
     let Some(queue) = find_queue(broker, header.topic, header.queue_id) else {
         return Ok(call.success_with(&GetEarliestMsgStoretimeResponseHeader { timestamp: -1 }));
     };
-    Ok(call.answer_later(&broker.readers.queries, move |broker| {
+    Ok(call.answer_later(&broker.readers.tools, move |broker| {
         let timestamp = broker.store.earliest_time(&queue).map_err(disk_failure)?;
         let answer = GetEarliestMsgStoretimeResponseHeader { timestamp };
         Ok(move |to, out: &mut Output| dispatch::write_slices(&answer, Vec::new(), to, out))

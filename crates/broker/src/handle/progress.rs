@@ -43,7 +43,7 @@ pub(crate) fn consume_stats(
         topics
     };
     let group = group.to_owned();
-    Ok(call.json_later(&broker.readers.queries, move |broker| {
+    Ok(call.json_later(&broker.readers.tools, move |broker| {
         let mut stats = ConsumeStats::default();
         for topic in topics {
             if let Some(known) = broker.topics.get(&topic) {
@@ -97,7 +97,7 @@ fn add_progress(
 pub(crate) fn all_consume_stats(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
     let header: GetConsumeStatsInBrokerHeader = call.request.header()?;
     let is_order = header.is_order;
-    Ok(call.json_later(&broker.readers.queries, move |broker| all_progress(broker, is_order)))
+    Ok(call.json_later(&broker.readers.tools, move |broker| all_progress(broker, is_order)))
 }
 
 /// How far every group is, in all topics or in the ordered ones only.
@@ -170,7 +170,7 @@ pub(crate) fn time_span(
     let missing = || Failure::new(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{name}] not exist"));
     let topic = broker.topics.get(name).ok_or_else(missing)?;
     let group = header.group.to_owned();
-    Ok(call.json_later(&broker.readers.queries, move |broker| time_spans(broker, &group, &topic)))
+    Ok(call.json_later(&broker.readers.tools, move |broker| time_spans(broker, &group, &topic)))
 }
 
 fn time_spans(broker: &Broker, group: &str, topic: &Topic) -> Result<QueryConsumeTimeSpanBody, Failure> {

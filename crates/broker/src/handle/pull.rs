@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use raptormq_config::BrokerRole;
 use raptormq_protocol::body::{PERM_READ, SubscriptionGroupConfig};
-use raptormq_protocol::code::ResponseCode;
+use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
 use raptormq_protocol::heartbeat::{EXPRESSION_SQL92, EXPRESSION_TAG, MessageModel, SubscriptionData};
 use raptormq_protocol::message::properties::{Properties, name};
@@ -47,6 +47,7 @@ pub(crate) struct Pull {
     pub(crate) queue_offset: i64,
     pub(crate) filter: PullFilter,
     limits: GetLimits,
+    is_lite: bool,
     topic_sys_flag: i32,
     pub(crate) group: Arc<SubscriptionGroupConfig>,
     /// How far the group is in the queue.
@@ -187,7 +188,8 @@ fn run(broker: &Broker, call: &mut Call<'_, '_>, header: &PullMessageRequestHead
 
 /// Runs a pull where it may wait for the disk.
 fn read_later(broker: &Broker, pull: Pull, responder: Responder, wait_ms: Option<i64>) {
-    broker.readers.pulls.run(responder, move |broker, responder| {
+    let pool = if pull.is_lite { &broker.readers.lite_pulls } else { &broker.readers.pulls };
+    pool.run(responder, move |broker, responder| {
         if responder.connection().is_closed() {
             return;
         }
@@ -252,6 +254,7 @@ fn allow(broker: &Broker, call: &Call<'_, '_>, header: &PullMessageRequestHeader
             count: usize::try_from(header.max_msg_nums).unwrap_or(0).max(1),
             bytes: bytes.unwrap_or(BYTES_DEFAULT).min(BYTES_MAX),
         },
+        is_lite: call.request.code == RequestCode::LITE_PULL_MESSAGE.0,
         topic_sys_flag: topic.config.topic_sys_flag,
         progress: broker.offsets.progress_or_new(header.consumer_group, header.topic, header.queue_id),
         group,

@@ -105,7 +105,7 @@ pub(crate) fn query_consume_queue(
         asked = subscription.map(|subscription| (subscription, filter));
     }
     let count = usize::try_from(header.count.unwrap_or(0)).unwrap_or(0).min(UNITS_MAX);
-    Ok(call.json_later(&broker.readers.queries, move |broker| {
+    Ok(call.json_later(&broker.readers.tools, move |broker| {
         let units = broker.store.units(&queue, from, count).map_err(offset::disk_failure)?;
         let of_unit = |unit: &Unit| queue_data(broker, &queue, unit, asked.as_ref());
         body.queue_data = Some(units.iter().map(of_unit).collect());

@@ -10,12 +10,14 @@ use raptormq_protocol::header::{
     ConsumeMessageDirectlyResultRequestHeader, FieldSink, FieldValue, GetConsumerRunningInfoRequestHeader,
 };
 use raptormq_protocol::message::id::OffsetMessageId;
-use raptormq_remoting::{CallError, Request};
+use raptormq_remoting::{CallError, Request, Responder};
+use tokio::sync::oneshot;
 
 use crate::broker::Broker;
 use crate::clients::Member;
-use crate::dispatch::{Call, Reply};
+use crate::dispatch::{Call, Reply, refuse_waiting};
 use crate::failure::Failure;
+use crate::lane::Place;
 
 /// How long a client has to answer. Java: `Broker2Client.callClient`.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,7 +30,9 @@ pub(crate) fn running_info(
 ) -> Result<Reply, Failure> {
     let member = find_member(broker, header.consumer_group, header.client_id)?;
     let request = copied(call, RequestCode::GET_CONSUMER_RUNNING_INFO, &[]).body(call.request.body.to_vec());
-    Ok(relay(call, member, header.consumer_group, request))
+    let relay = Relay { member, group: header.consumer_group.to_owned(), _place: broker.lanes.tools.wait() };
+    tokio::task::spawn_local(relay.run(request, call.responder()));
+    Ok(Reply::Done)
 }
 
 /// CONSUME_MESSAGE_DIRECTLY (309): the message is looked up by its id and handed to the client.
@@ -39,9 +43,7 @@ pub(crate) fn consume_directly(
 ) -> Result<Reply, Failure> {
     let id = header.msg_id.unwrap_or_default();
     let place: OffsetMessageId = id.parse().map_err(|error| Failure::system(format!("{id}: {error}")))?;
-    let not_found = || Failure::system(format!("can not find message by the offset, {}", place.log_offset));
-    let record = broker.store.record_at(place.log_offset).ok_or_else(not_found)?;
-    let member = find_member(broker, header.consumer_group, header.client_id.unwrap_or_default())?;
+    let member = find_member(broker, header.consumer_group, header.client_id.unwrap_or_default());
     let flag = |flag: Option<i32>| flag.map(|flag| FieldValue::Integer(flag.into()));
     let topic = header.topic.and_then(|topic| broker.topics.get(topic));
     let group = broker.groups.get(header.consumer_group);
@@ -51,8 +53,24 @@ pub(crate) fn consume_directly(
         ("topicSysFlag", flag(topic.map(|topic| topic.config.topic_sys_flag))),
         ("groupSysFlag", flag(group.map(|group| group.group_sys_flag))),
     ];
-    let request = copied(call, RequestCode::CONSUME_MESSAGE_DIRECTLY, &own).body(record);
-    Ok(relay(call, member, header.consumer_group, request))
+    let request = copied(call, RequestCode::CONSUME_MESSAGE_DIRECTLY, &own);
+    let (group, waits) = (header.consumer_group.to_owned(), broker.lanes.tools.wait());
+    // A thread that may wait for the disk reads the message; this one speaks with the client then.
+    let (found, reading) = oneshot::channel();
+    broker.readers.tools.run(call.responder(), move |broker, responder| {
+        // Whoever waits for it ends only with the I/O thread.
+        let _ = found.send((broker.store.record_at(place.log_offset), responder));
+    });
+    tokio::task::spawn_local(async move {
+        // Without a message the requester was refused already.
+        let Ok((record, responder)) = reading.await else { return };
+        let not_found = || Failure::system(format!("can not find message by the offset, {}", place.log_offset));
+        match record.ok_or_else(not_found).and_then(|record| Ok((record, member?))) {
+            Ok((record, member)) => Relay { member, group, _place: waits }.run(request.body(record), responder).await,
+            Err(failure) => refuse_waiting(responder, &failure),
+        }
+    });
+    Ok(Reply::Done)
 }
 
 /// A request with the fields of the one that came, and those of `own` that have a value instead of theirs.
@@ -85,13 +103,18 @@ fn find_member(broker: &Broker, group: &str, client_id: &str) -> Result<Arc<Memb
     Ok(member)
 }
 
-/// Sends the request to the client and its answer back to who asks.
-fn relay(call: &Call<'_, '_>, member: Arc<Member>, group: &str, request: Request) -> Reply {
-    let responder = call.responder();
-    let group = group.to_owned();
-    tokio::task::spawn_local(async move {
-        let client_id = &member.client_id;
-        match member.connection.call(request, CLIENT_TIMEOUT).await {
+/// The client that is asked, on behalf of who waits.
+struct Relay {
+    member: Arc<Member>,
+    group: String,
+    _place: Place,
+}
+
+impl Relay {
+    /// Sends the request to the client and its answer back to who asks.
+    async fn run(self, request: Request, responder: Responder) {
+        let (group, client_id) = (&self.group, &self.member.client_id);
+        match self.member.connection.call(request, CLIENT_TIMEOUT).await {
             Ok(response) => responder.respond_with(&response),
             Err(error @ CallError::Timeout { .. }) => {
                 let remark = format!("consumer <{group}> <{client_id}> Timeout: {error}");
@@ -102,6 +125,5 @@ fn relay(call: &Call<'_, '_>, member: Arc<Member>, group: &str, request: Request
                 responder.respond(ResponseCode::SYSTEM_ERROR, Some(&remark));
             }
         }
-    });
-    Reply::Done
+    }
 }

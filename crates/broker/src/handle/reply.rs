@@ -137,7 +137,9 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, ticket: ReplyTicke
     let placed = slot.map(|slot| *staging.placed(slot)).filter(|placed| placed.status == PutStatus::PutOk);
     let stored = placed.map(|placed| (broker.message_id(placed.log_offset), placed.queue_offset));
     let (broker, responder) = (Arc::clone(broker), peer.responder(to));
+    let place = broker.lanes.replies.wait();
     tokio::task::spawn_local(async move {
+        let _place = place;
         let outcome = match push {
             Err(remark) => Err(remark),
             Ok((connection, request)) => match connection.call(request, PUSH_TIMEOUT).await {

@@ -39,7 +39,7 @@ pub(crate) fn reset(
     let rest = ResetOffsetRequestHeader { topic: "", group: "", queue_id, offset, timestamp, is_force };
     let language = call.request.language;
     // Times are looked up in queues of any age.
-    Ok(call.json_later(&broker.readers.queries, move |broker| {
+    Ok(call.json_later(&broker.readers.tools, move |broker| {
         let header = ResetOffsetRequestHeader { topic: &topic, group: &group, ..rest };
         let offset_table = match broker.settings().broker.use_server_side_reset_offset {
             true => on_broker(broker, &header)?,
@@ -195,8 +195,9 @@ pub(crate) fn status(
     members.iter().try_for_each(|member| check_version(member))?;
     let told = GetConsumerStatusRequestHeader { client_addr: None, ..header };
     let request = Request::new(RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT).header(&told);
-    let responder = call.responder();
+    let (responder, place) = (call.responder(), broker.lanes.tools.wait());
     tokio::task::spawn_local(async move {
+        let _place = place;
         let body = json::to_vec(&GetConsumerStatusBody {
             consumer_table: ask_all(members, &request).await,
             ..GetConsumerStatusBody::default()

@@ -66,7 +66,7 @@ pub(crate) fn send_back(
     let record = match broker.store.record_cached(back.log_offset) {
         Ok(Some(record)) => record,
         Ok(None) => {
-            broker.readers.queries.run(call.responder(), move |broker, responder| {
+            broker.readers.send_backs.run(call.responder(), move |broker, responder| {
                 read_and_store(broker, &back, responder);
             });
             return Ok(Reply::Done);

@@ -88,7 +88,7 @@ fn put_all(broker: &Broker, call: &mut Call<'_, '_>, configs: Vec<TopicConfig>) 
         return call.success();
     }
     broker.outer.topics_changed();
-    call.success_when_kept_and(broker.keeper.keep(Table::Topics), broker.outer.told())
+    call.success_when_kept_and(broker, broker.keeper.keep(Table::Topics), broker.outer.told())
 }
 
 /// Refuses names that are none, and those of the broker's own topics.
@@ -113,7 +113,7 @@ pub(crate) fn delete(
     broker.store.delete_topic(name).map_err(offset::disk_failure)?;
     broker.offsets.remove_topic(name);
     broker.outer.topics_changed();
-    Ok(call.success_when_kept_and(broker.keeper.keep(Table::Topics), broker.outer.told()))
+    Ok(call.success_when_kept_and(broker, broker.keeper.keep(Table::Topics), broker.outer.told()))
 }
 
 /// GET_ALL_TOPIC_CONFIG (21): all, or from 5.x a page.
@@ -184,7 +184,7 @@ pub(crate) fn stats(
         .topics
         .get(name)
         .ok_or_else(|| Failure::new(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{name}] not exist")))?;
-    Ok(call.json_later(&broker.readers.queries, move |broker| topic_stats(broker, &topic)))
+    Ok(call.json_later(&broker.readers.tools, move |broker| topic_stats(broker, &topic)))
 }
 
 fn topic_stats(broker: &Broker, topic: &Topic) -> Result<TopicStatsTable, Failure> {

@@ -105,12 +105,14 @@ impl Stats {
     }
 
     /// Takes the samples of now. What is no longer there, because its topic or group was deleted, is forgotten. Returns
-    /// how many messages came and went since the start, those of the broker's own topics apart.
+    /// how many messages of the broker's own topics came and went since the start.
     pub(crate) fn sample(&self, broker: &Broker) -> (u64, u64) {
         let counts = counts_of(broker);
-        let messages =
-            |is_put| counts.get(&Subject::Broker { is_put, with_system: false }).map_or(0, |count| count.messages);
-        let of_users = (messages(true), messages(false));
+        let messages = |is_put, with_system| {
+            counts.get(&Subject::Broker { is_put, with_system }).map_or(0, |count| count.messages)
+        };
+        let of_system = |is_put| messages(is_put, true).saturating_sub(messages(is_put, false));
+        let of_system = (of_system(true), of_system(false));
         let mut samples = self.samples.lock();
         samples.tick += 1;
         let Samples { tick, series } = &mut *samples;
@@ -119,7 +121,7 @@ impl Stats {
         }
         series.retain(|_, series| series.seen == *tick);
         self.put_times.tick(*tick);
-        of_users
+        of_system
     }
 
     /// The statistic of that name and key; `None` when there is nothing of it since the start.

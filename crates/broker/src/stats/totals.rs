@@ -23,7 +23,7 @@ impl Counters {
         counter.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// The totals, with what the store has counted; what is of users stays to be filled in.
+    /// The totals, with what the store has counted; what is of system topics stays to be filled in.
     pub(crate) fn totals(&self, messages_in: u64) -> Totals {
         Totals {
             messages_in,
@@ -42,10 +42,22 @@ pub(crate) struct Totals {
     pub(crate) pulls_found: u64,
     pub(crate) pulls_missed: u64,
     pub(crate) messages_out: u64,
-    /// Without those of the broker's own topics.
-    pub(crate) user_messages_in: u64,
-    /// Without those of the broker's own topics.
-    pub(crate) user_messages_out: u64,
+    /// Those of the broker's own topics, as far as a sample has counted them.
+    pub(crate) system_messages_in: u64,
+    /// Those of the broker's own topics, as far as a sample has counted them.
+    pub(crate) system_messages_out: u64,
+}
+
+impl Totals {
+    /// Messages that came, without those of the broker's own topics.
+    pub(crate) fn user_messages_in(&self) -> u64 {
+        self.messages_in.saturating_sub(self.system_messages_in)
+    }
+
+    /// Messages that went, without those of the broker's own topics.
+    pub(crate) fn user_messages_out(&self) -> u64 {
+        self.messages_out.saturating_sub(self.system_messages_out)
+    }
 }
 
 /// Totals at moments of the past.

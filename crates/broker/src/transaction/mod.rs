@@ -126,7 +126,20 @@ impl Transactions {
         }
     }
 
-    /// Writes down which halves a turn has ended. Those whose message could not be stored are not.
+    /// Notes which halves were ended, once the messages of those that were committed are appended from `staging`: an end
+    /// without its message would lose it. Those whose message could not be stored are not ended.
+    pub(crate) fn note_ends(&self, broker: &Broker, mut ends: Vec<End>, staging: &Staging, ops: &mut Staging) {
+        ends.retain(|end| {
+            let is_stored = end.slot.is_none_or(|slot| staging.placed(slot).status == PutStatus::PutOk);
+            if !is_stored {
+                self.release(&end.half_offsets);
+            }
+            is_stored
+        });
+        self.write_ops(broker, ops, &ends);
+    }
+
+    /// Writes down which halves were ended.
     pub(crate) fn write_ops(&self, broker: &Broker, ops: &mut Staging, ends: &[End]) {
         ops.clear();
         let max_bytes = broker.settings().broker.transaction_op_msg_max_size as usize;

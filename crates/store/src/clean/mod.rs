@@ -258,6 +258,7 @@ impl Shared {
                 // What says how far the queues have come must not be lost when the messages are gone that say it, too.
                 self.settle_queues()?;
                 self.log.delete_oldest(&path)?;
+                self.log_earliest_time();
                 tracing::info!(path = %path.display(), is_old, log_min = self.log.min_offset(), "deleted a log file");
             }
             Ok(may_go)

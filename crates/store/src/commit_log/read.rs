@@ -95,13 +95,19 @@ impl CommitLog {
         }
     }
 
-    /// The record at an offset; `None` when it is not in memory.
-    pub(crate) fn record_cached(&self, log_offset: i64) -> Result<Option<Bytes>, ReadError> {
-        if !self.is_cached(log_offset, 8)? {
+    /// The record at an offset; `None` when it is not in memory. From `fresh_from` on everything is.
+    pub(crate) fn record_cached(&self, log_offset: i64, fresh_from: i64) -> Result<Option<Bytes>, ReadError> {
+        let is_fresh = log_offset >= fresh_from;
+        if !is_fresh && !self.is_cached(log_offset, 8)? {
             return Ok(None);
         }
         let head = self.slice(log_offset, 8)?;
         match RecordHead::read(&head) {
+            RecordHead::Record(size) if is_fresh => {
+                let bytes = self.slice(log_offset, size)?;
+                check_record(&bytes, log_offset)?;
+                Ok(Some(bytes))
+            }
             RecordHead::Record(size) if !self.is_cached(log_offset, size)? => Ok(None),
             _ => self.record(log_offset).map(Some),
         }

@@ -100,7 +100,7 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
             waits_for_flush,
             slaves,
             waits_for_topic: ticket.waits_for_topic,
-            _place: broker.waiting_sends.wait(),
+            _place: broker.lanes.sends.wait(),
         };
         tokio::task::spawn_local(later.answer());
     } else if let Some(writer) = out.answer(ticket.to, code, None) {

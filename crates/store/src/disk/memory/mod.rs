@@ -10,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -24,6 +25,9 @@ pub use tree::{Fate, FileId, Operation};
 
 use crash::Event;
 use tree::{Node, Tree};
+
+/// How often a read looks whether the device goes on.
+const STALL_LOOK: Duration = Duration::from_millis(1);
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone, Default)]
@@ -47,6 +51,8 @@ struct State {
     modified_ms: BTreeMap<PathBuf, i64>,
     /// Nothing counts as being in memory.
     is_cold: bool,
+    /// The device does not come to an end.
+    is_stalled: bool,
     neglect: Option<Neglect>,
     recorder: Option<Recorder>,
 }
@@ -105,6 +111,11 @@ impl MemoryDisk {
     /// Whether reads of files have to wait for the device from now on, as when the system needs its memory elsewhere.
     pub fn set_cold(&self, is_cold: bool) {
         self.state.lock().is_cold = is_cold;
+    }
+
+    /// Whether what is brought into memory from now on has to wait until this is taken back.
+    pub fn set_stalled(&self, is_stalled: bool) {
+        self.state.lock().is_stalled = is_stalled;
     }
 
     /// Does what a failed sync of that file or folder may do, or of everything: what it should have made durable never
@@ -476,6 +487,13 @@ impl LogFile for MemoryFile {
 
     fn is_cached(&self, _at: u64, _len: usize) -> io::Result<bool> {
         Ok(!self.disk.state.lock().is_cold)
+    }
+
+    fn load(&self, at: u64, len: usize) -> io::Result<()> {
+        while self.disk.state.lock().is_stalled {
+            std::thread::sleep(STALL_LOOK);
+        }
+        self.look(at, len, |_| ())
     }
 
     fn view(&self, at: u64, len: usize) -> io::Result<Bytes> {
