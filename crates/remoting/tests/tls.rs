@@ -402,3 +402,60 @@ async fn half_open_handshakes_cost_what_they_sent_and_the_oldest_go() {
     is_served(&client(Some(&TlsConfig::default())), &server, b"x".to_vec()).await.unwrap();
     server.shutdown().await;
 }
+
+/// Most connections of the test below.
+const CROWD_MAX: usize = 10_000;
+/// What they may cost, in bytes.
+const CROWD_BYTES_MAX: usize = 128 << 20;
+
+/// Connections to itself that this process may still open: it has both ends.
+fn connections_left() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let max = line.split_whitespace().nth(3).unwrap().parse().unwrap_or(usize::MAX);
+    (max - std::fs::read_dir("/proc/self/fd").unwrap().count() - 100) / 2
+}
+
+/// Bytes of memory that this process has.
+fn resident_bytes() -> usize {
+    let pages: usize = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+#[tokio::test]
+async fn ten_thousand_half_open_handshakes_take_little_and_hinder_nobody() {
+    let keys = TlsConfig { server_handshake_timeout_millis: 15_000, ..mode(TlsMode::Permissive) };
+    let server = server_with(keys);
+    let mut other = Raw::served(&server).await;
+    let count = CROWD_MAX.min(connections_left());
+    assert!(count > 400, "too few descriptors to try it: {count}");
+    let hello = client_hello();
+    let before = resident_bytes();
+    let mut crowd = Vec::new();
+    let mut slowest = Duration::ZERO;
+    for number in 0..count {
+        let mut raw = Raw::connect(&server).await;
+        // Cut anywhere, also behind the first byte.
+        let sent = 1 + number % (hello.len() - 1);
+        tokio::io::AsyncWriteExt::write_all(&mut raw.stream, &hello[..sent]).await.unwrap();
+        crowd.push(raw);
+        if number % 10 == 0 {
+            let begun = Instant::now();
+            other.round_trip().await;
+            slowest = slowest.max(begun.elapsed());
+        }
+    }
+    let open = server.connections();
+    let taken = resident_bytes().saturating_sub(before);
+    eprintln!("{open} connections are open, {} bytes each with both ends; slowest answer {slowest:?}", taken / count);
+    assert!(taken < CROWD_BYTES_MAX, "{taken} bytes for {count} connections");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    is_served(&client(Some(&TlsConfig::default())), &server, b"x".to_vec()).await.unwrap();
+    let begun = Instant::now();
+    while server.connections() > 2 {
+        other.round_trip().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(begun.elapsed() < LONG, "{} connections are open", server.connections());
+    }
+    server.shutdown().await;
+}
