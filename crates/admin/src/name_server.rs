@@ -61,10 +61,11 @@ pub(crate) const UPDATE_CONFIG: Command = Command {
 };
 
 /// The name servers, of which there must be one.
-fn servers<'s>(session: &'s Session<'_>) -> Result<&'s [String]> {
-    match session.admin.name_servers() {
-        [] => Err(Failure::argument("no name server is named: name it with -n HOST:PORT or in NAMESRV_ADDR")),
-        servers => Ok(servers),
+fn servers(session: &Session<'_>) -> Result<Vec<String>> {
+    let servers = session.admin.name_servers();
+    match servers.is_empty() {
+        true => Err(Failure::argument("no name server is named: name it with -n HOST:PORT or in NAMESRV_ADDR")),
+        false => Ok(servers),
     }
 }
 
@@ -98,7 +99,7 @@ async fn change_perm(session: &Session<'_>, arguments: &Arguments, adds: bool) -
         return Err(Failure::argument(format!("there is no broker {broker}; there are {}", names.join(", "))));
     }
     let verb = if adds { "add" } else { "wipe" };
-    for server in servers(session)? {
+    for server in &servers(session)? {
         if session.is_dry_run() {
             let what = format_args!("{verb} the write permission of broker {broker} in name server {server}");
             session.change(what, async { Ok(()) }).await?;
@@ -120,7 +121,7 @@ async fn change_perm(session: &Session<'_>, arguments: &Arguments, adds: bool) -
 }
 
 async fn get_config(session: &Session<'_>) -> Result<()> {
-    for server in servers(session)? {
+    for server in &servers(session)? {
         let settings = session.admin.name_server_config(server).await?;
         record!(session, "address": server, "settings": settings);
         line!(session, "============{server}============");
@@ -135,7 +136,7 @@ async fn update_config(session: &Session<'_>, arguments: &Arguments) -> Result<(
     let (key, value) = (arguments.require("k")?, arguments.require("v")?);
     let settings = BTreeMap::from([(key.to_owned(), value.to_owned())]);
     let servers = servers(session)?;
-    for server in servers {
+    for server in &servers {
         check_keys(server, &session.admin.name_server_config(server).await?, &settings)?;
         let work = session.admin.update_name_server_config(server, &settings);
         session.change(format_args!("set {key}={value} in name server {server}"), work).await?;

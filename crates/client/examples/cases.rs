@@ -2,6 +2,9 @@
 //! came exactly once: `cargo run -p raptormq-client --example cases -- 127.0.0.1:9876 [case…]`.
 //! `RUST_LOG=raptormq_client=debug` shows what the client does. Exit status 1 when one failed.
 
+#[path = "cases/producers.rs"]
+mod producers;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -46,7 +49,11 @@ async fn run(addresses: &str, cases: &[String]) -> raptormq_client::Result<usize
     let run = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let producer = client.producer(format!("rust_producer_{run}")).start().await?;
     let mut failed = 0;
-    for case in CASES.into_iter().filter(|case| cases.is_empty() || cases.iter().any(|wanted| wanted == case)) {
+    for case in CASES
+        .into_iter()
+        .chain(producers::CASES)
+        .filter(|case| cases.is_empty() || cases.iter().any(|wanted| wanted == case))
+    {
         let topic = format!("Rust_{case}_{run}");
         let outcome = match case {
             "send" => sends(&client, &producer, &topic).await,
@@ -60,7 +67,7 @@ async fn run(addresses: &str, cases: &[String]) -> raptormq_client::Result<usize
             "resume" => resume(&client, &producer, &topic).await,
             "read" => read(&client, &producer, &topic).await,
             "retry" => retry(&client, &producer, &topic).await,
-            _ => unreachable!("every case has its row"),
+            _ => producers::run(case, &client, &producer, &topic).await,
         };
         match outcome {
             Ok(text) => println!("PASS {case}: {text}"),

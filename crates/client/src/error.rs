@@ -22,6 +22,8 @@ pub struct Error {
 struct Inner {
     kind: ErrorKind,
     text: String,
+    /// What to do about it.
+    advice: Option<&'static str>,
     code: Option<ResponseCode>,
     broker: Option<String>,
     outcome_unknown: bool,
@@ -67,11 +69,15 @@ pub enum ErrorKind {
     Storage,
 }
 
+/// What stands in the words of a broker whose access control refuses.
+const ACCESS_REFUSED: &str = "AclException";
+
 impl Error {
     pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Error {
         let inner = Inner {
             kind,
             text: text.into(),
+            advice: None,
             code: None,
             broker: None,
             outcome_unknown: false,
@@ -107,12 +113,17 @@ impl Error {
             ResponseCode::SERVICE_NOT_AVAILABLE | ResponseCode::GO_AWAY => ErrorKind::ServiceUnavailable,
             ResponseCode::NO_PERMISSION => ErrorKind::NotPermitted,
             ResponseCode::TOPIC_NOT_EXIST => ErrorKind::TopicNotExist,
+            _ if remark.is_some_and(|remark| remark.contains(ACCESS_REFUSED)) => ErrorKind::NotPermitted,
             _ => ErrorKind::Refused,
         };
         // Brokers add the address of a page of general advice to many of their words.
         let remark = remark.and_then(|remark| remark.split("\nSee http").next()).map(str::trim);
         let remark = remark.filter(|remark| !remark.is_empty()).unwrap_or("no reason given");
-        Error::new(kind, format!("{broker} answered {code}: {remark}")).with_code(code).with_broker(broker)
+        let error = Error::new(kind, format!("{broker} answered {code}: {remark}")).with_code(code).with_broker(broker);
+        match remark.contains(ACCESS_REFUSED) {
+            true => error.with_advice("check the access key, its secret, and what its account may do"),
+            false => error,
+        }
     }
 
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Error {
@@ -147,6 +158,27 @@ impl Error {
     /// The same error with what was being done in front of its text.
     pub(crate) fn during(self, what: impl fmt::Display) -> Error {
         self.change(|inner| inner.text = format!("{what}: {}", inner.text))
+    }
+
+    /// The same error with what to do about it.
+    pub(crate) fn with_advice(self, advice: &'static str) -> Error {
+        self.change(|inner| inner.advice = Some(advice))
+    }
+
+    /// What happened and where, without the advice that the whole text ends with.
+    pub fn text(&self) -> &str {
+        &self.inner.text
+    }
+
+    /// What to do about it, where that can be said.
+    pub fn advice(&self) -> Option<&'static str> {
+        self.inner.advice
+    }
+
+    /// Whether nothing listens there, or nobody goes there.
+    pub(crate) fn is_refused_connection(&self) -> bool {
+        let source = self.inner.source.as_ref().and_then(|source| source.downcast_ref::<CallError>());
+        source.is_some_and(|source| matches!(source, CallError::Connect { .. } | CallError::Address { .. }))
     }
 
     /// What happened, for decisions in code.
@@ -188,6 +220,27 @@ impl Error {
     }
 }
 
+/// What to do about a call that failed; the others' texts say it.
+fn advice(error: &CallError) -> Option<&'static str> {
+    match error {
+        CallError::Connect { reason, .. } if reason.contains("certificate") => Some(
+            "renew the server's certificate, or trust the one that signed it (tls.client.trustCertPath); without \
+             tls.client.authServer none is checked",
+        ),
+        CallError::Connect { .. } => {
+            Some("is it running, and does this machine reach that address (a broker's is its brokerIP1)?")
+        }
+        CallError::Timeout { sent: true, .. } => Some(
+            "it may have been done all the same: look at the server's log and load, allow more time, or check that the port \
+             is the right one",
+        ),
+        CallError::Lost { .. } => {
+            Some("when that repeats, something else may listen there, or only one of the two sides uses TLS")
+        }
+        _ => None,
+    }
+}
+
 impl From<CallError> for Error {
     fn from(error: CallError) -> Error {
         let (kind, address) = match &error {
@@ -201,13 +254,18 @@ impl From<CallError> for Error {
         };
         let described = Error::new(kind, error.to_string()).with_broker(address);
         let described = if error.outcome_unknown() { described.with_outcome_unknown() } else { described };
+        let described = match advice(&error) {
+            Some(advice) => described.with_advice(advice),
+            None => described,
+        };
         described.with_source(error)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.inner.text)
+        f.write_str(&self.inner.text)?;
+        self.inner.advice.map_or(Ok(()), |advice| write!(f, "; {advice}"))
     }
 }
 

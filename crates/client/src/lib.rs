@@ -26,12 +26,59 @@
 //! # }
 //! ```
 //!
-//! Who comes from Java: `DefaultMQProducer` is [`Producer`], `SendResult` is [`SendReceipt`] (whose weaker forms are
-//! errors here), `DefaultMQPushConsumer` with a concurrent listener is [`Consumer`], `MessageExt` is [`MessageView`],
-//! `RECONSUME_LATER` is [`Retry`].
+//! A pipeline, without waiting for one answer before the next message:
 //!
-//! Where to go next: `client` for what is shared, `producer` for the way of a send, `consumer` for the way of a received
-//! message, `reader` for reading without a group, `admin` for what administrators ask, `route` for what is known of topics.
+//! ```no_run
+//! # use raptormq_client::{Client, Message, Result};
+//! # async fn example(client: Client) -> Result<()> {
+//! let producer = client.producer("orders").max_in_flight(1024, 64 << 20).start().await?;
+//! let mut acks = Vec::new();
+//! for number in 0..10_000 {
+//!     acks.push(producer.enqueue(Message::new("TopicTest", format!("message {number}"))).await?);
+//! }
+//! for ack in acks {
+//!     ack.await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A message that is delivered only when local work has succeeded:
+//!
+//! ```no_run
+//! # use raptormq_client::{Client, Message, Result, TransactionState};
+//! # async fn example(client: Client) -> Result<()> {
+//! // Asked when a transaction was not ended, for example after a crash.
+//! let producer = client.producer("pay").start_transactional(|_order| async { TransactionState::Rollback }).await?;
+//! let transaction = producer.begin(Message::new("Paid", "order-42")).await?;
+//! transaction.commit().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is where
+//!
+//! | to | use |
+//! |---|---|
+//! | connect: name servers, TLS, accounts, namespaces | [`Client::connect`], [`Client::builder`] |
+//! | send: with a receipt, in a pipeline, one-way, in batches | [`Producer`] |
+//! | send to a chosen queue, or by key in order | [`Send::to_queue`], [`Send::ordering_key`], [`Send::select`] |
+//! | send what comes later | [`Message::delay_level`], [`Message::deliver_after`], [`Message::deliver_at`] |
+//! | send in a transaction | [`ProducerBuilder::start_transactional`], [`TransactionProducer`] |
+//! | ask and answer | [`Producer::request`], [`Producer::reply`] |
+//! | look at, change or refuse what is sent | [`ProducerHook`] |
+//! | consume in a group | [`Client::consumer`], [`Consumer`] |
+//! | consume by polling | [`Client::pull_consumer`], [`PullConsumer`] |
+//! | handle each message once | [`Once`] |
+//! | read without a group | [`Client::reader`], [`Reader`] |
+//! | administrate | [`Client::admin`], [`Admin`] |
+//! | know what went wrong, and what to do | [`Error`], [`ErrorKind`] |
+//!
+//! `docs/client.md` says what corresponds to what of the Java client; `examples` has a program for each feature.
+//!
+//! Inside: `client` is what is shared, `producer` the way of a send, `consumer` the way of a received message, `reader`
+//! reading without a group, `admin` what administrators ask, `route` what is known of topics, `trace` what is written down
+//! of messages.
 
 #![forbid(unsafe_code)]
 

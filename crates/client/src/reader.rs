@@ -173,7 +173,9 @@ impl Source {
                     (offset, broker_id) = (pulled.next_offset, pulled.suggested_broker_id);
                     if let PullOutcome::Found(messages) = pulled.outcome {
                         for message in messages.into_iter().filter(|message| has_tag(&self.subscription, message)) {
-                            if self.messages.send(MessageView::new(message)).await.is_err() {
+                            let mut message = MessageView::new(message);
+                            self.client.show(&mut message);
+                            if self.messages.send(message).await.is_err() {
                                 return;
                             }
                         }

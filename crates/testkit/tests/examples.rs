@@ -24,10 +24,17 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("pull_consumer", &["subscribed: 20 messages", "assigned: 20 messages", "committed: 20; once more: 20 messages"]),
     ("retry_consumer", &["works, time 1", "works later, time 2", "a dead letter: never works"]),
     ("idempotent_consumer", &["charged for order-3", "3 charges"]),
+    ("quickstart_producer", &["SendResult [sendStatus=SEND_OK"]),
+    ("scheduled", &[" after "]),
+    ("batch", &["100 messages from offset 0", "50000 messages in "]),
+    ("transaction", &["COMMIT_MESSAGE: SendResult [", "order-1 is paid", "order-3 is paid"]),
+    ("request_reply", &["HELLO"]),
+    ("trace", &["Pub "]),
 ];
 
-/// Not examples of how to do something, but programs for tests.
-const PROGRAMS: &[&str] = &["cases"];
+/// Not examples of how to do something, but programs for tests; and one that needs a cluster with accounts, which has a test
+/// of its own (`cluster/examples.rs`).
+const PROGRAMS: &[&str] = &["cases", "access_control"];
 
 /// Builds the examples, and says where they are.
 fn build() -> PathBuf {

@@ -52,8 +52,8 @@ impl Admin {
     }
 
     /// The addresses of the name servers, `host:port`.
-    pub fn name_servers(&self) -> &[String] {
-        self.client.name_servers().addresses()
+    pub fn name_servers(&self) -> Vec<String> {
+        self.client.name_servers().addresses().to_vec()
     }
 
     /// Calls a server; an answer other than success is an error.

@@ -113,7 +113,7 @@ impl Admin {
     /// Tells all name servers, because they do not tell each other. The first error is returned when all were told.
     async fn tell_name_servers(&self, request: Request) -> Result<()> {
         let mut outcome = Ok(());
-        for address in self.client.name_servers().required()? {
+        for address in self.client.name_servers().required()?.iter() {
             let told = self.call(address, request.clone()).await.map(drop);
             outcome = outcome.and(told);
         }

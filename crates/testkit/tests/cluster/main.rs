@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod acting;
+mod bad_input;
 mod common;
 mod configured;
 mod consuming;
 mod crowd;
+mod examples;
 mod limits;
 mod members;
 mod producing;

@@ -171,3 +171,56 @@ async fn messages_go_to_the_second_port_where_that_is_asked_for() {
     consumer.shutdown().await;
     cluster.shutdown().await;
 }
+
+/// A namespace is in the names that brokers know, and in nothing that a program sees, replies and retries included.
+#[tokio::test]
+async fn programs_in_a_namespace_see_bare_names() {
+    let cluster = asking_cluster().await;
+    let client = Client::builder().namesrv(cluster.namesrv_addr()).namespace("NS").connect().await.unwrap();
+    let bare = Client::connect(cluster.namesrv_addr()).await.unwrap();
+    let producer = client.producer("p").start_transactional(|message: raptormq_client::MessageView| async move {
+        assert_eq!(message.topic(), "T");
+        TransactionState::Commit
+    });
+    let producer = producer.await.unwrap();
+    let mut inbox = Inbox::new();
+    let consumer = inbox.consume(&client, "readers", "T").await;
+    producer.producer().send(Message::new("T", "x")).await.unwrap();
+    drop(producer.begin(Message::new("T", "later")).await.unwrap());
+    let came = inbox.take(2).await;
+    assert!(came.iter().all(|message| message.topic() == "T"), "{came:?}");
+    let mut reader = bare.reader("NS%T").from(ConsumeFrom::First).open().await.unwrap();
+    assert_eq!(reader.next().await.unwrap().topic(), "NS%T");
+    let answering = producer.producer().clone();
+    let replier = client.consumer("repliers").subscribe("Asked", "*").from(ConsumeFrom::First);
+    let replier = replier.start(move |message| {
+        let answering = answering.clone();
+        async move {
+            answering.reply(&message, "answer").await?;
+            Ok::<(), Retry>(())
+        }
+    });
+    let replier = replier.await.unwrap();
+    let reply = producer.producer().request(Message::new("Asked", "question"), PATIENCE).await.unwrap();
+    assert_eq!(reply.body(), "answer");
+    replier.shutdown().await;
+    consumer.shutdown().await;
+    producer.shutdown().await;
+    cluster.shutdown().await;
+}
+
+/// Heartbeats that say nothing new leave the subscriptions out; a broker that forgot them gets them.
+#[tokio::test]
+async fn the_newer_heartbeats_keep_a_group_alive_over_a_restart() {
+    let mut cluster = Cluster::start().await.unwrap();
+    let client = Client::builder().namesrv(cluster.namesrv_addr()).heartbeat_v2().connect().await.unwrap();
+    let mut inbox = Inbox::new();
+    let consumer = inbox.consume(&client, "readers", "T").await;
+    let before = send_numbered(&client, "T", 0..3).await;
+    assert_eq!(ids_received(&inbox.take(3).await), ids_sent(&before));
+    cluster.restart_broker().await.unwrap();
+    let after = send_numbered(&client, "T", 3..6).await;
+    assert!(ids_received(&inbox.take(3).await).is_superset(&ids_sent(&after)));
+    consumer.shutdown().await;
+    cluster.shutdown().await;
+}

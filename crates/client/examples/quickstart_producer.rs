@@ -1,0 +1,38 @@
+//! Sends messages, one after another and all at once: `cargo run -p raptormq-client --example quickstart_producer --
+//! 127.0.0.1:9876`.
+
+use std::error::Error;
+
+use raptormq_client::{Client, Message};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    run(&std::env::args()
+        .nth(1)
+        .or_else(|| std::env::var("NAMESRV_ADDR").ok())
+        .unwrap_or_else(|| "127.0.0.1:9876".to_owned()))
+    .await
+}
+
+/// The example, with the cluster of that name server.
+pub async fn run(namesrv: &str) -> Result<(), Box<dyn Error>> {
+    let client = Client::connect(namesrv).await?;
+    let producer = client.producer("quickstart_producers").start().await?;
+    // Each message waits for its receipt.
+    for number in 0..3 {
+        let message = Message::new("TopicTest", format!("Hello RocketMQ {number}")).tag("TagA");
+        println!("{}", producer.send(message).await?);
+    }
+    // Many times faster: hand over first, look at the receipts later.
+    let mut acks = Vec::new();
+    for number in 3..1000 {
+        let message = Message::new("TopicTest", format!("Hello RocketMQ {number}")).tag("TagA");
+        acks.push(producer.enqueue(message).await?);
+    }
+    for ack in acks {
+        ack.await?;
+    }
+    producer.shutdown().await;
+    client.shutdown().await;
+    Ok(())
+}

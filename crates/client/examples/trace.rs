@@ -1,0 +1,35 @@
+//! What becomes of each message, written down: `cargo run -p raptormq-client --example trace -- 127.0.0.1:9876`. The broker
+//! needs `traceTopicEnable=true`; `mqadmin queryMsgTraceById -i ID` shows the traces.
+
+use std::error::Error;
+
+use raptormq_client::{Client, ConsumeFrom, Message};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    run(&std::env::args()
+        .nth(1)
+        .or_else(|| std::env::var("NAMESRV_ADDR").ok())
+        .unwrap_or_else(|| "127.0.0.1:9876".to_owned()))
+    .await
+}
+
+/// The example, with the cluster of that name server.
+pub async fn run(namesrv: &str) -> Result<(), Box<dyn Error>> {
+    let client = Client::connect(namesrv).await?;
+    // `trace_to` names another topic than RMQ_SYS_TRACE_TOPIC.
+    let producer = client.producer("traced_producers").trace().start().await?;
+    let receipt = producer.send(Message::new("TopicTest", "Hello world").tag("TagA").key("OrderID188")).await?;
+    // Traces are sent behind the messages; a shutdown waits for them.
+    producer.shutdown().await;
+    let mut traces = client.reader("RMQ_SYS_TRACE_TOPIC").from(ConsumeFrom::First).open().await?;
+    while let Some(trace) = traces.next().await {
+        if trace.keys().any(|key| key == receipt.message_id) {
+            // Fields are separated by the character 1, records by the character 2.
+            println!("{}", String::from_utf8_lossy(trace.body()).replace(['\u{1}', '\u{2}'], " "));
+            break;
+        }
+    }
+    client.shutdown().await;
+    Ok(())
+}

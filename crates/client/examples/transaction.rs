@@ -1,0 +1,77 @@
+//! A message that is delivered only when local work has succeeded: `cargo run -p raptormq-client --example transaction --
+//! 127.0.0.1:9876`.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::sync::{Arc, Mutex};
+
+use raptormq_client::{Client, ConsumeFrom, Message, TransactionState};
+use tokio::sync::mpsc;
+
+/// What a database would be.
+type Paid = Arc<Mutex<BTreeSet<String>>>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    run(&std::env::args()
+        .nth(1)
+        .or_else(|| std::env::var("NAMESRV_ADDR").ok())
+        .unwrap_or_else(|| "127.0.0.1:9876".to_owned()))
+    .await
+}
+
+/// Whether an order was paid.
+fn look_up(paid: &Paid, order: &str) -> TransactionState {
+    match paid.lock().map(|paid| paid.contains(order)) {
+        Ok(true) => TransactionState::Commit,
+        Ok(false) => TransactionState::Rollback,
+        Err(_) => TransactionState::Unknown,
+    }
+}
+
+/// The example, with the cluster of that name server.
+pub async fn run(namesrv: &str) -> Result<(), Box<dyn Error>> {
+    let client = Client::connect(namesrv).await?;
+    let paid = Paid::default();
+    let known = paid.clone();
+    // Asked when a transaction was not ended: after a crash, it may be another program of the group that answers.
+    let check = move |message: raptormq_client::MessageView| {
+        let state = message.keys().next().map_or(TransactionState::Rollback, |order| look_up(&known, order));
+        async move { state }
+    };
+    let producer = client.producer("transaction_producers").start_transactional(check).await?;
+    for (order, can_pay) in [("order-1", true), ("order-2", false)] {
+        let message = Message::new("Payments", format!("{order} is paid")).key(order);
+        let transaction = producer.begin(message).await?;
+        // The local work.
+        if can_pay && paid.lock().is_ok_and(|mut paid| paid.insert(order.to_owned())) {
+            transaction.commit().await?;
+        } else {
+            transaction.rollback().await?;
+        }
+    }
+    // The same in one call, for work that is a future.
+    let order = Message::new("Payments", "order-3 is paid").key("order-3");
+    let (receipt, state) = producer.send(order, async { TransactionState::Commit }).await?;
+    println!("{state}: {receipt}");
+
+    let (came, mut coming) = mpsc::channel(16);
+    let consumer = client.consumer("transaction_consumers").subscribe("Payments", "*").from(ConsumeFrom::First);
+    let consumer = consumer
+        .start(move |message| {
+            let came = came.clone();
+            async move { Ok(came.send(message).await?) }
+        })
+        .await?;
+    while let Some(message) = coming.recv().await {
+        println!("{}", String::from_utf8_lossy(message.body()));
+        assert_ne!(message.body(), "order-2 is paid", "it was rolled back");
+        if message.message_id() == receipt.message_id {
+            break;
+        }
+    }
+    consumer.shutdown().await;
+    producer.shutdown().await;
+    client.shutdown().await;
+    Ok(())
+}
