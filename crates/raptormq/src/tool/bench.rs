@@ -162,7 +162,7 @@ fn measure(namesrv: &str, options: &Options) -> anyhow::Result<ExitCode> {
         let work = move || work(&plan, count);
         workers.push(std::thread::Builder::new().name(format!("bench-{thread}")).spawn(work)?);
     }
-    let seconds = watch(&plan);
+    let (seconds, cpu) = watch(&plan);
     let mut total = Tally::new()?;
     for worker in workers {
         let tally = worker.join().map_err(|_| anyhow::anyhow!("a thread of the benchmark panicked"))??;
@@ -170,7 +170,10 @@ fn measure(namesrv: &str, options: &Options) -> anyhow::Result<ExitCode> {
         total.failed += tally.failed;
         total.failure = total.failure.or(tally.failure);
     }
-    let report = Report::new(options, namesrv, threads, (&total, seconds));
+    let mut report = Report::new(options, namesrv, threads, (&total, seconds));
+    // With the cluster in this process it would not be the client's.
+    report.client_cpu_micros_per_message =
+        cpu.filter(|_| options.namesrv.is_some()).map(|cpu| cpu.as_secs_f64() * 1e6 / report.messages.max(1) as f64);
     // That nobody reads it is no reason to leave the folder behind.
     let _ = write!(std::io::stdout(), "{report}");
     if let Some(reason) = &total.failure {
@@ -269,20 +272,24 @@ async fn produce(plan: Arc<Plan>, producer: Producer, begun: Instant, tally: Rc<
     }
 }
 
-/// Shows how it goes, and returns the rate of each measured second.
-fn watch(plan: &Plan) -> Vec<u64> {
+/// Shows how it goes; returns the rate of each measured second, and the processor time that they took together.
+fn watch(plan: &Plan) -> (Vec<u64>, Option<Duration>) {
     plan.begin.wait();
     let begun = Instant::now();
     let (warmup, measured) = (plan.warmup.as_secs(), plan.measured.as_secs());
     let bar = progress_bar(warmup + measured);
     let mut seconds = Vec::new();
     let mut before = 0;
+    let mut cpu_before = (warmup == 0).then(process_cpu).flatten();
     for second in 1..=warmup + measured {
         std::thread::sleep((begun + Duration::from_secs(second)).saturating_duration_since(Instant::now()));
         let now = plan.acknowledged.load(Ordering::Relaxed);
         let rate = now - before;
         before = now;
         bar.set_position(second);
+        if second == warmup {
+            cpu_before = process_cpu();
+        }
         if second <= warmup {
             say(&bar, &format!("{second:>5} s {rate:>10} messages/s   warm-up"));
         } else {
@@ -290,8 +297,19 @@ fn watch(plan: &Plan) -> Vec<u64> {
             say(&bar, &format!("{second:>5} s {rate:>10} messages/s"));
         }
     }
+    let cpu = process_cpu().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
     bar.finish_and_clear();
-    seconds
+    (seconds, cpu)
+}
+
+/// The processor time of this process so far, in steps of 10 ms; `None` where the system does not tell.
+fn process_cpu() -> Option<Duration> {
+    /// Fields between the name of the program and the time in user mode.
+    const FIELDS_BEFORE: usize = 11;
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(FIELDS_BEFORE);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
 }
 
 /// A bar on a terminal, nothing elsewhere.
@@ -334,6 +352,8 @@ struct Report {
     bytes_per_second: f64,
     latency_micros: Latencies,
     per_second: Vec<u64>,
+    /// Of this process, where the cluster is another one.
+    client_cpu_micros_per_message: Option<f64>,
 }
 
 /// Latencies in microseconds.
@@ -377,6 +397,7 @@ impl Report {
                 max: micros(latencies.max()),
             },
             per_second,
+            client_cpu_micros_per_message: None,
         }
     }
 
@@ -398,6 +419,9 @@ impl fmt::Display for Report {
         for (name, micros) in [("mean", mean), ("p50", p50), ("p90", p90), ("p99", p99), ("p99.9", p999), ("max", max)]
         {
             writeln!(f, "{name:<10} {:>12.3}   ms", micros / 1000.0)?;
+        }
+        if let Some(micros) = self.client_cpu_micros_per_message {
+            writeln!(f, "client CPU {micros:>12.2}   us a message")?;
         }
         writeln!(f, "failed     {:>12}", self.failed)
     }

@@ -17,7 +17,7 @@ pub(crate) mod store;
 
 use std::process::ExitCode;
 
-use raptormq_client::{Client, ErrorKind};
+use raptormq_client::{Client, ClientBuilder, ErrorKind};
 
 use crate::argv::Invocation;
 use crate::logging::{self, Destination, Logging};
@@ -75,10 +75,16 @@ fn fail(program: &str, error: &anyhow::Error) -> ExitCode {
 
 /// Connects to a cluster, or says what to do.
 async fn connect(namesrv: &str) -> anyhow::Result<Client> {
-    Client::connect(namesrv).await.map_err(|error| match error.kind() {
+    connect_with(Client::builder().namesrv(namesrv)).await
+}
+
+/// As [`connect`], with settings of its own.
+async fn connect_with(builder: ClientBuilder) -> anyhow::Result<Client> {
+    builder.connect().await.map_err(|error| match error.kind() {
         ErrorKind::Unreachable | ErrorKind::Timeout => anyhow::anyhow!(
-            "{error}; start a name server there (`raptormq standalone` starts all that is needed), or name another one \
-             with -n HOST:PORT"
+            "{}; start a name server there (`raptormq standalone` starts all that is needed), or name another one \
+             with -n HOST:PORT",
+            error.text()
         ),
         _ => error.into(),
     })

@@ -4,6 +4,7 @@
 //! A class is one row: [`producers`] has those that send, [`consumers`] those that receive. A class is found by its full
 //! name, or by what comes behind `org.apache.rocketmq.example.`.
 
+mod benchmark;
 mod benchmark_consumer;
 mod consumers;
 mod options;

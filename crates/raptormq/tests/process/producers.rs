@@ -1,0 +1,108 @@
+//! The sample and benchmark producers, called by the names of RocketMQ's classes.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::common::{Serving, free_port, raptormq};
+
+/// A standalone on ports of its own, and where its name server is.
+fn standalone(home: &Path) -> (Serving, String) {
+    let offset = free_port() - 10_911;
+    let mut command = raptormq(home);
+    command.args(["standalone", "-o", &offset.to_string()]);
+    (Serving::start(command), format!("127.0.0.1:{}", 9_876 + offset))
+}
+
+/// `tools.sh CLASS …`, the class without its package, with the name server in the environment.
+fn class(home: &Path, namesrv: &str, words: &[&str]) -> Command {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../distribution/bin/tools.sh");
+    let mut command = Command::new("sh");
+    let class = format!("org.apache.rocketmq.example.{}", words[0]);
+    command
+        .arg(script)
+        .arg(class)
+        .args(&words[1..])
+        .current_dir(home)
+        .env_clear()
+        .env("HOME", home)
+        .env("NAMESRV_ADDR", namesrv);
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
+    command.env("RAPTORMQ_BIN", env!("CARGO_BIN_EXE_raptormq"));
+    command
+}
+
+fn output(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_samples_send_what_the_original_s_send() {
+    let home = tempfile::tempdir().unwrap();
+    let (_cluster, namesrv) = standalone(home.path());
+    let of = |name: &str| output(class(home.path(), &namesrv, &[name]));
+    let receipts = |text: &str| text.lines().filter(|line| line.starts_with("SendResult [sendStatus=SEND_OK")).count();
+    for (name, count) in [
+        ("simple.Producer", 128),
+        ("ordermessage.Producer", 100),
+        ("batch.SimpleBatchProducer", 1),
+        ("filter.TagFilterProducer", 60),
+        ("filter.SqlFilterProducer", 10),
+        ("schedule.ScheduledMessageProducer", 100),
+        ("tracemessage.TraceProducer", 128),
+    ] {
+        assert_eq!(receipts(&of(name)), count, "{name}");
+    }
+    assert!(receipts(&of("batch.SplitBatchProducer")) > 3);
+    let lines = of("simple.AsyncProducer");
+    assert_eq!(lines.lines().filter(|line| line.contains(" OK ")).count(), 100);
+    assert_eq!(of("simple.OnewayProducer"), "");
+    let words =
+        ["operation.Producer", "-g", "g", "-t", "Operated", "-a", "TagX", "-k", "KeyX", "-c", "3", "-n", &namesrv];
+    let lines = output(class(home.path(), "", &words));
+    assert!(lines.lines().enumerate().all(|(at, line)| line.starts_with(&format!("{at:<8} SendResult ["))), "{lines}");
+}
+
+#[test]
+fn transactions_stay_open_until_the_program_is_ended() {
+    let home = tempfile::tempdir().unwrap();
+    let (_cluster, namesrv) = standalone(home.path());
+    let mut command = class(home.path(), &namesrv, &["transaction.TransactionProducer"]);
+    let mut running = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(running.stdout.take().unwrap()).lines().take(10);
+    assert_eq!(lines.map_while(Result::ok).filter(|line| line.starts_with("SendResult [")).count(), 10);
+    let pid = running.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(running.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_benchmarks_have_the_original_s_options_and_lines() {
+    let home = tempfile::tempdir().unwrap();
+    let (_cluster, namesrv) = standalone(home.path());
+    let words =
+        ["benchmark.Producer", "-n", &namesrv, "-t", "Bench", "-w", "4", "-s", "100", "-q", "203", "-k", "true"];
+    for is_async in ["false", "true"] {
+        let text = output(class(home.path(), "", &[&words[..], &["-y", is_async]].concat()));
+        assert!(text.starts_with("topic: Bench, threadCount: "), "{text}");
+        assert!(text.contains(&format!("messageSize: 100, keyEnable: true, propertySize: 0, tagCount: 0, traceEnable: false, aclEnable: false, messageQuantity: 203, delayEnable: false, delayLevel: 1, asyncEnable: {is_async}\n")), "{text}");
+        assert!(text.contains("[Complete] Send Total: 203 | "), "{text}");
+        assert!(text.contains("Send Failed: 0 | Response Failed: 0\n"), "{text}");
+    }
+    let help = output(class(home.path(), &namesrv, &["benchmark.TransactionProducer", "-h"]));
+    assert!(help.contains("-sr,--send rollback rate <arg>"), "{help}");
+}
+
+#[test]
+fn an_unknown_class_is_answered_with_the_list() {
+    let home = tempfile::tempdir().unwrap();
+    let ended = class(home.path(), "", &["quickstart.Produzer"]).output().unwrap();
+    let errors = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    for words in ["did you mean quickstart.Producer?", "benchmark.BatchProducer", "quickstart.Consumer"] {
+        assert!(errors.contains(words), "{words} in {errors}");
+    }
+}
