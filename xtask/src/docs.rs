@@ -79,6 +79,9 @@ They may stand anywhere in the line. Without them everything is as in the origin
 | `--dry-run` | that change something | asks what must be asked and changes nothing; a line `would …` for each change |
 | `--strict-exit` | all | as `mqadmin`, too, exit with 1 when something failed |
 
+`mqadmin completions bash` (`zsh`, `fish`) prints what the shell needs to complete commands and options, `mqadmin man` the
+manual page; `raptormq dist DIR` writes all of them to `DIR/share`.
+
 Commands that take long hold one answer at a time and say on a terminal how far they are, when standard output goes
 elsewhere. Ctrl-C ends each of them with what was printed so far; the exit status then is 130, after SIGTERM 143. Colours
 are on standard error only, on a terminal only, and not where `NO_COLOR` is set.
@@ -93,6 +96,16 @@ Java's printed on a Java cluster. *ours*: our `mqadmin`; *java*: Java's `mqadmin
 /// Lines of the recorded outputs that differ on purpose: whose `mqadmin`, which lines, why.
 const MQADMIN_DIFFERENCES: &str = include_str!("../../golden/mqadmin/differences.tsv");
 
+/// Where the outputs of all commands are, as a test of crates/admin compares them.
+const SNAPSHOTS: &str = "crates/admin/tests/snapshots";
+
+/// What a command prints: its snapshot without what insta writes in front.
+fn example(command: &str) -> Option<String> {
+    let path = crate::root().join(SNAPSHOTS).join(format!("snapshots__{command}.snap"));
+    let text = std::fs::read_to_string(path).ok()?;
+    text.splitn(3, "---\n").nth(2).map(str::to_owned)
+}
+
 fn mqadmin_page() -> String {
     let mut page = MQADMIN_INTRODUCTION.to_owned();
     page.push_str("| mqadmin | lines | why |\n|---|---|---|\n");
@@ -103,7 +116,7 @@ fn mqadmin_page() -> String {
         }
     }
     page.push_str("\n## Commands\n\n");
-    page.push_str(&raptormq_admin::reference());
+    page.push_str(&raptormq_admin::reference(example));
     page.truncate(page.trim_end().len());
     page.push('\n');
     page

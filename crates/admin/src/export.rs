@@ -42,13 +42,14 @@ const SYSTEM_GROUPS: [&str; 14] = [
     "CID_ONSAPI_PULL",
     "CID_RMQ_SYS_TRANS",
 ];
-/// Settings that matter to somebody who moves a cluster. Java: `ExportConfigsCommand.needBrokerProprties`.
+/// Settings that matter to somebody who moves a cluster. Those that share a place in Java's hash table stand as they do
+/// there. Java: `ExportConfigsCommand.needBrokerProprties`.
 const SETTINGS: [&str; 16] = [
-    "brokerClusterName",
     "brokerId",
     "brokerName",
     "brokerRole",
     "fileReservedTime",
+    "brokerClusterName",
     "filterServerNums",
     "flushDiskType",
     "maxMessageSize",
@@ -244,8 +245,9 @@ async fn configs(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         slaves += group.broker_addrs.len() - 1;
         let settings = session.admin.broker_config(address).await?;
         let name = settings.get("brokerName").unwrap_or(&group.broker_name).clone();
-        let kept = settings.into_iter().filter(|(key, _)| SETTINGS.contains(&key.as_str()));
-        brokers.push((name, Value::Map(JavaMap::new(kept.map(|(key, value)| (key, Value::Text(value)))))));
+        let kept =
+            SETTINGS.iter().filter_map(|key| Some(((*key).to_owned(), Value::Text(settings.get(*key)?.clone()))));
+        brokers.push((name, Value::Map(JavaMap::new(kept))));
     }
     let scale = map([
         ("namesrvSize", count(session.admin.name_servers().len())),

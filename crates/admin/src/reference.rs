@@ -6,8 +6,14 @@ use crate::command::{Command, Run};
 use crate::commands;
 use crate::commons_cli::{Known, Need};
 
-/// All commands with their options, in Markdown.
-pub fn reference() -> String {
+/// The names of the commands that there are, without those that only say what is missing.
+pub fn working_commands() -> Vec<&'static str> {
+    let working = commands::all().filter(|command| matches!(command.run, Run::By(_)));
+    working.map(|command| command.name).collect()
+}
+
+/// All commands with their options, in Markdown; `example` knows what a command prints, its call in the first line.
+pub fn reference(example: impl Fn(&str) -> Option<String>) -> String {
     let mut page = String::new();
     for command in commands::all() {
         // Writing to a String cannot fail.
@@ -19,6 +25,9 @@ pub fn reference() -> String {
         }
         page.push_str("\n\n");
         append_options(&mut page, command);
+        if let Some(example) = example(command.name) {
+            let _ = write!(page, "```console\n{}\n```\n\n", example.trim_end());
+        }
     }
     page
 }
@@ -49,7 +58,8 @@ mod tests {
 
     #[test]
     fn every_command_is_there_with_its_options() {
-        let page = reference();
+        let page = reference(|name| (name == "topicRoute").then(|| "$ mqadmin topicRoute\n".to_owned()));
+        assert!(page.contains("```console\n$ mqadmin topicRoute\n```\n\n### "));
         assert!(page.contains("### topicRoute\n\nShow which brokers serve a topic.\n\n| option | |"));
         assert!(page.contains("| `-t VALUE`, `--topic` **required** | Name of the topic |"));
         assert_eq!(page.matches("### ").count(), commands::all().count());

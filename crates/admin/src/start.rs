@@ -10,8 +10,10 @@ use raptormq_client::Client;
 use crate::command::{Arguments, By, Command, DRY_RUN, JSON, Run, STRICT, WATCH};
 use crate::commands;
 use crate::commons_cli::{self, OptionError};
+use crate::completions::{Shell, completions};
 use crate::credentials;
 use crate::failure::{Failure, Result};
+use crate::manual::manual;
 use crate::session::{Output, Session, Streams, coloured};
 
 /// As which program it was called: that decides about the exit status.
@@ -180,6 +182,9 @@ fn run_with(invocation: &Invocation, extras: &Extras, streams: &mut Streams<'_>,
         let _ = write!(out, "{}", overview());
         return Ending::Done;
     };
+    if let Some(ending) = print_for_others(words, out, errors) {
+        return ending;
+    }
     let (name, wants_help) = match words.as_slice() {
         [help, wanted] if help.eq_ignore_ascii_case("help") => (wanted, true),
         _ => (name, false),
@@ -228,6 +233,30 @@ fn run_with(invocation: &Invocation, extras: &Extras, streams: &mut Streams<'_>,
             Ending::Failed
         }
     }
+}
+
+/// Word that asks for what a shell needs to complete command lines.
+const COMPLETIONS: &str = "completions";
+/// Word that asks for the manual page.
+const MANUAL: &str = "man";
+
+/// Prints what shells and `man` read, if that is asked for. The original has no such commands.
+fn print_for_others(words: &[String], out: &mut dyn Write, errors: &mut dyn Write) -> Option<Ending> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let text = match words.as_slice() {
+        [MANUAL] => Some(manual()),
+        [COMPLETIONS, shell] => Shell::find(shell).map(completions),
+        [COMPLETIONS, ..] => None,
+        _ => return None,
+    };
+    // Nobody to tell when these lines cannot be printed.
+    let Some(text) = text else {
+        let shells = Shell::ALL.map(|(name, _)| name).join(", ");
+        let _ = writeln!(errors, "mqadmin {COMPLETIONS}: name a shell: {shells}");
+        return Some(Ending::Refused);
+    };
+    let _ = write!(out, "{text}");
+    Some(Ending::Done)
 }
 
 /// A command that is to run.

@@ -75,7 +75,7 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     }
     put("earliestMessageTimeStamp", figures.earliest_ms.to_string());
     put("pageCacheLockTimeMills", "0".to_owned());
-    put("brokerActive", "true".to_owned());
+    put("brokerActive", (!broker.is_slave()).to_string());
     put("brokerVersion", Version::CURRENT.0.to_string());
     put("brokerVersionDesc", Version::CURRENT.to_string());
     put("startAcceptSendRequestTimeStamp", settings.broker.start_accept_send_request_time_stamp.to_string());

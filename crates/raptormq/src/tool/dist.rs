@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
+use raptormq_admin::Shell;
 
 use crate::argv::Invocation;
 
@@ -66,19 +67,36 @@ fn write(folder: &Path) -> anyhow::Result<()> {
     ensure!(is_new, "{} is not empty; name a folder that is, or that there is not yet", folder.display());
     for (path, text) in FILES {
         let path = folder.join(path);
-        let failed = || format!("cannot write {}", path.display());
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).with_context(failed)?;
-        }
-        std::fs::write(&path, text).with_context(failed)?;
+        write_file(&path, text)?;
         if text.starts_with("#!") {
-            set_executable(&path).with_context(failed)?;
+            set_executable(&path).with_context(|| format!("cannot write {}", path.display()))?;
         }
+    }
+    for (path, text) in printed() {
+        write_file(&folder.join(path), &text)?;
     }
     let own = std::env::current_exe().context("where this program lies is not known")?;
     let binary = folder.join("bin/raptormq");
     std::fs::copy(own, &binary).with_context(|| format!("cannot write {}", binary.display()))?;
     Ok(())
+}
+
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    let failed = || format!("cannot write {}", path.display());
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(failed)?;
+    }
+    std::fs::write(path, text).with_context(failed)
+}
+
+/// What is printed from the declarations of `mqadmin`, where systems look for such files.
+fn printed() -> [(&'static str, String); 4] {
+    [
+        ("share/man/man1/mqadmin.1", raptormq_admin::manual()),
+        ("share/bash-completion/completions/mqadmin", raptormq_admin::completions(Shell::Bash)),
+        ("share/zsh/site-functions/_mqadmin", raptormq_admin::completions(Shell::Zsh)),
+        ("share/fish/vendor_completions.d/mqadmin.fish", raptormq_admin::completions(Shell::Fish)),
+    ]
 }
 
 #[cfg(unix)]
