@@ -89,7 +89,8 @@ are on standard error only, on a terminal only, and not where `NO_COLOR` is set.
 ## What differs from Java's output, and why
 
 Everything else of the recorded lines is the same: `.ci/interop` compares our `mqadmin` and Java's on RaptorMQ with what
-Java's printed on a Java cluster. *ours*: our `mqadmin`; *java*: Java's `mqadmin` on RaptorMQ.
+Java's printed on a Java cluster, `cargo xtask mqadmin` our `mqadmin` on a Java cluster, too. *ours*: our `mqadmin`; *java*:
+Java's `mqadmin` on RaptorMQ; *abroad*: our `mqadmin` on a Java cluster.
 
 ";
 

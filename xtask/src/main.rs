@@ -7,6 +7,7 @@ mod docs;
 mod faults;
 mod kill;
 mod load;
+mod mqadmin;
 mod net;
 mod pair;
 mod power;
@@ -26,6 +27,8 @@ const USAGE: &str = "usage: cargo xtask CHORE
   faults         let each call to the disk fail in turn: nothing acknowledged may be missing; takes minutes
   crash [--images N] [--seed N]
                  open the store on N crash images (1,000,000), drawn from the seed on
+  mqadmin [ours|java|abroad ...]
+                 compare our mqadmin and Java's, on our cluster and on a Java cluster, with the recorded outputs (all three)
   kill [--cycles N] [--seed N]
                  kill the release broker under load, N times for each flush mode (100)
   pair [--cycles N] [--seed N]
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         ["faults"] => faults::run(root()),
         ["crash", options @ ..] => number(options, "--images")
             .and_then(|images| crash::run(root(), images.unwrap_or(1_000_000), number(options, "--seed")?)),
+        ["mqadmin", wanted @ ..] => mqadmin::run(root(), wanted),
         ["kill", options @ ..] => cycles(options, 100).and_then(|(cycles, seed)| kill::run(root(), cycles, seed)),
         ["pair", options @ ..] => cycles(options, 20).and_then(|(cycles, seed)| pair::run(root(), cycles, seed)),
         ["cluster", options @ ..] => cycles(options, 200).and_then(|(cycles, seed)| cluster::run(root(), cycles, seed)),
