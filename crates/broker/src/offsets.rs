@@ -319,10 +319,22 @@ impl Offsets {
 
     /// Calls `each` with group, topic, queue id and progress of everything that is known.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&str, &str, i32, &Progress)) {
+        self.for_each_pair(|group, topic, queues| {
+            queues.iter().for_each(|(queue_id, progress)| each(group, topic, *queue_id, progress));
+        });
+    }
+
+    /// Calls `each` with group, topic and the progress in each queue by its id, of everything that is known.
+    pub(crate) fn for_each_pair(&self, mut each: impl FnMut(&str, &str, &BTreeMap<i32, Arc<Progress>>)) {
         for (key, queues) in &self.table.pin() {
-            for (queue_id, progress) in &*queues.read() {
-                each(&key.group, &key.topic, *queue_id, progress);
-            }
+            each(&key.group, &key.topic, &queues.read());
+        }
+    }
+
+    /// Calls `each` with queue id and progress of a group in a topic.
+    pub(crate) fn for_each_of(&self, group: &str, topic: &str, mut each: impl FnMut(i32, &Progress)) {
+        if let Some(queues) = self.table.pin().get(&Key { group, topic }) {
+            queues.read().iter().for_each(|(queue_id, progress)| each(*queue_id, progress));
         }
     }
 

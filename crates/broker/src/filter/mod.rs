@@ -9,6 +9,7 @@ pub mod sql;
 
 use raptormq_protocol::hash::java_hash;
 use raptormq_protocol::heartbeat::{SUBSCRIBE_ALL, SubscriptionData};
+use smallvec::SmallVec;
 
 /// Between two tags of an expression.
 const TAG_SEPARATOR: &str = "||";
@@ -17,8 +18,8 @@ const TAG_SEPARATOR: &str = "||";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TagFilter {
     All,
-    /// Sorted codes of the tags wanted.
-    Codes(Box<[i32]>),
+    /// Sorted codes of the tags wanted; those of a pull that brings a few are in the pull itself.
+    Codes(SmallVec<[i32; 4]>),
 }
 
 impl TagFilter {
@@ -31,10 +32,10 @@ impl TagFilter {
             return None;
         }
         let tags = expression.split(TAG_SEPARATOR).map(str::trim).filter(|tag| !tag.is_empty());
-        let mut codes: Vec<i32> = tags.map(java_hash).collect();
+        let mut codes: SmallVec<[i32; 4]> = tags.map(java_hash).collect();
         codes.sort_unstable();
         codes.dedup();
-        Some(TagFilter::Codes(codes.into_boxed_slice()))
+        Some(TagFilter::Codes(codes))
     }
 
     /// Whether a message whose tag has that code may be wanted. Java compares the low 32 bits.

@@ -7,23 +7,24 @@
 //! Java: `store/stats/BrokerStatsManager.java`.
 
 mod put_times;
+mod samples;
 mod series;
 mod totals;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use raptormq_protocol::body::{BrokerStatsData, BrokerStatsItem};
-use raptormq_store::Puts;
+use raptormq_store::{Puts, Queue};
 
 use crate::broker::Broker;
 use crate::offsets::Reads;
 
 pub(crate) use put_times::PutTimes;
-use series::{Count, Of, Series};
+use samples::Samples;
+use series::{Count, Of};
 pub(crate) use totals::{Counters, History, Totals};
 
 /// How often samples are taken.
@@ -57,13 +58,6 @@ pub(crate) struct Stats {
     get_time_max_ms: AtomicU64,
     /// Messages given back, by topic and group.
     send_backs: papaya::HashMap<(Arc<str>, Arc<str>), AtomicU64>,
-}
-
-#[derive(Debug, Default)]
-struct Samples {
-    /// Ticks since the start.
-    tick: u64,
-    series: HashMap<Subject, Series>,
 }
 
 impl Stats {
@@ -101,37 +95,26 @@ impl Stats {
 
     fn tps(&self, subject: &Subject) -> f64 {
         let samples = self.samples.lock();
-        samples.series.get(subject).map_or(0.0, |series| series.view(|count| count.messages)[0].tps)
+        samples.get(subject).map_or(0.0, |series| series.view(|count| count.messages)[0].tps)
     }
 
     /// Takes the samples of now. What is no longer there, because its topic or group was deleted, is forgotten. Returns
     /// how many messages of the broker's own topics came and went since the start.
     pub(crate) fn sample(&self, broker: &Broker) -> (u64, u64) {
-        let counts = counts_of(broker);
-        let messages = |is_put, with_system| {
-            counts.get(&Subject::Broker { is_put, with_system }).map_or(0, |count| count.messages)
-        };
-        let of_system = |is_put| messages(is_put, true).saturating_sub(messages(is_put, false));
-        let of_system = (of_system(true), of_system(false));
         let mut samples = self.samples.lock();
-        samples.tick += 1;
-        let Samples { tick, series } = &mut *samples;
-        for (subject, count) in counts {
-            series.entry(subject).or_default().take(*tick, count);
-        }
-        series.retain(|_, series| series.seen == *tick);
-        self.put_times.tick(*tick);
+        let of_system = samples.take(broker);
+        self.put_times.tick(samples.tick);
         of_system
     }
 
     /// The statistic of that name and key; `None` when there is nothing of it since the start.
     pub(crate) fn view(&self, broker: &Broker, name: &str, key: &str) -> Option<BrokerStatsData> {
         let (subject, of) = read(broker, name, key)?;
-        let found = self.samples.lock().series.get(&subject).map(|series| series.view(of));
+        let found = self.samples.lock().get(&subject).map(|series| series.view(of));
         let [minute, hour, day] = match found {
             Some(views) => views,
             // Nobody has come by to take a sample yet.
-            None => counts_of(broker).contains_key(&subject).then(|| [BrokerStatsItem::default(); 3])?,
+            None => has_counted(broker, &subject).then(|| [BrokerStatsItem::default(); 3])?,
         };
         Some(BrokerStatsData { stats_minute: Some(minute), stats_hour: Some(hour), stats_day: Some(day) })
     }
@@ -205,41 +188,36 @@ fn get_of_queue(key: &str) -> Option<Subject> {
     Some(got(topic, group, queue_id.parse().ok()?))
 }
 
-/// What happened since the start, for everything of which anything did.
-fn counts_of(broker: &Broker) -> HashMap<Subject, Count> {
-    let mut counts: HashMap<Subject, Count> = HashMap::new();
-    let of_broker = |is_put: bool, is_system: bool, count: Count, counts: &mut HashMap<Subject, Count>| {
-        *counts.entry(Subject::Broker { is_put, with_system: true }).or_default() += count;
-        if !is_system {
-            *counts.entry(Subject::Broker { is_put, with_system: false }).or_default() += count;
+/// Whether anything happened of it since the start.
+fn has_counted(broker: &Broker, subject: &Subject) -> bool {
+    let has_puts = |queue: &Arc<Queue>| count_of_puts(&queue.puts).times > 0;
+    let mut has_reads = false;
+    match subject {
+        Subject::Put { topic, queue_id } => {
+            let mut queues = broker.store.queues_of(topic).into_iter();
+            queues.any(|queue| [ALL_QUEUES, queue.queue_id].contains(queue_id) && has_puts(&queue))
         }
-    };
-    for queue in broker.store.queues() {
-        let count = count_of_puts(&queue.puts);
-        if count.times == 0 {
-            continue;
+        Subject::Get { topic, group, queue_id } => {
+            broker.offsets.for_each_of(group, topic, |id, progress| {
+                has_reads |= [ALL_QUEUES, id].contains(queue_id) && count_of_reads(&progress.reads).times > 0;
+            });
+            has_reads
         }
-        let topic = &queue.topic;
-        counts.insert(Subject::Put { topic: topic.clone(), queue_id: queue.queue_id }, count);
-        *counts.entry(Subject::Put { topic: topic.clone(), queue_id: ALL_QUEUES }).or_default() += count;
-        of_broker(true, broker.topics.system.contains(topic), count, &mut counts);
+        Subject::SendBack { topic, group } => {
+            broker.stats.send_backs.pin().contains_key(&(topic.clone(), group.clone()))
+        }
+        Subject::Broker { is_put: true, with_system } => {
+            let counts = |topic: &str| *with_system || !broker.topics.system.contains(topic);
+            broker.store.queues().iter().any(|queue| counts(&queue.topic) && has_puts(queue))
+        }
+        Subject::Broker { is_put: false, with_system } => {
+            broker.offsets.for_each(|_, topic, _, progress| {
+                let counts = *with_system || !broker.topics.system.contains(topic);
+                has_reads |= counts && count_of_reads(&progress.reads).times > 0;
+            });
+            has_reads
+        }
     }
-    broker.offsets.for_each(|group, topic, queue_id, progress| {
-        let count = count_of_reads(&progress.reads);
-        if count.times == 0 {
-            return;
-        }
-        let (topic, group): (Arc<str>, Arc<str>) = (topic.into(), group.into());
-        of_broker(false, broker.topics.system.contains(&topic), count, &mut counts);
-        counts.insert(Subject::Get { topic: topic.clone(), group: group.clone(), queue_id }, count);
-        *counts.entry(Subject::Get { topic, group, queue_id: ALL_QUEUES }).or_default() += count;
-    });
-    for ((topic, group), given_back) in &broker.stats.send_backs.pin() {
-        let messages = given_back.load(Ordering::Relaxed);
-        let subject = Subject::SendBack { topic: topic.clone(), group: group.clone() };
-        counts.insert(subject, Count { times: messages, messages, ..Count::default() });
-    }
-    counts
 }
 
 fn count_of_puts(puts: &Puts) -> Count {
