@@ -19,6 +19,8 @@ use raptormq_store::disk::memory::MemoryDisk;
 use support::*;
 
 const OVERLOAD: &str = "[OVERLOAD]system busy, start flow control for a while";
+/// How long a request may wait where that is tried: longer than it takes to ask another one on a busy machine.
+const WAIT_MS: u64 = 3000;
 const WAITED: &str = "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in queue: ";
 
 /// A broker with one thread and one place for each family, whose disk can be stopped.
@@ -130,7 +132,7 @@ async fn an_end_that_is_refused_has_ended_nothing() {
 
 #[tokio::test]
 async fn what_has_waited_too_long_is_refused_and_not_done() {
-    let (mut rig, disk) = narrow(|settings| settings.broker.wait_time_mills_in_transaction_queue = 200);
+    let (mut rig, disk) = narrow(|settings| settings.broker.wait_time_mills_in_transaction_queue = WAIT_MS);
     let peer = rig.peer();
     peer.send("T", "before").await;
     let halves = [half(&peer, "one").await, half(&peer, "two").await, half(&peer, "three").await];
@@ -144,7 +146,7 @@ async fn what_has_waited_too_long_is_refused_and_not_done() {
     assert_eq!(second.code, ResponseCode::SYSTEM_BUSY);
     let remark = second.remark.unwrap();
     let (period, left) = remark.strip_prefix(WAITED).unwrap().split_once("ms, size of queue: ").unwrap();
-    assert!(period.parse::<u64>().unwrap() >= 200 && left == "0", "{remark}");
+    assert!(period.parse::<u64>().unwrap() >= WAIT_MS && left == "0", "{remark}");
     assert_eq!(bodies(&peer.pull(Pull::new("T", 0)).await), ["before", "one"]);
 }
 
@@ -177,7 +179,7 @@ async fn a_message_given_back_that_is_refused_is_not_stored() {
 
 #[tokio::test]
 async fn pulls_of_both_kinds_wait_apart() {
-    let (mut rig, disk) = narrow(|settings| settings.broker.wait_time_mills_in_pull_queue = 200);
+    let (mut rig, disk) = narrow(|settings| settings.broker.wait_time_mills_in_pull_queue = WAIT_MS);
     let peer = rig.peer();
     peer.send("T", "one").await;
     rig.restart().await;
