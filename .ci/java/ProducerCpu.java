@@ -8,8 +8,9 @@ import org.apache.rocketmq.common.message.Message;
 
 /**
  * What a message costs in the process of Java's producer.
- * Usage: java -cp "LIB/*" ProducerCpu.java NAMESRV PRODUCERS DEPTH BODY_BYTES WARMUP_SECONDS SECONDS
- * With depth 1 each producer is a thread that waits for each answer, otherwise one that keeps DEPTH messages on their way.
+ * Usage: java -cp "LIB/*" ProducerCpu.java NAMESRV PRODUCERS DEPTH BODY_BYTES WARMUP_SECONDS SECONDS [shared]
+ * With depth 1 each producer is a thread that waits for each answer, otherwise one that keeps DEPTH messages on their way;
+ * with "shared" all threads have one producer, and so one connection.
  */
 public class ProducerCpu {
     private static final LongAdder acknowledged = new LongAdder();
@@ -24,12 +25,9 @@ public class ProducerCpu {
             body[at] = (byte) ((at * 2654435761L) >> 13);
         }
         Thread[] threads = new Thread[producers];
+        DefaultMQProducer shared = args.length > 6 ? start(namesrv, 0) : null;
         for (int number = 0; number < producers; number++) {
-            DefaultMQProducer producer = new DefaultMQProducer("producer_cpu");
-            producer.setNamesrvAddr(namesrv);
-            producer.setInstanceName("cpu-" + number + "-" + System.nanoTime());
-            producer.setCompressMsgBodyOverHowmuch(Integer.MAX_VALUE);
-            producer.start();
+            DefaultMQProducer producer = shared != null ? shared : start(namesrv, number);
             threads[number] = new Thread(() -> run(producer, depth, body));
             threads[number].setDaemon(true);
         }
@@ -45,6 +43,15 @@ public class ProducerCpu {
             cpu / 1000.0 / Math.max(1, messages), failed.sum());
         ends = true;
         Runtime.getRuntime().halt(0);
+    }
+
+    private static DefaultMQProducer start(String namesrv, int number) throws Exception {
+        DefaultMQProducer producer = new DefaultMQProducer("producer_cpu");
+        producer.setNamesrvAddr(namesrv);
+        producer.setInstanceName("cpu-" + number + "-" + System.nanoTime());
+        producer.setCompressMsgBodyOverHowmuch(Integer.MAX_VALUE);
+        producer.start();
+        return producer;
     }
 
     private static long cpuNanos() {
