@@ -9,8 +9,9 @@ use raptormq_client::{Client, Compression, ConsumeFrom, Message, MessageView, Pr
 
 use crate::{Outcome, PATIENCE, text};
 
-/// The names of the cases.
-pub(crate) const CASES: [&str; 8] = ["key", "split", "compress", "delay", "txn", "check", "request", "trace"];
+/// The names of the cases. Requests come first: a Java broker cannot find a client any more of which one producer group has
+/// left, and the others shut down producers.
+pub(crate) const CASES: [&str; 8] = ["request", "key", "split", "compress", "delay", "txn", "check", "trace"];
 
 /// Runs the case of that name.
 pub(crate) async fn run(case: &str, client: &Client, producer: &Producer, topic: &str) -> Outcome {

@@ -69,6 +69,12 @@ impl Producer {
     /// Sends a message and waits for the reply to it, which some consumer of its topic sends with [`Producer::reply`].
     ///
     /// Fails with [`ErrorKind::Timeout`] when no reply came in time; the message may be handled all the same.
+    ///
+    /// A broker of Java forgets where a client is when one of the producer groups in it leaves, although others stay, and
+    /// replies do not come before the client connects again: with such brokers, producers that ask keep a [`Client`] of
+    /// their own.
+    ///
+    /// [`Client`]: crate::Client
     pub async fn request(&self, message: Message, timeout: Duration) -> Result<MessageView> {
         let deadline = Instant::now() + timeout;
         let client = &self.shared.client;
