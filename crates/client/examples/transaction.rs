@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use raptormq_client::{Client, ConsumeFrom, Message, TransactionState};
 use tokio::sync::mpsc;
 
@@ -22,11 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// Whether an order was paid.
 fn look_up(paid: &Paid, order: &str) -> TransactionState {
-    match paid.lock().map(|paid| paid.contains(order)) {
-        Ok(true) => TransactionState::Commit,
-        Ok(false) => TransactionState::Rollback,
-        Err(_) => TransactionState::Unknown,
-    }
+    if paid.lock().contains(order) { TransactionState::Commit } else { TransactionState::Rollback }
 }
 
 /// The example, with the cluster of that name server.
@@ -44,7 +41,7 @@ pub async fn run(namesrv: &str) -> Result<(), Box<dyn Error>> {
         let message = Message::new("Payments", format!("{order} is paid")).key(order);
         let transaction = producer.begin(message).await?;
         // The local work.
-        if can_pay && paid.lock().is_ok_and(|mut paid| paid.insert(order.to_owned())) {
+        if can_pay && paid.lock().insert(order.to_owned()) {
             transaction.commit().await?;
         } else {
             transaction.rollback().await?;
