@@ -30,7 +30,7 @@ macro_rules! files {
 const FILES: &[(&str, &str)] = files! {
     "benchmark/batchproducer.sh" "benchmark/consumer.sh" "benchmark/producer.sh" "benchmark/runclass.sh"
     "benchmark/tproducer.sh"
-    "bin/cachedog.sh" "bin/cleancache.sh" "bin/cleancache.v1.sh" "bin/mqadmin" "bin/mqbroker"
+    "bin/cachedog.sh" "bin/cleancache.sh" "bin/cleancache.v1.sh" "bin/export.sh" "bin/mqadmin" "bin/mqbroker"
     "bin/mqbroker.numanode0" "bin/mqbroker.numanode1" "bin/mqbroker.numanode2" "bin/mqbroker.numanode3"
     "bin/mqcontroller" "bin/mqnamesrv" "bin/mqproxy" "bin/mqshutdown" "bin/os.sh" "bin/play.sh" "bin/run.sh"
     "bin/runbroker.sh" "bin/runserver.sh" "bin/setcache.sh" "bin/tools.sh"
@@ -40,6 +40,16 @@ const FILES: &[(&str, &str)] = files! {
     "conf/2m-2s-sync/broker-b-s.properties" "conf/2m-2s-sync/broker-b.properties"
     "conf/2m-noslave/broker-a.properties" "conf/2m-noslave/broker-b.properties"
     "conf/2m-noslave/broker-trace.properties" "conf/broker.conf" "conf/namesrv.conf"
+    "conf/controller/cluster-3n-independent/controller-n0.conf"
+    "conf/controller/cluster-3n-independent/controller-n1.conf"
+    "conf/controller/cluster-3n-independent/controller-n2.conf"
+    "conf/controller/cluster-3n-namesrv-plugin/namesrv-n0.conf"
+    "conf/controller/cluster-3n-namesrv-plugin/namesrv-n1.conf"
+    "conf/controller/cluster-3n-namesrv-plugin/namesrv-n2.conf"
+    "conf/controller/controller-standalone.conf" "conf/controller/quick-start/broker-n0.conf"
+    "conf/controller/quick-start/broker-n1.conf" "conf/controller/quick-start/namesrv.conf"
+    "conf/dledger/broker-n0.conf" "conf/dledger/broker-n1.conf" "conf/dledger/broker-n2.conf"
+    "conf/plain_acl.yml" "conf/rmq-proxy.json" "conf/tools.yml"
     "docker/Dockerfile" "docker/docker-compose.yml" "docker/play-docker.sh"
     "systemd/raptormq-broker@.service" "systemd/raptormq-namesrv.service"
 };
@@ -138,13 +148,27 @@ mod tests {
 
     #[test]
     fn every_broker_file_is_taken_without_a_remark() {
-        let brokers = FILES.iter().filter(|(path, _)| path.starts_with("conf/") && !path.ends_with("namesrv.conf"));
+        let is_broker = |path: &str| path == "conf/broker.conf" || path.starts_with("conf/2m-");
+        let brokers = FILES.iter().filter(|(path, _)| is_broker(path));
         for (path, text) in brokers {
             let mut settings = raptormq_config::BrokerSettings::new(&raptormq_config::Environment::default());
             let properties = raptormq_config::Properties::parse(Path::new(path), text.as_bytes()).unwrap();
             let remarks = settings.load(&properties).unwrap();
             settings.settle().unwrap();
             assert_eq!(remarks.lines().collect::<Vec<_>>(), Vec::<&str>::new(), "{path}");
+        }
+    }
+
+    #[test]
+    fn brokers_that_elect_their_master_are_refused_in_words() {
+        let brokers = FILES.iter().filter(|(path, _)| path.contains("/broker-n"));
+        assert_eq!(brokers.clone().count(), 5);
+        for (path, text) in brokers {
+            let mut settings = raptormq_config::BrokerSettings::new(&raptormq_config::Environment::default());
+            let properties = raptormq_config::Properties::parse(Path::new(path), text.as_bytes()).unwrap();
+            assert_eq!(settings.load(&properties).unwrap().unknown, "", "{path}");
+            let refusal = settings.settle().unwrap_err().to_string();
+            assert!(refusal.contains(" mode yet"), "{path}: {refusal}");
         }
     }
 

@@ -51,3 +51,23 @@ fn a_role_started_by_its_script_gets_the_signal() {
     command.args(["-c", "n.conf"]);
     assert_eq!(Serving::start(command).stop("TERM").status, Some(0));
 }
+
+#[test]
+fn a_cluster_is_exported_into_one_file() {
+    let home = tempfile::tempdir().unwrap();
+    let offset = free_port() - 10_911;
+    let mut command = crate::common::raptormq(home.path());
+    command.args(["standalone", "-o", &offset.to_string()]);
+    let serving = Serving::start(command);
+    let answers = format!("127.0.0.1:{}\nDefaultCluster\n{}/out\n", 9_876 + offset, home.path().display());
+    std::fs::write(home.path().join("answers"), answers).unwrap();
+    let mut command = script(home.path(), "export.sh");
+    command.stdin(std::fs::File::open(home.path().join("answers")).unwrap());
+    let ended = ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let text = std::fs::read_to_string(home.path().join("out/rocketmq-metadata-export.json")).unwrap();
+    for part in ["\"configs\": {", "\"metadata\": {", "\"metrics\": {", "broker-a", "clusterScale"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(serving.stop("TERM").status, Some(0));
+}
