@@ -3,6 +3,7 @@
 
 mod cluster;
 mod crash;
+mod crowd;
 mod docs;
 mod faults;
 mod kill;
@@ -29,6 +30,8 @@ const USAGE: &str = "usage: cargo xtask CHORE
                  open the store on N crash images (1,000,000), drawn from the seed on
   mqadmin [ours|java|abroad ...]
                  compare our mqadmin and Java's, on our cluster and on a Java cluster, with the recorded outputs (all three)
+  crowd [--minutes N]
+                 let consumers join and leave one group for N minutes (10), with the broker alone and with our client
   kill [--cycles N] [--seed N]
                  kill the release broker under load, N times for each flush mode (100)
   pair [--cycles N] [--seed N]
@@ -49,6 +52,9 @@ fn main() -> ExitCode {
         ["crash", options @ ..] => number(options, "--images")
             .and_then(|images| crash::run(root(), images.unwrap_or(1_000_000), number(options, "--seed")?)),
         ["mqadmin", wanted @ ..] => mqadmin::run(root(), wanted),
+        ["crowd", options @ ..] => {
+            number(options, "--minutes").and_then(|minutes| crowd::run(root(), minutes.unwrap_or(10)))
+        }
         ["kill", options @ ..] => cycles(options, 100).and_then(|(cycles, seed)| kill::run(root(), cycles, seed)),
         ["pair", options @ ..] => cycles(options, 20).and_then(|(cycles, seed)| pair::run(root(), cycles, seed)),
         ["cluster", options @ ..] => cycles(options, 200).and_then(|(cycles, seed)| cluster::run(root(), cycles, seed)),
@@ -74,7 +80,7 @@ fn cycles(options: &[&str], unless_given: u32) -> anyhow::Result<(u32, u64)> {
 /// The number behind an option, if it is there.
 fn number(options: &[&str], name: &str) -> anyhow::Result<Option<u64>> {
     let pairs = options.chunks_exact(2);
-    let is_known = |pair: &[&str]| ["--images", "--cycles", "--seed"].contains(&pair[0]);
+    let is_known = |pair: &[&str]| ["--images", "--cycles", "--minutes", "--seed"].contains(&pair[0]);
     anyhow::ensure!(pairs.remainder().is_empty() && pairs.clone().all(is_known), USAGE);
     let found = pairs.clone().find(|pair| pair[0] == name);
     found.map(|pair| pair[1].parse().with_context(|| format!("{name} {}", pair[1]))).transpose()

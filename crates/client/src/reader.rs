@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use raptormq_protocol::body::MessageQueue;
-use raptormq_protocol::heartbeat::{EXPRESSION_TAG, SubscriptionData};
+use raptormq_protocol::heartbeat::{EXPRESSION_SQL92, EXPRESSION_TAG, SubscriptionData};
+use raptormq_protocol::message::MessageExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -37,18 +38,42 @@ const TOPIC_INTERVAL: Duration = Duration::from_secs(1);
 pub struct ReaderBuilder {
     client: Client,
     topic: String,
-    tags: String,
+    filter: String,
+    filter_kind: &'static str,
     from: ConsumeFrom,
+    group: Option<String>,
+    until_end: bool,
 }
 
 impl ReaderBuilder {
     pub(crate) fn new(client: Client, topic: String) -> ReaderBuilder {
-        ReaderBuilder { client, topic, tags: String::new(), from: ConsumeFrom::Last }
+        let (filter, filter_kind) = (String::new(), EXPRESSION_TAG);
+        ReaderBuilder { client, topic, filter, filter_kind, from: ConsumeFrom::Last, group: None, until_end: false }
     }
 
     /// Reads only messages with these tags: `"TagA || TagB"`.
     pub fn tags(mut self, tags: impl Into<String>) -> ReaderBuilder {
-        self.tags = tags.into();
+        (self.filter, self.filter_kind) = (tags.into(), EXPRESSION_TAG);
+        self
+    }
+
+    /// Reads only messages whose properties fulfil an SQL92 condition: `"amount > 100"`. The broker must be set to
+    /// `enablePropertyFilter=true`.
+    pub fn sql(mut self, condition: impl Into<String>) -> ReaderBuilder {
+        (self.filter, self.filter_kind) = (condition.into(), EXPRESSION_SQL92);
+        self
+    }
+
+    /// Begins where this consumer group has stopped; in queues in which it has not begun, where
+    /// [`from`](ReaderBuilder::from) says. The group is left as it is.
+    pub fn from_group(mut self, group: impl Into<String>) -> ReaderBuilder {
+        self.group = Some(group.into());
+        self
+    }
+
+    /// Ends with the messages that are there when the reader opens, instead of waiting for more.
+    pub fn until_end(mut self) -> ReaderBuilder {
+        self.until_end = true;
         self
     }
 
@@ -60,22 +85,32 @@ impl ReaderBuilder {
 
     /// Begins to read; when this returns, the beginning is fixed. A topic that does not exist yet is waited for.
     pub async fn open(self) -> Result<Reader> {
-        names::check_topic(&self.topic)?;
-        let subscription = SubscriptionData::parse(&self.topic, &self.tags)
-            .map_err(|error| Error::invalid(format!("{:?} is no filter: {error}", self.tags)).with_source(error))?;
+        let topic = self.client.with_namespace(&self.topic).into_owned();
+        names::check_topic(&topic)?;
+        let subscription = SubscriptionData::build(&topic, &self.filter, self.filter_kind)
+            .map_err(|error| Error::invalid(format!("{:?} is no filter: {error}", self.filter)).with_source(error))?;
         let subscription = SubscriptionData { sub_version: clock::now_ms(), ..subscription };
         let (messages, receiver) = mpsc::channel(WAITING_MAX);
         let mut keeper = Keeper {
             source: Arc::new(Source { client: self.client, subscription, messages }),
             from: self.from,
+            group: self.group,
+            until_end: self.until_end,
             known: BTreeSet::new(),
             pulls: JoinSet::new(),
         };
         let found = keeper.look().await?;
         // What comes after the first look is new, whatever was asked for.
-        keeper.from = ConsumeFrom::First;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(keeper.keep_looking(found));
+        (keeper.from, keeper.group) = (ConsumeFrom::First, None);
+        let tasks = match self.until_end {
+            // When the last of them ends, nobody sends any more.
+            true => keeper.pulls,
+            false => {
+                let mut tasks = JoinSet::new();
+                tasks.spawn(keeper.keep_looking(found));
+                tasks
+            }
+        };
         Ok(Reader { receiver, _tasks: tasks })
     }
 }
@@ -101,7 +136,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The next message; `None` when the client was shut down. Dropping the future loses nothing.
+    /// The next message; `None` when the client was shut down, or at the end of what is [read until its
+    /// end](ReaderBuilder::until_end). Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<MessageView> {
         self.receiver.recv().await
     }
@@ -118,6 +154,8 @@ struct Source {
 struct Keeper {
     source: Arc<Source>,
     from: ConsumeFrom,
+    group: Option<String>,
+    until_end: bool,
     known: BTreeSet<MessageQueue>,
     pulls: JoinSet<()>,
 }
@@ -141,18 +179,39 @@ impl Keeper {
         let topic = &self.source.subscription.topic;
         let Some(route) = self.source.client.subscribe_route(topic).await? else { return Ok(false) };
         for queue in route.subscribe.iter().filter(|queue| !self.known.contains(queue)).cloned().collect::<Vec<_>>() {
-            let offset = self.source.first_offset(&route, &queue, self.from).await?;
+            let offset = self.source.first_offset(&route, &queue, (self.from, self.group.as_deref())).await?;
+            let end = match self.until_end {
+                true => self.source.end(&route, &queue).await?,
+                false => i64::MAX,
+            };
             self.known.insert(queue.clone());
             let source = self.source.clone();
-            self.pulls.spawn(async move { source.keep_pulling(queue, offset).await });
+            self.pulls.spawn(async move { source.keep_pulling(queue, offset, end).await });
         }
         Ok(true)
     }
 }
 
 impl Source {
-    async fn first_offset(&self, route: &Route, queue: &MessageQueue, from: ConsumeFrom) -> Result<i64> {
+    /// The offset behind what is there now.
+    async fn end(&self, route: &Route, queue: &MessageQueue) -> Result<i64> {
         let (_, address) = route.member(&queue.broker_name, MASTER_ID).ok_or_else(|| nowhere(queue))?;
+        calls::max_offset(&self.client, address, queue).await
+    }
+
+    async fn first_offset(
+        &self,
+        route: &Route,
+        queue: &MessageQueue,
+        (from, group): (ConsumeFrom, Option<&str>),
+    ) -> Result<i64> {
+        let (_, address) = route.member(&queue.broker_name, MASTER_ID).ok_or_else(|| nowhere(queue))?;
+        if let Some(group) = group {
+            let group = self.client.with_namespace(group);
+            if let Some(offset) = calls::committed_offset(&self.client, address, &group, queue).await? {
+                return Ok(offset);
+            }
+        }
         match from {
             ConsumeFrom::First => Ok(0),
             ConsumeFrom::Last => calls::max_offset(&self.client, address, queue).await,
@@ -163,16 +222,18 @@ impl Source {
         }
     }
 
-    /// Pulls until nobody wants the messages any more.
-    async fn keep_pulling(&self, queue: MessageQueue, mut offset: i64) {
+    /// Pulls until nobody wants the messages any more, or up to the offset `end`.
+    async fn keep_pulling(&self, queue: MessageQueue, mut offset: i64, end: i64) {
         let mut broker_id = MASTER_ID;
-        while !self.client.is_closed() {
+        while !self.client.is_closed() && offset < end {
             match self.pull(&queue, offset, broker_id).await {
                 Ok(pulled) => {
                     let stood_still = pulled.next_offset == offset;
                     (offset, broker_id) = (pulled.next_offset, pulled.suggested_broker_id);
                     if let PullOutcome::Found(messages) = pulled.outcome {
-                        for message in messages.into_iter().filter(|message| has_tag(&self.subscription, message)) {
+                        let wanted =
+                            |message: &MessageExt| message.queue_offset < end && has_tag(&self.subscription, message);
+                        for message in messages.into_iter().filter(wanted) {
                             let mut message = MessageView::new(message);
                             self.client.show(&mut message);
                             if self.messages.send(message).await.is_err() {
@@ -206,7 +267,7 @@ impl Source {
             suspend: calls::SUSPEND,
             is_lite: false,
             subscription: Some(&self.subscription.sub_string),
-            expression_type: EXPRESSION_TAG,
+            expression_type: &self.subscription.expression_type,
             sub_version: self.subscription.sub_version,
         };
         calls::pull(&self.client, address, &pull).await

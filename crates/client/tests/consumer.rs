@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use raptormq_client::{Client, ConsumeFrom, Consumer, ConsumerBuilder, ErrorKind, MessageView, Retry};
+use raptormq_client::{Client, ConsumeFrom, Consumer, ConsumerBuilder, ErrorKind, MessageView, ReaderBuilder, Retry};
 use raptormq_protocol::code::{RequestCode, ResponseCode};
 use support::*;
 
@@ -391,4 +391,24 @@ async fn a_reader_sees_all_without_joining_and_waits_for_a_topic_that_is_not_the
     assert_eq!(reader.next().await.unwrap().body(), "c");
     let state = cluster.state.lock();
     assert!(state.heartbeats.is_empty() && state.offsets.is_empty() && state.members.is_empty());
+}
+
+#[tokio::test]
+async fn a_reader_ends_with_what_is_there_and_begins_where_a_group_is() {
+    let cluster = Cluster::start(1).with_topics(&["T"]);
+    cluster.put("T", 0, &["a", "b", "c"]);
+    cluster.state.lock().offsets.insert(("g".to_owned(), queue("T", 0)), 1);
+    let client = Client::connect(cluster.namesrv()).await.unwrap();
+    let read = async |builder: ReaderBuilder| {
+        let mut reader = builder.from(ConsumeFrom::First).until_end().open().await.unwrap();
+        let mut bodies = String::new();
+        while let Some(message) = reader.next().await {
+            bodies.push_str(&text(message.body()));
+        }
+        bodies
+    };
+    assert_eq!(read(client.reader("T")).await, "abc");
+    assert_eq!(read(client.reader("T").from_group("g")).await, "bc");
+    assert_eq!(read(client.reader("Absent")).await, "");
+    assert_eq!(cluster.state.lock().offsets.len(), 1);
 }

@@ -29,6 +29,15 @@ struct Options {
     /// Only messages with one of these tags: TagA || TagB
     #[arg(short, long, value_name = "TAGS", default_value = "*")]
     tag: String,
+    /// Only messages whose properties fulfil this SQL92 condition, which brokers read with enablePropertyFilter=true
+    #[arg(long, value_name = "CONDITION", conflicts_with = "tag")]
+    sql: Option<String>,
+    /// With -g: begin where the group is, but do not join it and leave its offsets as they are
+    #[arg(long, requires = "group")]
+    no_commit: bool,
+    /// Stop behind the messages that are there, instead of waiting for more; not as a member of a group
+    #[arg(long)]
+    no_follow: bool,
     /// Stop after so many messages
     #[arg(short, long)]
     count: Option<u64>,
@@ -74,15 +83,19 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
 }
 
 async fn receive(namesrv: &str, options: &Options) -> anyhow::Result<ExitCode> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let told = super::until_told();
+    tokio::pin!(told);
     let client = super::connect(namesrv).await?;
     let name = cluster::look_up(namesrv, &options.topic).await;
     if name != TopicName::Known {
         eprintln!("topic {} does not exist yet{}; waiting for it", options.topic, name.guess());
     }
     let mut messages = match &options.group {
-        Some(group) => Source::member(&client, group, options).await?,
-        None => Source::reader(&client, options).await?,
+        Some(_) if options.no_follow && !options.no_commit => {
+            anyhow::bail!("a member of a group follows its topic: add --no-commit to --no-follow, or -c to stop")
+        }
+        Some(group) if !options.no_commit => Source::member(&client, group, options).await?,
+        _ => Source::reader(&client, options).await?,
     };
     let printer = Printer::start()?;
     let mut left = options.count.unwrap_or(u64::MAX);
@@ -94,11 +107,10 @@ async fn receive(namesrv: &str, options: &Options) -> anyhow::Result<ExitCode> {
                 message.done();
                 left -= 1;
             }
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
+            told = &mut told => {
+                told?;
                 break;
             }
-            _ = terminate.recv() => break,
         }
     }
     messages.end().await;
@@ -126,7 +138,16 @@ enum Source {
 
 impl Source {
     async fn reader(client: &Client, options: &Options) -> anyhow::Result<Source> {
-        let reader = client.reader(&options.topic).tags(&options.tag).from(options.from);
+        let mut reader = client.reader(&options.topic).tags(&options.tag).from(options.from);
+        if let Some(condition) = &options.sql {
+            reader = reader.sql(condition);
+        }
+        if let Some(group) = &options.group {
+            reader = reader.from_group(group);
+        }
+        if options.no_follow {
+            reader = reader.until_end();
+        }
         Ok(Source::Reader(reader.open().await?))
     }
 
@@ -141,7 +162,11 @@ impl Source {
                 printed.await.map_err(Retry::from)
             }
         };
-        let consumer = client.consumer(group).subscribe(&options.topic, &options.tag).from(options.from);
+        let consumer = client.consumer(group).from(options.from);
+        let consumer = match &options.sql {
+            Some(condition) => consumer.subscribe_sql(&options.topic, condition),
+            None => consumer.subscribe(&options.topic, &options.tag),
+        };
         Ok(Source::Member(consumer.concurrency(1).start(hand_over).await?, receiver))
     }
 

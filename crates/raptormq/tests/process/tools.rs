@@ -124,6 +124,12 @@ fn what_is_sent_is_received_in_every_format() {
     let message: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!((&message["topic"], &message["keys"][0]), (&"Greetings".into(), &"k1".into()));
     assert_eq!(message["properties"]["region"], "EU");
+    // What is there and no more; where the group is, without moving it.
+    let all = run(&["recv", "Greetings", "--from", "first", "--no-follow"]);
+    assert_eq!((all.status, all.stdout.lines().count()), (Some(0), 2));
+    let looked = run(&["recv", "Greetings", "--from", "first", "--no-follow", "-g", "readers", "--no-commit"]);
+    assert_eq!((looked.status, looked.stdout.lines().count()), (Some(0), 2));
+    assert_eq!(run(&["recv", "Greetings", "--no-follow", "-g", "readers"]).status, Some(1));
     // A group remembers what was printed, and only that.
     let one = run(&["recv", "Greetings", "-g", "readers", "--from", "first", "-c", "1", "--format", "hex"]);
     let other = run(&["recv", "Greetings", "-g", "readers", "--from", "first", "-c", "1", "--format", "hex"]);

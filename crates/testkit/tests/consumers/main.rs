@@ -5,6 +5,7 @@
 mod asked;
 mod broadcasting;
 mod concurrent;
+mod crowd;
 mod named;
 mod ordered;
 mod polled;
