@@ -130,7 +130,8 @@ impl Queue {
                 continue;
             };
             let path = folder.join(&entry.name);
-            if entry.len == 0 && !entry.is_folder {
+            // One that is too short for a unit holds nothing.
+            if entry.len < unit_bytes as u64 && !entry.is_folder {
                 leftovers.push(Leftover { path, why: "its making was cut short" });
             } else {
                 check_file(&path, &entry, file_bytes as u64, key)?;
