@@ -253,6 +253,11 @@ fn address_of(queue: &Arc<Queue>) -> usize {
 /// Answers the pulls that waited for what the turn appended, under SYNC_FLUSH when that is on disk. Called at the end of the
 /// turn, with no lock held.
 pub(crate) fn wake(broker: &Broker, staging: &Staging) {
+    // Who holds from now on sees the messages by itself.
+    fence(Ordering::SeqCst);
+    if staging.queues().all(|queue| queue.holds.load(Ordering::SeqCst) == 0) {
+        return;
+    }
     let log_end = if broker.identity.reads_flushed { staging.log_end() } else { 0 };
     wake_for(broker, staging.arrivals(), log_end);
 }

@@ -281,6 +281,13 @@ impl Staging {
         placed.map_or(0, |entry| entry.placed.log_end)
     }
 
+    /// The queues that something was staged for, as often as it was.
+    pub fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
+        let late = if self.has_late { &self.records[..] } else { &[] };
+        let light = late.iter().filter_map(|record| record.late.as_ref()).flat_map(|late| late.places());
+        self.entries.iter().map(|entry| &entry.queue).chain(light.map(|(queue, _)| queue))
+    }
+
     /// What was appended, in the order of the log. It can be read now, but under SYNC_FLUSH once it is flushed.
     pub fn arrivals(&self) -> impl Iterator<Item = Arrival<'_>> {
         self.entries.iter().filter(|entry| entry.placed.status == PutStatus::PutOk).flat_map(move |entry| {

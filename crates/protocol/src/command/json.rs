@@ -7,31 +7,35 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::{Command, CommandError, FIELDS_MAX, Fields, Language, Version};
-use crate::frame::Serialization;
+use super::{Command, CommandError, FIELDS_MAX, Language, Version};
 use crate::json;
 use crate::marks::Marks;
 
-pub(super) fn decode<'a>(
+/// Reads `header` into a command that has no entries yet.
+pub(super) fn read<'a>(
+    command: &mut Command<'a>,
     header: &'a [u8],
-    body: &'a [u8],
     scratch: &'a mut Vec<u8>,
-) -> Result<Command<'a>, CommandError> {
+) -> Result<(), CommandError> {
     scratch.clear();
-    let mut command = Command::empty(Serialization::Json, body);
     let mut unescaped = SmallVec::new();
-    if scan(header, &mut command, &mut unescaped, scratch).is_none() {
-        return decode_unusual(header, body, scratch);
+    if scan(header, command, &mut unescaped, scratch).is_none() {
+        command.clear();
+        return read_unusual(command, header, scratch);
     }
     for (part, range) in unescaped {
-        let text = std::str::from_utf8(&scratch[range]).map_err(|error| CommandError::Json(error.to_string()))?;
+        let text = utf8(&scratch[range])?;
         match part {
             Part::Remark => command.remark = Some(text),
             Part::Key(at) => command.fields.pairs[at].0 = text,
             Part::Value(at) => command.fields.pairs[at].1 = text,
         }
     }
-    Ok(command)
+    Ok(())
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, CommandError> {
+    simdutf8::compat::from_utf8(bytes).map_err(|error| CommandError::Json(error.to_string()))
 }
 
 /// Reads a header of the usual form.
@@ -41,7 +45,7 @@ fn scan<'a>(
     unescaped: &mut SmallVec<[(Part, Range<usize>); 4]>,
     scratch: &mut Vec<u8>,
 ) -> Option<()> {
-    let text = std::str::from_utf8(header).ok()?;
+    let text = simdutf8::basic::from_utf8(header).ok()?;
     let cursor = Cursor { text, at: 0, marks: Marks::new(header) };
     Scan { cursor, command, unescaped, scratch }.read()
 }
@@ -129,6 +133,9 @@ impl<'a> Scan<'_, 'a> {
         Some("")
     }
 }
+
+/// Digits that an integer of the usual form has at most; with 32 bits it needs no more.
+const INTEGER_DIGITS_MAX: usize = 10;
 
 struct Cursor<'a> {
     text: &'a str,
@@ -239,14 +246,22 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A number in the usual form: digits, and a minus in front. It ends with the first byte that is none of them.
     #[inline]
     fn integer(&mut self) -> Option<i32> {
-        self.peek()?;
-        let digits = &self.text.as_bytes()[self.at..];
-        let length = digits.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'-')?;
-        let number = self.text.get(self.at..self.at + length)?.parse().ok();
-        self.at += length;
-        number
+        let is_negative = self.peek()? == b'-';
+        let start = self.at + usize::from(is_negative);
+        let digits = self.text.as_bytes().get(start..)?.iter().take(INTEGER_DIGITS_MAX + 1);
+        let (mut number, mut count) = (0_i64, 0);
+        for digit in digits.map(|byte| byte.wrapping_sub(b'0')).take_while(|digit| *digit < 10) {
+            number = number * 10 + i64::from(digit);
+            count += 1;
+        }
+        if count == 0 || count > INTEGER_DIGITS_MAX {
+            return None;
+        }
+        self.at = start + count;
+        i32::try_from(if is_negative { -number } else { number }).ok()
     }
 }
 
@@ -285,7 +300,7 @@ fn escape(text: &[u8]) -> Option<(char, usize)> {
 
 /// Reads a header that Java's lenient reader takes and the pass above does not: numbers as texts or texts as numbers,
 /// unknown keys, enum ordinals, bytes that are not UTF-8. The texts are laid out in `scratch` and borrowed from it.
-fn decode_unusual<'a>(header: &[u8], body: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Command<'a>, CommandError> {
+fn read_unusual<'a>(command: &mut Command<'a>, header: &[u8], scratch: &'a mut Vec<u8>) -> Result<(), CommandError> {
     let value = json::parse_value(header).map_err(|error| CommandError::Json(error.to_string()))?;
     let object = value.as_object().ok_or_else(|| CommandError::Json("it is not an object".into()))?;
     let integer = |key| lenient_integer(object.get(key));
@@ -321,25 +336,19 @@ fn decode_unusual<'a>(header: &[u8], body: &'a [u8], scratch: &'a mut Vec<u8>) -
         }
     }
 
-    let text = std::str::from_utf8(scratch).map_err(|error| CommandError::Json(error.to_string()))?;
+    let text = utf8(scratch)?;
     let mut start = 0;
     let mut pieces = ends.into_iter().map(|end| &text[std::mem::replace(&mut start, end)..end]);
-    let remark = remark.and_then(|_| pieces.next());
-    let mut fields = Fields::default();
+    command.remark = remark.and_then(|_| pieces.next());
     while let (Some(key), Some(value)) = (pieces.next(), pieces.next()) {
-        fields.push(key, value)?;
+        command.fields.push(key, value)?;
     }
-    Ok(Command {
-        code: integer("code"),
-        flag: integer("flag"),
-        language,
-        opaque: integer("opaque"),
-        version: Version(integer("version")),
-        remark,
-        serialization: Serialization::Json,
-        fields,
-        body,
-    })
+    command.code = integer("code");
+    command.flag = integer("flag");
+    command.language = language;
+    command.opaque = integer("opaque");
+    command.version = Version(integer("version"));
+    Ok(())
 }
 
 /// A number, a text that is one, or 0.
@@ -356,14 +365,17 @@ mod tests {
     use super::*;
 
     fn with<T>(header: &str, check: impl FnOnce(Result<Command<'_>, CommandError>) -> T) -> T {
-        check(decode(header.as_bytes(), b"body", &mut Vec::new()))
+        let mut scratch = Vec::new();
+        let mut command = Command { body: b"body", ..Command::empty() };
+        let read = read(&mut command, header.as_bytes(), &mut scratch);
+        check(read.map(|()| command))
     }
 
     const SEND: &str = "{\"code\":310,\"extFields\":{\"a\":\"group\",\"i\":\"KEYS\\u0001k\\u0002\\u00e9\\ud83d\\ude00\"},\
                         \"flag\":0,\"language\":\"GO\",\"opaque\":7,\"serializeTypeCurrentRPC\":\"JSON\",\"version\":479}\n";
 
     fn is_usual(header: &str) -> bool {
-        let mut command = Command::empty(Serialization::Json, b"");
+        let mut command = Command::empty();
         scan(header.as_bytes(), &mut command, &mut SmallVec::new(), &mut Vec::new()).is_some()
     }
 

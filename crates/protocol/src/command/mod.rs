@@ -130,19 +130,30 @@ impl<'a> Command<'a> {
     /// Decodes the command in `bytes`, which are the frame's. `scratch` holds what is not to be read as it stands there:
     /// texts with escapes, and all texts of a header that was written in an unusual way.
     pub fn decode(bytes: &'a [u8], frame: &Frame, scratch: &'a mut Vec<u8>) -> Result<Command<'a>, CommandError> {
+        let mut command = Command::empty();
+        command.read(bytes, frame, scratch)?;
+        Ok(command)
+    }
+
+    /// Becomes the command in `bytes`, as [`Command::decode`] returns it: a command is large, and whoever reads one after
+    /// another has no copy made of each. After an error what it is has no meaning.
+    pub fn read(&mut self, bytes: &'a [u8], frame: &Frame, scratch: &'a mut Vec<u8>) -> Result<(), CommandError> {
         if frame.header.len() > HEADER_BYTES_MAX {
             return Err(CommandError::HeaderTooLong { bytes: frame.header.len() });
         }
+        self.clear();
+        self.serialization = frame.serialization;
+        self.body = &bytes[frame.body.start..];
         let header = &bytes[frame.header.clone()];
-        let body = &bytes[frame.body.start..];
         match frame.serialization {
-            Serialization::Json => json::decode(header, body, scratch),
-            Serialization::Rocketmq => binary::decode(header, body),
+            Serialization::Json => json::read(self, header, scratch),
+            Serialization::Rocketmq => binary::read(self, header),
         }
     }
 
-    /// A command of which nothing but its body is known: what a header without any entry means.
-    fn empty(serialization: Serialization, body: &'a [u8]) -> Command<'a> {
+    /// What a header without any entry means.
+    #[inline]
+    pub fn empty() -> Command<'a> {
         Command {
             code: 0,
             flag: 0,
@@ -150,10 +161,21 @@ impl<'a> Command<'a> {
             opaque: 0,
             version: Version(0),
             remark: None,
-            serialization,
+            serialization: Serialization::Json,
             fields: Fields::default(),
-            body,
+            body: &[],
         }
+    }
+
+    /// Forgets every entry.
+    fn clear(&mut self) {
+        self.code = 0;
+        self.flag = 0;
+        self.language = Language::JAVA;
+        self.opaque = 0;
+        self.version = Version(0);
+        self.remark = None;
+        self.fields.pairs.clear();
     }
 
     /// Whether this is the answer to a request.

@@ -239,17 +239,15 @@ impl<S: Service> Conn<S> {
         let mut bad: Option<CommandError> = None;
         let mut scratch = thread.scratch.borrow_mut();
         let found = inbox.drain(data, options.frame_bytes_max, &mut |bytes: &[u8], frame: &Frame| {
-            match Command::decode(bytes, frame, &mut scratch) {
-                Ok(command) if command.is_response() => self.answered(&command),
-                Ok(request) => {
-                    if let Outcome::Turn(ticket) = self.request(thread, &request, output) {
-                        tickets.push(ticket);
-                    }
-                }
-                Err(error) => {
-                    bad = Some(error);
-                    return Flow::Stop;
-                }
+            let mut command = Command::empty();
+            if let Err(error) = command.read(bytes, frame, &mut scratch) {
+                bad = Some(error);
+                return Flow::Stop;
+            }
+            if command.is_response() {
+                self.answered(&command);
+            } else if let Outcome::Turn(ticket) = self.request(thread, &command, output) {
+                tickets.push(ticket);
             }
             pass.frames = pass.frames.saturating_sub(1);
             if pass.frames == 0 || output.len() >= options.output_bytes_max { Flow::Stop } else { Flow::Continue }
