@@ -52,7 +52,11 @@ pub(crate) fn end_transaction(
         from_transaction_check: header.from_transaction_check,
         is_commit,
     };
-    let record = match broker.store.record_cached(wish.log_offset) {
+    let cached = match broker.transactions.is_known() {
+        true => broker.store.record_cached(wish.log_offset),
+        false => Ok(None),
+    };
+    let record = match cached {
         Ok(Some(record)) => record,
         Ok(None) => {
             let group = header.producer_group.to_owned();
@@ -79,6 +83,7 @@ pub(crate) fn end_transaction(
 
 /// Does all of it where it may wait for the disk.
 fn read_and_end(broker: &Broker, wish: &Wish<'_>, responder: Responder) {
+    broker.transactions.wait_until_known();
     let mut staging = broker.store.staging();
     let record = broker.store.record_at(wish.log_offset).ok_or_else(missing);
     let ending =

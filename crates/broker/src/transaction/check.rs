@@ -181,6 +181,9 @@ impl Checker {
             broker.transactions.note(offset, &offsets);
         }
         self.ops_from = (!units.is_empty()).then_some(from + units.len() as i64);
+        if self.ops_from.is_none() {
+            broker.transactions.note_known();
+        }
         now_ms
     }
 

@@ -14,8 +14,9 @@ mod ended;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use raptormq_protocol::message::properties::{self, name};
 use raptormq_store::{NewMessage, PutStatus, Queue, QueueNameError, Slot, Staging, Store};
 
@@ -33,17 +34,23 @@ const OP_TAGS: &str = "d";
 const OP_SEPARATOR: char = ',';
 /// Most halves that are known to have been stored again; ends of others may have to be told twice.
 const COPIES_MAX: usize = 1 << 18;
+/// Longest wait for what earlier runs have ended.
+const KNOWN_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// The queues, and what is known of them.
 pub(crate) struct Transactions {
     pub(crate) half: Arc<Queue>,
     op: Arc<Queue>,
     state: Mutex<State>,
+    /// Signalled when the state knows all that was ended in earlier runs.
+    known: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
     ended: Ended,
+    /// The op messages of earlier runs were read.
+    is_known: bool,
     /// Halves that are ended in a turn that is not over.
     pending: HashSet<i64>,
     /// Op messages that are not done: their offset, and the highest half that they name.
@@ -68,12 +75,13 @@ impl Transactions {
         let op = store.queue_or_create(names::TRANS_OP_HALF_TOPIC, 0)?;
         let state = State {
             ended: Ended::new(done(offsets, &half)),
+            is_known: false,
             pending: HashSet::new(),
             ops: BTreeMap::new(),
             copies: HashMap::new(),
             origins: HashMap::new(),
         };
-        Ok(Transactions { half, op, state: Mutex::new(state) })
+        Ok(Transactions { half, op, state: Mutex::new(state), known: Condvar::new() })
     }
 
     /// Properties of a half that say where the message goes.
@@ -85,6 +93,23 @@ impl Transactions {
         properties::append(&mut text, name::REAL_TOPIC, topic);
         properties::append(&mut text, name::REAL_QID, &queue_id.to_string());
         text
+    }
+
+    /// Whether it is known what was ended in earlier runs; before, a second end of a half would be taken for the first.
+    pub(crate) fn is_known(&self) -> bool {
+        self.state.lock().is_known
+    }
+
+    /// Waits for that, as long as a client would for its answer.
+    pub(crate) fn wait_until_known(&self) {
+        let mut state = self.state.lock();
+        self.known.wait_while_for(&mut state, |state| !state.is_known, KNOWN_WAIT_MAX);
+    }
+
+    /// All op messages of earlier runs were read.
+    fn note_known(&self) {
+        self.state.lock().is_known = true;
+        self.known.notify_all();
     }
 
     /// Takes upon itself to end a half: the offsets that it has and had. `None` when somebody did or does.
@@ -271,6 +296,7 @@ mod tests {
     fn state() -> State {
         State {
             ended: Ended::new(10),
+            is_known: true,
             pending: HashSet::new(),
             ops: BTreeMap::new(),
             copies: HashMap::new(),
