@@ -47,7 +47,9 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     for (when, totals) in
         [("YesterdayMorning", yesterday_morning), ("TodayMorning", this_morning), ("TodayNow", totals)]
     {
-        put(&format!("msgPutTotal{when}"), totals.user_messages_in().to_string());
+        // What a slave has was sent to its master.
+        let sent_here = if broker.is_slave() { 0 } else { totals.user_messages_in() };
+        put(&format!("msgPutTotal{when}"), sent_here.to_string());
         put(&format!("msgGetTotal{when}"), totals.user_messages_out().to_string());
     }
     put_lanes(broker, &settings.broker, &mut put);
