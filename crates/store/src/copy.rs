@@ -354,19 +354,22 @@ impl Shared {
         }
         let store_timestamp_ms = record.store_timestamp_ms;
         let new = NewUnit { unit, queue_offset, count, store_timestamp_ms, bit_map: &bit_map };
-        self.push_copied(dispatch, &queue, &new);
-        placed(queue, queue_offset, tags_code);
+        if self.push_copied(dispatch, &queue, &new) {
+            placed(queue, queue_offset, tags_code);
+        }
         let named = facts.multi_dispatch.zip(facts.multi_offsets);
         let named = named.filter(|_| self.options.light_enabled && light::may_have_light(record.topic));
         for (name, queue_offset) in named.into_iter().flat_map(|(names, offsets)| light::places(names, offsets)) {
             let Ok(queue) = self.queues.get_or_create(name, 0) else { continue };
-            self.push_copied(dispatch, &queue, &NewUnit { queue_offset, count: 1, bit_map: &[], ..new });
-            placed(queue, queue_offset, tags_code);
+            if self.push_copied(dispatch, &queue, &NewUnit { queue_offset, count: 1, bit_map: &[], ..new }) {
+                placed(queue, queue_offset, tags_code);
+            }
         }
     }
 
-    /// Gives a unit to its queue. What cannot be done is left out of the queue, and is in the log all the same.
-    fn push_copied(&self, dispatch: &mut Dispatch, queue: &Arc<Queue>, new: &NewUnit<'_>) {
+    /// Gives a unit to its queue. What cannot be done is left out of the queue, and is in the log all the same. Returns
+    /// whether the queue may have it.
+    fn push_copied(&self, dispatch: &mut Dispatch, queue: &Arc<Queue>, new: &NewUnit<'_>) -> bool {
         let pushed = match queue.replay(&self.files, new, false) {
             Ok(Replayed::Added) => Ok(()),
             Ok(Replayed::Known) => {
@@ -377,12 +380,23 @@ impl Shared {
                 tracing::warn!(?queue, queue_offset = new.queue_offset, "messages of a queue are missing in the log");
                 queue.replay_behind_gap(&self.files, new, self.log.flushed.value())
             }
+            Ok(Replayed::Impossible) => {
+                let (log_offset, queue_offset) = (new.unit.log_offset, new.queue_offset);
+                tracing::error!(
+                    ?queue,
+                    log_offset,
+                    queue_offset,
+                    "a copied record of an impossible queue offset is left out"
+                );
+                return false;
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = pushed {
             tracing::error!(?queue, queue_offset = new.queue_offset, %error, "a copied message is not in its queue");
         }
         dispatch.note_dirty(queue, new.store_timestamp_ms, new.unit.log_offset);
+        true
     }
 }
 

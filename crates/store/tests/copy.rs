@@ -101,6 +101,40 @@ fn an_empty_copy_may_begin_at_a_later_file_and_nowhere_else() {
     }
 }
 
+/// A record's header has no checksum, so that a queue offset of a damaged one may be anything.
+#[test]
+fn a_record_of_an_impossible_queue_offset_is_copied_but_in_no_queue() {
+    const QUEUE_OFFSET: usize = 20;
+    for (at, damaged) in [(0, 1_i64 << 58), (0, -7), (3, 1 << 40), (3, i64::MAX), (3, i64::MIN)] {
+        let (master_disk, slave_disk, clock) = (MemoryDisk::default(), MemoryDisk::default(), clock());
+        let (master, slave) = (open(&master_disk, &clock), open(&slave_disk, &clock));
+        let mut starts = vec![0];
+        for number in 0..5 {
+            put(&master, "T", 0, &message(&[number], &[]));
+            starts.push(master.log_max_offset());
+        }
+        let mut bytes = master.log_part(0, 1 << 20).unwrap().unwrap().to_vec();
+        let field = starts[at] as usize + QUEUE_OFFSET;
+        bytes[field..field + 8].copy_from_slice(&damaged.to_be_bytes());
+        slave.append_copy(&mut slave.log_copy(), 0, &bytes, &mut |_| ()).unwrap();
+        assert_eq!(slave.log_max_offset(), master.log_max_offset());
+        let check = |slave: &Store| {
+            let found = bodies(slave, "T", 0);
+            assert_eq!(
+                (found.first().unwrap(), found.last().unwrap()),
+                (&vec![u8::from(at == 0)], &vec![4]),
+                "{damaged}"
+            );
+            assert_eq!(slave.queue("T", 0).unwrap().max_offset(), 5);
+        };
+        check(&slave);
+        slave.step(START_MS + 1000);
+        drop(slave);
+        // A start after a kill reads the same record.
+        check(&open(&slave_disk, &clock));
+    }
+}
+
 #[test]
 fn what_does_not_follow_is_refused_and_changes_nothing() {
     let clock = clock();

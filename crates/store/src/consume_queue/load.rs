@@ -27,7 +27,14 @@ pub(crate) enum Replayed {
     Known,
     /// Units between the queue's end and this one are missing, or those before its first.
     Gap,
+    /// No log has so many messages as this one's queue offset says: the record is damaged.
+    Impossible,
 }
+
+/// Bytes of the smallest record: a queue cannot have more messages than the log has room for.
+const RECORD_BYTES_MIN: i64 = raptormq_protocol::message::record::RECORD_BYTES_MIN as i64;
+/// So many offsets a queue may pass over whatever the log has room for.
+const PASSED_OVER_MAX: i64 = 1 << 16;
 
 /// What loading takes place in.
 pub(crate) struct Loading<'a> {
@@ -293,6 +300,9 @@ impl Queue {
     /// Adds the unit of a record that recovery found in the log, unless the queue has it. `has_earlier` says whether there
     /// are log files in front of the walk, which may have what an empty queue misses.
     pub(crate) fn replay(&self, files: &QueueFiles, new: &NewUnit<'_>, has_earlier: bool) -> io::Result<Replayed> {
+        if new.queue_offset < 0 {
+            return Ok(Replayed::Impossible);
+        }
         if self.queue_type == QueueType::Batch {
             return self.replay_batch(files, new, has_earlier);
         }
@@ -312,6 +322,7 @@ impl Queue {
                 // The topic was deleted and made again, and has fewer messages than before: this is one of those.
                 Some(last) if last.log_offset >= new.unit.log_offset => return Ok(Replayed::Known),
                 _ if new.queue_offset == end => {}
+                last if !self.has_room(new, last) => return Ok(Replayed::Impossible),
                 Some(_) => return Ok(Replayed::Gap),
                 None if has_earlier => return Ok(Replayed::Gap),
                 // The first message the queue has; those before it were deleted with their log files.
@@ -327,7 +338,11 @@ impl Queue {
 
     /// The same for a batch queue, which has no blanks and may begin at any offset.
     fn replay_batch(&self, files: &QueueFiles, new: &NewUnit<'_>, has_earlier: bool) -> io::Result<Replayed> {
-        let Some(last) = self.last_unit(files)? else {
+        let last = self.last_unit(files)?;
+        if !self.has_room(new, last) {
+            return Ok(Replayed::Impossible);
+        }
+        let Some(last) = last else {
             if has_earlier && new.queue_offset > 0 {
                 return Ok(Replayed::Gap);
             }
@@ -349,6 +364,17 @@ impl Queue {
         }
         self.add_replayed(new);
         Ok(Replayed::Added)
+    }
+
+    /// Whether the log has room for the messages between the queue's last unit and the new one.
+    fn has_room(&self, new: &NewUnit<'_>, last: Option<Unit>) -> bool {
+        let (end, log_end) = last.map_or((0, 0), |unit| (self.max_offset(), unit.log_offset));
+        let per_record = match self.queue_type {
+            QueueType::Simple => 1,
+            QueueType::Batch => i64::from(i16::MAX),
+        };
+        let room = (new.unit.log_offset.saturating_sub(log_end) / RECORD_BYTES_MIN + 1).saturating_mul(per_record);
+        new.queue_offset.saturating_sub(end) <= room.max(PASSED_OVER_MAX)
     }
 
     fn add_replayed(&self, new: &NewUnit<'_>) {
@@ -376,7 +402,9 @@ impl Queue {
             }
         }
         while self.queue_type == QueueType::Simple && self.max_offset() < new.queue_offset {
-            self.push(&NewUnit { unit: Unit::BLANK, ..*new });
+            if self.push(&NewUnit { unit: Unit::BLANK, ..*new }) {
+                self.write_behind(files, flushed)?;
+            }
         }
         self.add_replayed(new);
         self.write_behind(files, flushed)

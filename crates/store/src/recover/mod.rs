@@ -28,8 +28,6 @@ mod table;
 
 use table::{Behind, End, From, Indexed, Known, Log, Place, Seen, Stop, Tails, Then, Units, Vouch};
 
-/// Bytes of the smallest record: a queue cannot have more messages than the log has room for.
-const RECORD_BYTES_MIN: i64 = raptormq_protocol::message::record::RECORD_BYTES_MIN as i64;
 /// A checkpoint so far ahead of the clock is no checkpoint.
 const CHECKPOINT_AHEAD_MAX_MS: i64 = 3_600_000;
 /// Bytes of the log between two looks at the clock.
@@ -444,19 +442,6 @@ impl Shared {
     /// Gives a unit to its queue; returns whether the queue took it.
     fn replay_unit(&self, queue: &Arc<Queue>, new: &NewUnit<'_>, manner: Manner) -> io::Result<(Step, bool)> {
         let (log_offset, queue_offset) = (new.unit.log_offset, new.queue_offset);
-        let per_record = match queue.queue_type {
-            QueueType::Simple => 1,
-            QueueType::Batch => i64::from(i16::MAX),
-        };
-        let room = (log_offset / RECORD_BYTES_MIN + 1).saturating_mul(per_record);
-        if !(0..=room).contains(&queue_offset) {
-            tracing::error!(
-                log_offset,
-                queue_offset,
-                "a record with an impossible queue offset is left out of its queue"
-            );
-            return Ok((Step::Next, false));
-        }
         let end = queue.end();
         let given = queue.replay(&self.files, new, manner.may_start_earlier)?;
         if let Given::Added = given {
@@ -473,6 +458,10 @@ impl Shared {
             }
             Given::Added => Ok((Step::Next, true)),
             Given::Known => Ok((Step::Next, false)),
+            Given::Impossible => {
+                tracing::error!(?queue, log_offset, queue_offset, "a record of an impossible queue offset is left out");
+                Ok((Step::Next, false))
+            }
             Given::Gap if manner.may_start_earlier => Ok((Step::Stop, false)),
             Given::Gap => {
                 tracing::error!(?queue, queue_offset, "messages of a queue are missing in the log");
