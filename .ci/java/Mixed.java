@@ -6,7 +6,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -17,41 +16,30 @@ import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
-import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.protocol.body.CMResult;
 import org.apache.rocketmq.remoting.protocol.body.ConsumeMessageDirectlyResult;
 import org.apache.rocketmq.remoting.protocol.body.ConsumerRunningInfo;
-import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /**
  * Two Java consumers and two of ours in one group: each has the queues that Java's strategy gives it, as it says itself when
  * Java's admin client asks it; nothing is lost when members come and go.
- * Usage: java -cp "LIB/*" Mixed.java NAMESRV BROKER RAPTORMQ
+ * Usage: Mixed NAMESRV BROKER RAPTORMQ
  */
 public class Mixed {
     private static final int QUEUES = 10;
     private static final int MESSAGES = 200;
-    private static final long PATIENCE_MS = 90_000;
     private static final Map<String, AtomicInteger> SEEN = new ConcurrentHashMap<>();
-    private static int failed = 0;
 
     public static void main(String[] args) throws Exception {
         String namesrv = args[0], broker = args[1], raptormq = args[2];
         String topic = "Mixed" + System.nanoTime(), group = "mixed" + System.nanoTime();
-        DefaultMQAdminExt admin = new DefaultMQAdminExt(10_000);
-        admin.setNamesrvAddr(namesrv);
-        admin.start();
-        admin.createAndUpdateTopicConfig(broker, new TopicConfig(topic, QUEUES, QUEUES, 6));
-        SubscriptionGroupConfig config = new SubscriptionGroupConfig();
-        config.setGroupName(group);
-        admin.createAndUpdateSubscriptionGroupConfig(broker, config);
-        DefaultMQProducer producer = new DefaultMQProducer("mixers");
-        producer.setNamesrvAddr(namesrv);
-        producer.start();
+        DefaultMQAdminExt admin = Cases.admin(namesrv);
+        Cases.create(admin, broker, topic, QUEUES, group);
+        DefaultMQProducer producer = Cases.producer(namesrv, "mixers");
         List<MessageQueue> queues = new ArrayList<>(producer.fetchPublishMessageQueues(topic));
         Collections.sort(queues);
 
@@ -79,7 +67,7 @@ public class Mixed {
         java.forEach(DefaultMQPushConsumer::shutdown);
         producer.shutdown();
         admin.shutdown();
-        System.exit(failed == 0 ? 0 : 1);
+        Cases.exit();
     }
 
     private static DefaultMQPushConsumer consumer(String namesrv, String topic, String group, String name) throws Exception {
@@ -178,15 +166,8 @@ public class Mixed {
     }
 
     private static void check(String name, BooleanSupplier isSo) throws InterruptedException {
-        long end = System.currentTimeMillis() + PATIENCE_MS;
-        while (!isSo.getAsBoolean() && System.currentTimeMillis() < end) {
-            Thread.sleep(200);
-        }
-        boolean passed = isSo.getAsBoolean();
-        failed += passed ? 0 : 1;
-        System.out.println((passed ? "PASS " : "FAIL ") + name);
-        if (!passed) {
-            System.out.println("  seen " + SEEN.size() + ", more than once " + new TreeMap<>(SEEN).entrySet().stream()
+        if (!Cases.check(name, isSo)) {
+            System.out.println("  seen " + SEEN.size() + ", more than once " + SEEN.entrySet().stream()
                 .filter(entry -> entry.getValue().get() > 1).count());
         }
     }

@@ -7,68 +7,56 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.function.BooleanSupplier;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragelyByCircle;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
-import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageQueue;
-import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /**
  * Java consumers that let the broker share out the queues, and whose offsets are set through them and on the broker.
- * Usage: java -cp "LIB/*" Shares.java NAMESRV BROKER
+ * Usage: Shares NAMESRV BROKER
  */
 public class Shares {
     private static final int QUEUES = 6;
     private static final int MESSAGES = 60;
-    private static final long PATIENCE_MS = 90_000;
-    private static int failed = 0;
 
     public static void main(String[] args) throws Exception {
         String namesrv = args[0], broker = args[1];
         String topic = "Shares" + System.nanoTime(), group = "sharing" + System.nanoTime();
-        DefaultMQAdminExt admin = new DefaultMQAdminExt(10_000);
-        admin.setNamesrvAddr(namesrv);
-        admin.start();
-        admin.createAndUpdateTopicConfig(broker, new TopicConfig(topic, QUEUES, QUEUES, 6));
-        SubscriptionGroupConfig config = new SubscriptionGroupConfig();
-        config.setGroupName(group);
-        admin.createAndUpdateSubscriptionGroupConfig(broker, config);
-        DefaultMQProducer producer = new DefaultMQProducer("sharers");
-        producer.setNamesrvAddr(namesrv);
-        producer.start();
+        DefaultMQAdminExt admin = Cases.admin(namesrv);
+        Cases.create(admin, broker, topic, QUEUES, group);
+        DefaultMQProducer producer = Cases.producer(namesrv, "sharers");
 
         Map<String, AtomicInteger> seen = new ConcurrentHashMap<>();
         DefaultMQPushConsumer one = consumer(namesrv, topic, group, "one", seen);
         DefaultMQPushConsumer two = consumer(namesrv, topic, group, "two", seen);
-        check("share", () -> queues(one, topic).size() == QUEUES / 2 && queues(two, topic).size() == QUEUES / 2
+        Cases.check("share", () -> queues(one, topic).size() == QUEUES / 2 && queues(two, topic).size() == QUEUES / 2
             && both(one, two, topic).size() == QUEUES);
         send(producer, topic, 0);
-        check("consume", () -> isEach(seen, MESSAGES, 1));
+        Cases.check("consume", () -> isEach(seen, MESSAGES, 1));
         two.shutdown();
-        check("takeover", () -> queues(one, topic).size() == QUEUES);
+        Cases.check("takeover", () -> queues(one, topic).size() == QUEUES);
         send(producer, topic, MESSAGES);
-        check("goon", () -> isEach(seen, 2 * MESSAGES, 1));
+        Cases.check("goon", () -> isEach(seen, 2 * MESSAGES, 1));
 
         String client = one.getDefaultMQPushConsumerImpl().getmQClientFactory().getClientId();
-        check("status", () -> holds(admin, topic, group, client, 2 * MESSAGES));
+        Cases.check("status", () -> holds(admin, topic, group, client, 2 * MESSAGES));
         set(admin, broker, "useServerSideResetOffset", "false");
         admin.resetOffsetByTimestamp(topic, group, 0, true);
-        check("reset-by-clients", () -> isEach(seen, 2 * MESSAGES, 2));
-        check("status-again", () -> holds(admin, topic, group, client, 2 * MESSAGES));
+        Cases.check("reset-by-clients", () -> isEach(seen, 2 * MESSAGES, 2));
+        Cases.check("status-again", () -> holds(admin, topic, group, client, 2 * MESSAGES));
         set(admin, broker, "useServerSideResetOffset", "true");
         admin.resetOffsetByTimestamp(topic, group, 0, true);
-        check("reset-by-broker", () -> isEach(seen, 2 * MESSAGES, 3));
+        Cases.check("reset-by-broker", () -> isEach(seen, 2 * MESSAGES, 3));
         one.shutdown();
         producer.shutdown();
         admin.shutdown();
-        System.exit(failed == 0 ? 0 : 1);
+        Cases.exit();
     }
 
     private static DefaultMQPushConsumer consumer(String namesrv, String topic, String group, String name,
@@ -130,15 +118,5 @@ public class Shares {
         Properties properties = new Properties();
         properties.put(key, value);
         admin.updateBrokerConfig(broker, properties);
-    }
-
-    private static void check(String name, BooleanSupplier isSo) throws InterruptedException {
-        long end = System.currentTimeMillis() + PATIENCE_MS;
-        while (!isSo.getAsBoolean() && System.currentTimeMillis() < end) {
-            Thread.sleep(100);
-        }
-        boolean passed = isSo.getAsBoolean();
-        failed += passed ? 0 : 1;
-        System.out.println((passed ? "PASS " : "FAIL ") + name);
     }
 }

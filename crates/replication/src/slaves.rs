@@ -64,8 +64,7 @@ impl Slaves {
 
     /// Whether a slave is connected that is not too far behind. Java: `DefaultHAService.isSlaveOK`.
     pub fn is_slave_ok(&self, log_end: i64) -> bool {
-        let connected = self.connected.lock();
-        connected.iter().any(|slave| log_end - slave.acked.load(Ordering::Acquire) < self.options.gap_max)
+        self.in_sync_count(log_end) > 0
     }
 
     /// Slaves that are connected and not too far behind. Java: `DefaultHAService.inSyncReplicasNums`.

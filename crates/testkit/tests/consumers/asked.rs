@@ -76,11 +76,14 @@ async fn a_consumer_goes_where_an_administrator_sends_it() {
         let consumer = keeping(if is_ordered { builder.orderly() } else { builder }, &seen).await;
         eventually("all", || seen.lock().len() == 6).await;
         // Only what the broker has an offset of can be reset by clients.
-        while peer.consumer_offset(group, TOPIC, 0).await.is_none()
-            || peer.consumer_offset(group, TOPIC, 1).await.is_none()
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let committed = async {
+            while peer.consumer_offset(group, TOPIC, 0).await.is_none()
+                || peer.consumer_offset(group, TOPIC, 1).await.is_none()
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, committed).await.unwrap();
         let status = GetConsumerStatusRequestHeader { topic: TOPIC, group, client_addr: None };
         let answer = peer.ok(Request::new(RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS).header(&status)).await;
         let body: GetConsumerStatusBody = json::from_slice(&answer.body).unwrap();

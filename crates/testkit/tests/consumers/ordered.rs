@@ -153,9 +153,8 @@ async fn a_broker_that_was_restarted_locks_the_queues_again() {
     eventually("those after", || count(&done) >= 40).await;
     consumer.shutdown().await;
     for (queue, texts) in &*done.lock() {
-        let mut expected: Vec<String> = (0..10).map(|number| format!("{queue}: {number}")).collect();
+        let expected: Vec<String> = (0..10).map(|number| format!("{queue}: {number}")).collect();
         // What was done when the broker went may come again, nothing else.
-        expected.dedup();
         assert_eq!(texts.iter().filter(|text| expected.contains(text)).count(), texts.len());
         assert_eq!(texts.last(), expected.last());
     }
