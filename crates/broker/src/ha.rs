@@ -2,7 +2,7 @@
 //! rules by which a synchronous master's sends wait for slaves. Java: `store/ha/DefaultHAService.java`,
 //! `store/CommitLog.java` (`handleDiskFlushAndHA`).
 
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::broker::Broker;
 use crate::failure::Failure;
+use crate::start::{StartError, parse_address};
 use crate::{hold, slave};
 
 /// How long the master may take to show a record of its log.
@@ -136,6 +137,28 @@ pub(crate) fn options(settings: &BrokerSettings) -> Options {
     }
 }
 
+/// The addresses at which slaves are served, where clients are at `bind_ip`: those of `haBindAddress`, or else the same.
+///
+/// Where clients are served at every address, slaves are not: they are told `brokerIP2` and come to it, and those on this
+/// machine may be told the loopback. If `brokerIP2` is a name, or belongs to something in front of this machine, nobody can
+/// say at which address they arrive, and it is every one.
+pub(crate) fn places(settings: &BrokerSettings, bind_ip: IpAddr) -> Result<Vec<IpAddr>, StartError> {
+    let wanted = settings.store.ha_bind_address.trim();
+    if !wanted.is_empty() {
+        return Ok(vec![parse_address("haBindAddress", wanted)?]);
+    }
+    let told = settings.broker.broker_ip2.trim().trim_start_matches('[').trim_end_matches(']');
+    // Only addresses of this machine can be listened on.
+    let is_own = |ip: &IpAddr| TcpListener::bind((*ip, 0)).is_ok();
+    let own = told.parse().ok().filter(|ip: &IpAddr| bind_ip.is_unspecified() && !ip.is_unspecified() && is_own(ip));
+    let Some(own) = own else { return Ok(vec![bind_ip]) };
+    let loopback = match own {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    Ok([own, loopback].into_iter().take(if own == loopback { 1 } else { 2 }).collect())
+}
+
 /// Whether the settings name the master.
 pub(crate) fn names_master(settings: &BrokerSettings) -> bool {
     settings.store.ha_master_address.trim().len() >= ADDRESS_LEN_MIN
@@ -195,7 +218,7 @@ impl Host for Replica {
 }
 
 /// The thread: serves slaves, and follows the master if this is a slave, until `stop`.
-pub(crate) fn run(broker: Arc<Broker>, client: Client, listener: TcpListener, stop: oneshot::Receiver<()>) {
+pub(crate) fn run(broker: Arc<Broker>, client: Client, listeners: Vec<TcpListener>, stop: oneshot::Receiver<()>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -205,7 +228,7 @@ pub(crate) fn run(broker: Arc<Broker>, client: Client, listener: TcpListener, st
     };
     runtime.block_on(async {
         let replica = Arc::new(Replica { broker: Arc::clone(&broker), client: client.clone() });
-        let serving = tokio::spawn(replication::serve(Arc::clone(&replica), listener));
+        let serving = tokio::spawn(replication::serve(Arc::clone(&replica), listeners));
         let following = broker.is_slave().then(|| {
             [tokio::spawn(replication::follow(replica)), tokio::spawn(slave::run(Arc::clone(&broker), client))]
         });

@@ -58,8 +58,13 @@ pub enum StartError {
     #[error(transparent)]
     Server(#[from] raptormq_remoting::StartError),
     /// The address to listen on is none.
-    #[error("bindAddress={0} is no IP address; set one of this machine, or 0.0.0.0 for all")]
-    BindAddress(String),
+    #[error("{key}={text} is no IP address; set one of this machine, or 0.0.0.0 for all")]
+    BindAddress {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        text: String,
+    },
     /// The address to register is none.
     #[error("brokerIP1={ip} is no address that clients could use: {reason}; set the address of this machine")]
     BrokerIp {
@@ -127,10 +132,11 @@ pub fn start_with(
     // Each belongs to the thread that uses it.
     let client = outer::client(&settings)?;
     let master_client = outer::client(&settings)?;
-    let ha_address = SocketAddr::new(options.listen[0].address.ip(), settings.store.ha_listen_port);
+    let ha_places = ha::places(&settings, options.listen[0].address.ip())?;
+    let ha_port = settings.store.ha_listen_port;
     // A port that the system chooses must be known before name servers are told of it.
-    let chosen = if ha_address.port() == 0 { Some(listen_for_slaves(ha_address)?) } else { None };
-    if let Some(address) = chosen.as_ref().and_then(|listener| listener.local_addr().ok()) {
+    let chosen = if ha_port == 0 { Some(listen_for_slaves(&ha_places, ha_port)?) } else { None };
+    if let Some(address) = chosen.as_ref().and_then(|listeners| listeners[0].local_addr().ok()) {
         settings.store.ha_listen_port = address.port();
     }
     let broker = Broker::new(settings, disk, clock)?;
@@ -140,8 +146,8 @@ pub fn start_with(
     };
     let server = server.inspect_err(|_| close_store(&broker))?;
     let slaves = match chosen {
-        Some(listener) => listener,
-        None => listen_for_slaves(ha_address).inspect_err(|_| close_store(&broker))?,
+        Some(listeners) => listeners,
+        None => listen_for_slaves(&ha_places, ha_port).inspect_err(|_| close_store(&broker))?,
     };
     let replication = {
         let broker = Arc::clone(&broker);
@@ -201,10 +207,18 @@ impl RunningBroker {
     }
 }
 
-fn listen_for_slaves(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
-    let listened = raptormq_replication::listen(address);
-    let refused = |source| raptormq_remoting::StartError::Listen { address, key: "haListenPort", source };
-    listened.map_err(|source| refused(source).into())
+/// Opens the port that slaves connect to, at each of these addresses; 0 for one that the system chooses.
+fn listen_for_slaves(places: &[IpAddr], mut port: u16) -> Result<Vec<std::net::TcpListener>, StartError> {
+    let mut listeners = Vec::new();
+    for ip in places {
+        let address = SocketAddr::new(*ip, port);
+        let refused = |source| raptormq_remoting::StartError::Listen { address, key: "haListenPort", source };
+        let listener = raptormq_replication::listen(address).map_err(refused)?;
+        port = listener.local_addr().map_err(refused)?.port();
+        listeners.push(listener);
+    }
+    tracing::info!(addresses = ?places, port, "slaves are served there");
+    Ok(listeners)
 }
 
 fn close_store(broker: &Broker) {
@@ -298,12 +312,17 @@ async fn every(interval: Duration, broker: Arc<Broker>, step: fn(&Broker)) {
     }
 }
 
+/// An address to listen on.
+pub(crate) fn parse_address(key: &'static str, text: &str) -> Result<IpAddr, StartError> {
+    text.parse().map_err(|_| StartError::BindAddress { key, text: text.to_owned() })
+}
+
 fn server_options(settings: &BrokerSettings) -> Result<ServerOptions, StartError> {
     let server = &settings.server;
     let text = server.bind_address.trim();
     let ip: IpAddr = match text {
         "" => Ipv4Addr::UNSPECIFIED.into(),
-        text => text.parse().map_err(|_| StartError::BindAddress(text.to_owned()))?,
+        text => parse_address("bindAddress", text)?,
     };
     let listen = |port| Listen { address: SocketAddr::new(ip, port), key: "listenPort" };
     let mut ports = vec![listen(server.listen_port)];

@@ -262,6 +262,8 @@ async fn a_broker_that_cannot_start_says_why_and_leaves_nothing_behind() {
     assert!(refused.to_string().starts_with("brokerIP1=no such host is no address"), "{refused}");
     let (refused, ..) = error(&|settings| settings.server.bind_address = "everywhere".into());
     assert!(refused.to_string().starts_with("bindAddress=everywhere is no IP address"), "{refused}");
+    let (refused, ..) = error(&|settings| settings.store.ha_bind_address = "localhost".into());
+    assert!(refused.to_string().starts_with("haBindAddress=localhost is no IP address"), "{refused}");
     let (refused, ..) = error(&|settings| {
         let config = format!("{}/config", settings.store.store_path_root_dir);
         std::fs::create_dir_all(&config).unwrap();
@@ -269,6 +271,31 @@ async fn a_broker_that_cannot_start_says_why_and_leaves_nothing_behind() {
     });
     assert!(refused.to_string().contains("subscriptionGroup.json is damaged"), "{refused}");
     assert_eq!(rig.peer().send("T", "x").await.code, ResponseCode::SUCCESS);
+}
+
+/// Slaves are served where they are told to come, and on this machine; clients everywhere.
+#[tokio::test]
+async fn the_port_for_slaves_is_open_at_the_broker_s_own_address() {
+    let open_at = |ip2: &'static str, bind: &'static str, ha_bind: &'static str| {
+        let rig = Rig::with(|settings| {
+            settings.broker.broker_ip2 = ip2.into();
+            settings.server.bind_address = bind.into();
+            settings.store.ha_bind_address = ha_bind.into();
+        });
+        let is_open = |host: &str, port| std::net::TcpStream::connect((host, port)).is_ok();
+        let of_slaves = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
+        let of_slaves = of_slaves.map(|host| is_open(host, rig.settings.store.ha_listen_port));
+        (of_slaves, is_open("127.0.0.3", rig.settings.server.listen_port))
+    };
+    assert_eq!(open_at("127.0.0.2", "0.0.0.0", ""), ([true, true, false], true));
+    assert_eq!(open_at("127.0.0.1", "0.0.0.0", ""), ([true, false, false], true));
+    // An address that this machine does not have is that of something in front of it, and a name says nothing.
+    for elsewhere in ["192.0.2.1", "broker.example", "0.0.0.0", ""] {
+        assert_eq!(open_at(elsewhere, "0.0.0.0", ""), ([true, true, true], true), "{elsewhere}");
+    }
+    assert_eq!(open_at("127.0.0.2", "127.0.0.3", ""), ([false, false, true], true), "where clients are");
+    assert_eq!(open_at("127.0.0.2", "0.0.0.0", "127.0.0.3"), ([false, false, true], true));
+    assert_eq!(open_at("127.0.0.2", "127.0.0.3", "0.0.0.0"), ([true, true, true], true));
 }
 
 #[tokio::test]

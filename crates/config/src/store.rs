@@ -319,7 +319,7 @@ config! {
         pub in_sync_replicas: u32 = "inSyncReplicas" => 1, important;
         /// With enableAutoInSyncReplicas, how far inSyncReplicas may be lowered.
         pub min_in_sync_replicas: u32 = "minInSyncReplicas" => 1, important;
-        /// Wait for all replicas that are in sync; in controller mode only, which is not there yet.
+        /// Wait for all replicas that are in sync; in controller mode only, as in the original, and that is not there yet.
         pub all_ack_in_sync_state_set: bool = "allAckInSyncStateSet" => false, important, no_effect;
         /// With enableSlaveActingMaster, lower inSyncReplicas to those that are there.
         pub enable_auto_in_sync_replicas: bool = "enableAutoInSyncReplicas" => false, important;
@@ -411,7 +411,9 @@ config! {
         pub enable_accelerated_recovery: bool = "enableAcceleratedRecovery" => false, later, no_effect;
         /// Log entries built twice in a recovery (5.4).
         pub enable_log_consume_queue_repeatedly_build_when_recover: bool = "enableLogConsumeQueueRepeatedlyBuildWhenRecover" => false, later, no_effect;
-        /// Connections that haListenPort takes at a time; more are closed at once.
+        /// Address that haListenPort is open at. Empty for bindAddress; where that is every address, for brokerIP2 and the loopback, if brokerIP2 is an address of this machine.
+        pub ha_bind_address: String = "haBindAddress" => "", address, fixed, own;
+        /// Connections that haListenPort takes at a time; of more, those that said nothing yet are closed, else the new one.
         pub ha_connections_max: u32 = "haConnectionsMax" [1..=1000] => 32, own;
         /// What a slave must know to get the log at haListenPort, and its master too; the same at all brokers of a group. Empty for nothing, which Java's brokers need.
         pub ha_shared_secret: String = "haSharedSecret" => "", hidden, fixed, own;

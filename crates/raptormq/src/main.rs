@@ -79,6 +79,12 @@ const COMMANDS: &[Command] = &[
     Command { name: "bench", script: "", about: "measure how fast a cluster takes messages", run: tool::bench::run },
 ];
 
+/// Roles of RocketMQ that there are not yet, and what to do instead.
+const LATER: &[(&str, &str)] = &[
+    ("proxy", "run RocketMQ's in front of these brokers: its remoting port serves all that they have, gRPC only sends"),
+    ("controller", "a master with slaves is set up by conf/2m-2s-sync"),
+];
+
 fn main() -> ExitCode {
     let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let called = words.next().unwrap_or_default();
@@ -112,6 +118,11 @@ fn other_word(name: &str) -> ExitCode {
         "help" | "-h" | "--help" => print!("{}", usage()),
         "version" | "-V" | "--version" => println!("raptormq {}", env!("CARGO_PKG_VERSION")),
         _ => {
+            let wanted = name.strip_prefix("mq").unwrap_or(name);
+            if let Some((role, instead)) = LATER.iter().find(|(role, _)| *role == wanted) {
+                eprintln!("raptormq: RaptorMQ has no {role} yet; {instead}");
+                return ExitCode::FAILURE;
+            }
             let names = COMMANDS.iter().map(|command| command.name);
             let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(name, known));
             let nearest = nearest.filter(|known| strsim::damerau_levenshtein(name, known) <= 2);

@@ -15,6 +15,7 @@ mod fetch;
 mod frames;
 mod options;
 mod rate;
+mod refusals;
 mod secret;
 mod serve;
 mod slave;

@@ -1,21 +1,26 @@
 //! The master's side of a connection.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Buf as _;
+use parking_lot::Mutex;
 use raptormq_store::{ReadError, Watermark};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::Host;
 use crate::fetch::Fetcher;
 use crate::frames::Frames;
+use crate::refusals::Refusal;
 use crate::secret::{self, Secret, Unproved};
 use crate::slaves::{Connected, Slaves};
 use crate::wire::last_report;
@@ -37,8 +42,8 @@ enum End {
     #[error("it was closed by the other side")]
     Closed,
     /// The slave cannot have what it wants.
-    #[error("{0}")]
-    Refused(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error("the store is closed")]
     Stopped,
 }
@@ -59,32 +64,37 @@ pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// Serves slaves for as long as this is polled, on a runtime of one thread.
 ///
 /// # Errors
-/// The listener cannot be used.
-pub async fn serve<H: Host>(host: Arc<H>, listener: std::net::TcpListener) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
+/// A listener cannot be used.
+pub async fn serve<H: Host>(host: Arc<H>, listeners: Vec<std::net::TcpListener>) -> io::Result<()> {
+    let door = Arc::new(Door { fetcher: Fetcher::new(host), guests: Mutex::default() });
     // They end with this future.
-    let mut connections = tokio::task::JoinSet::new();
-    let open = Arc::new(AtomicUsize::new(0));
-    let fetcher = Arc::new(Fetcher::new(Arc::clone(&host)));
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept(Arc::clone(&door), TcpListener::from_std(listener)?));
+    }
+    while accepting.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn accept<H: Host>(door: Arc<Door<H>>, listener: TcpListener) {
+    // They end with this future.
+    let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, address)) => {
-                let slaves = host.slaves();
-                let max = slaves.options.connections_max;
-                if open.load(Ordering::Relaxed) >= max {
-                    slaves.refuse(address, format!("there are {max} connections already (haConnectionsMax)"));
+                if !door.has_room(address).await {
                     continue;
                 }
-                let seat = Open::take(&open);
-                let fetcher = Arc::clone(&fetcher);
-                connections.spawn(async move {
-                    let end = serve_one(&fetcher, stream, address).await;
-                    drop(seat);
-                    if let End::Refused(reason) = end {
-                        fetcher.host.slaves().refuse(address, reason);
+                let guest = Guest::new(&door);
+                let number = guest.number;
+                let abort = connections.spawn(async move {
+                    let end = serve_one(&guest, stream, address).await;
+                    if let End::Refused(refusal) = end {
+                        guest.door.fetcher.host.slaves().refusals.say(address, &refusal);
                     }
                 });
+                door.guests.lock().silent.push_back(Silent { number, address, abort });
             }
             // The peer has gone while it waited.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -96,23 +106,82 @@ pub async fn serve<H: Host>(host: Arc<H>, listener: std::net::TcpListener) -> io
     }
 }
 
-/// Counts a connection as long as it is held.
-struct Open(Arc<AtomicUsize>);
+/// Where connections come in.
+struct Door<H> {
+    fetcher: Fetcher<H>,
+    guests: Mutex<Guests>,
+}
 
-impl Open {
-    fn take(count: &Arc<AtomicUsize>) -> Open {
-        count.fetch_add(1, Ordering::Relaxed);
-        Open(count.clone())
+/// The connections that are open.
+#[derive(Default)]
+struct Guests {
+    open: usize,
+    /// Counts them all.
+    next_number: u64,
+    /// Those that have not said yet what they have, oldest first.
+    silent: VecDeque<Silent>,
+}
+
+struct Silent {
+    number: u64,
+    address: SocketAddr,
+    abort: AbortHandle,
+}
+
+impl<H: Host> Door<H> {
+    /// Whether another connection can be taken. Slaves speak at once, so who has been silent for the longest time goes
+    /// first: strangers that say nothing keep no slave out.
+    async fn has_room(&self, address: SocketAddr) -> bool {
+        let slaves = self.fetcher.host.slaves();
+        let max = slaves.options.connections_max;
+        let displaced = {
+            let mut guests = self.guests.lock();
+            if guests.open < max {
+                return true;
+            }
+            guests.silent.pop_front()
+        };
+        let Some(displaced) = displaced else {
+            slaves.refusals.say(address, &Refusal::Full(max));
+            return false;
+        };
+        slaves.refusals.say(displaced.address, &Refusal::Displaced(max));
+        displaced.abort.abort();
+        // Its task ends before this one goes on.
+        tokio::task::yield_now().await;
+        true
     }
 }
 
-impl Drop for Open {
+/// A connection, counted as long as this is held.
+struct Guest<H: Host> {
+    door: Arc<Door<H>>,
+    number: u64,
+}
+
+impl<H: Host> Guest<H> {
+    fn new(door: &Arc<Door<H>>) -> Guest<H> {
+        let mut guests = door.guests.lock();
+        guests.open += 1;
+        guests.next_number += 1;
+        Guest { number: guests.next_number, door: Arc::clone(door) }
+    }
+
+    /// It has said what it has.
+    fn speaks(&self) {
+        self.door.guests.lock().silent.retain(|silent| silent.number != self.number);
+    }
+}
+
+impl<H: Host> Drop for Guest<H> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.speaks();
+        self.door.guests.lock().open -= 1;
     }
 }
 
-async fn serve_one<H: Host>(fetcher: &Fetcher<H>, mut stream: TcpStream, address: SocketAddr) -> End {
+async fn serve_one<H: Host>(guest: &Guest<H>, mut stream: TcpStream, address: SocketAddr) -> End {
+    let fetcher = &guest.door.fetcher;
     let host = &fetcher.host;
     if let Err(error) = stream.set_nodelay(true) {
         return error.into();
@@ -121,7 +190,7 @@ async fn serve_one<H: Host>(fetcher: &Fetcher<H>, mut stream: TcpStream, address
     if let Some(secret) = Secret::new(&slaves.options.shared_secret) {
         match timeout(slaves.options.housekeeping_interval, secret.demand(&mut stream)).await {
             Ok(Ok(())) => {}
-            Ok(Err(unproved @ Unproved::Wrong)) => return End::Refused(unproved.to_string()),
+            Ok(Err(Unproved::Wrong)) => return Refusal::Unproved.into(),
             Ok(Err(Unproved::Io(error))) => return error.into(),
             Err(_) => return End::Silent(slaves.options.housekeeping_interval),
         }
@@ -135,9 +204,10 @@ async fn serve_one<H: Host>(fetcher: &Fetcher<H>, mut stream: TcpStream, address
             return end;
         }
     };
+    guest.speaks();
     let from = match begin(host.store(), first) {
         Ok(from) => from,
-        Err(reason) => return End::Refused(reason),
+        Err(refusal) => return refusal.into(),
     };
     tracing::info!(slave = %address, has = first, from, "a slave is served");
     let seat = slaves.add(address, first.min(from));
@@ -151,21 +221,15 @@ async fn serve_one<H: Host>(fetcher: &Fetcher<H>, mut stream: TcpStream, address
 }
 
 /// From where a slave is served that has everything up to `has`; or why it is not.
-fn begin(store: &raptormq_store::Store, has: i64) -> Result<i64, String> {
+fn begin(store: &raptormq_store::Store, has: i64) -> Result<i64, Refusal> {
     let (min, max) = (store.log_min_offset(), store.log_max_offset());
     match has {
         // One that has nothing begins at the last file, as the original lets it.
         0 => Ok(store.log_last_file_start().max(min)),
-        has if secret::is_greeting(has) => Err("it expects haSharedSecret here, and none is set".to_owned()),
-        has if has < 0 => Err(format!("it reports the log offset {has}")),
-        has if has > max => Err(format!(
-            "it has the log up to {has}, and this master only up to {max}: another past, or this master lost messages. \
-             Compare them; then empty the slave's store, or make the slave the master"
-        )),
-        has if has < min => Err(format!(
-            "it has the log up to {has}, but here everything before {min} was deleted: empty the slave's store, or raise \
-             fileReservedTime"
-        )),
+        has if secret::is_greeting(has) => Err(Refusal::ExpectsSecret),
+        has if has < 0 => Err(Refusal::Negative(has)),
+        has if has > max => Err(Refusal::Ahead { has, max }),
+        has if has < min => Err(Refusal::Deleted { has, min }),
         has => Ok(has),
     }
 }
@@ -199,11 +263,8 @@ async fn read<H: Host>(host: &Arc<H>, reports: &mut Reports, slave: &Connected) 
     let slaves: &Slaves = host.slaves();
     loop {
         match reports.next(slaves.options.housekeeping_interval).await {
-            Ok(has) if has > host.store().log_max_offset() => {
-                return End::Refused(format!(
-                    "it reports the log offset {has}, which this master's log does not reach"
-                ));
-            }
+            Ok(has) if has < 0 => return Refusal::Negative(has).into(),
+            Ok(has) if has > host.store().log_max_offset() => return Refusal::Beyond(has).into(),
             Ok(has) => slaves.acknowledge(slave, has),
             Err(end) => return end,
         }
@@ -222,7 +283,7 @@ async fn write<H: Host>(fetcher: &Fetcher<H>, mut writer: OwnedWriteHalf, slave:
         match gather(fetcher, &mut frames, next).await {
             Ok(len) => next += len as i64,
             Err(ReadError::NotThere(_)) if !host.store().is_writeable() => return End::Stopped,
-            Err(error) => return End::Refused(format!("what it needs cannot be read: {error}")),
+            Err(error) => return Refusal::Unreadable(error).into(),
         }
         if frames.is_empty() {
             match timeout(options.heartbeat_interval, source(host).reached(next + 1)).await {
@@ -232,8 +293,17 @@ async fn write<H: Host>(fetcher: &Fetcher<H>, mut writer: OwnedWriteHalf, slave:
             }
         }
         slave.rate.add(frames.len() as u64);
-        if let Err(error) = writer.write_all_buf(&mut frames).await {
-            return error.into();
+        // One that says that it is there and reads nothing would hold a part of the log for ever.
+        while frames.has_remaining() {
+            match timeout(options.housekeeping_interval, writer.write_buf(&mut frames)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return error.into(),
+                Err(_) => {
+                    // What the system keeps for it goes at once. If not, then after a while.
+                    let _ = SockRef::from(writer.as_ref()).set_linger(Some(Duration::ZERO));
+                    return Refusal::Deaf(options.housekeeping_interval).into();
+                }
+            }
         }
         slave.sent.store(next, Ordering::Release);
     }

@@ -1,6 +1,6 @@
 //! The slaves of a master: who is connected, what each has, and who waits for that.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -9,9 +9,7 @@ use raptormq_store::Watermark;
 
 use crate::options::Options;
 use crate::rate::Rate;
-
-/// Refusals that are remembered, so that each is said once and not every five seconds.
-const REFUSALS_MAX: usize = 64;
+use crate::refusals::Refusals;
 
 /// The slaves that are connected.
 pub struct Slaves {
@@ -19,7 +17,7 @@ pub struct Slaves {
     connected: Mutex<Vec<Arc<Connected>>>,
     /// At position n: what at least n + 1 slaves have.
     replicated: Vec<Watermark>,
-    refusals: Mutex<Vec<(IpAddr, String)>>,
+    pub(crate) refusals: Refusals,
 }
 
 /// A slave that is connected.
@@ -54,7 +52,7 @@ impl Slaves {
     pub fn new(options: Options) -> Slaves {
         let options = options.checked();
         let replicated = (0..options.connections_max.max(1)).map(|_| Watermark::default()).collect();
-        Slaves { options, connected: Mutex::default(), replicated, refusals: Mutex::default() }
+        Slaves { options, connected: Mutex::default(), replicated, refusals: Refusals::default() }
     }
 
     /// What so many slaves have, at least; `None` when so many cannot be connected.
@@ -109,7 +107,7 @@ impl Slaves {
             rate: Rate::default(),
         });
         self.connected.lock().push(slave.clone());
-        self.forgive(address.ip());
+        self.refusals.forget(address.ip());
         Seat { slaves: self, slave }
     }
 
@@ -124,24 +122,6 @@ impl Slaves {
         for (watermark, log_offset) in self.replicated.iter().zip(acked) {
             watermark.advance(log_offset);
         }
-    }
-
-    /// Says why a slave is refused, unless that was the last thing said of its address.
-    pub(crate) fn refuse(&self, address: SocketAddr, reason: String) {
-        let mut refusals = self.refusals.lock();
-        if refusals.iter().any(|(ip, said)| *ip == address.ip() && *said == reason) {
-            return;
-        }
-        tracing::error!(slave = %address, reason, "a slave is refused");
-        refusals.retain(|(ip, _)| *ip != address.ip());
-        if refusals.len() >= REFUSALS_MAX {
-            refusals.remove(0);
-        }
-        refusals.push((address.ip(), reason));
-    }
-
-    fn forgive(&self, ip: IpAddr) {
-        self.refusals.lock().retain(|(refused, _)| *refused != ip);
     }
 }
 

@@ -107,7 +107,7 @@ fn put(store: &Store, count: usize, body_len: usize) {
 fn start_serving(master: &Arc<Node>) -> SocketAddr {
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(master.clone(), listener));
+    tokio::spawn(serve(master.clone(), vec![listener]));
     address
 }
 
@@ -209,6 +209,108 @@ async fn strangers_at_the_port_are_bounded_and_disturb_nobody() {
     put(&master.store, 10, 1000);
     until("the slave goes on", || slave.store.log_max_offset() == master.store.log_max_offset()).await;
     until("who says nothing is closed", || master.slaves.status(0).len() == 1).await;
+}
+
+/// Says `first`, and then `second` once it is served.
+async fn say(master: &Node, address: SocketAddr, first: i64, second: i64) -> TcpStream {
+    let served = master.slaves.status(0).len();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&first.to_be_bytes()).await.unwrap();
+    until("it is served", || master.slaves.status(0).len() > served).await;
+    stream.write_all(&second.to_be_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn who_is_served_and_then_says_absurd_offsets_is_closed_and_counts_for_nothing() {
+    let master = Arc::new(node(None, |_| ()));
+    put(&master.store, 10, 500);
+    let address = start_serving(&master);
+    let end = master.store.log_max_offset();
+    for absurd in [i64::MIN, i64::MIN + 1, -1, end + 1, i64::MAX] {
+        let mut stream = say(&master, address, end, absurd).await;
+        until("it is closed", || {
+            // What a broker asks of its slaves meanwhile.
+            assert!(master.slaves.in_sync_count(i64::MAX) <= 1 && master.slaves.in_sync_count(0) <= 1);
+            master.slaves.status(i64::MAX).is_empty()
+        })
+        .await;
+        let mut rest = Vec::new();
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap();
+        assert_eq!(master.slaves.replicated(1).unwrap().value(), end);
+    }
+    // And a stranger that says the same number again and again is one.
+    let _one = say(&master, address, end, end).await;
+    assert_eq!(master.slaves.replicated(2).unwrap().value(), 0);
+}
+
+#[tokio::test]
+async fn who_says_that_it_is_there_and_never_reads_is_closed() {
+    let master = Arc::new(node(None, |options| options.housekeeping_interval = Duration::from_millis(300)));
+    // More than a connection's buffers take.
+    put(&master.store, 1, 10);
+    let from = master.store.log_max_offset();
+    put(&master.store, 200, 60_000);
+    let address = start_serving(&master);
+    let slave = Arc::new(node(Some(address), |_| ()));
+    let mut deaf = TcpStream::connect(address).await.unwrap();
+    let begun = std::time::Instant::now();
+    deaf.write_all(&from.to_be_bytes()).await.unwrap();
+    until("it is served", || master.slaves.status(0).len() == 1).await;
+    tokio::spawn(follow(slave.clone()));
+    let mut reports = 0;
+    while deaf.write_all(&from.to_be_bytes()).await.is_ok() {
+        reports += 1;
+        assert!(begun.elapsed() < PATIENCE, "{reports} reports are no reason to wait for it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let end = master.store.log_max_offset();
+    until("the slave has everything", || slave.store.log_max_offset() == end).await;
+    assert_eq!(master.slaves.status(end).len(), 1);
+}
+
+#[tokio::test]
+async fn those_that_say_nothing_keep_no_slave_out() {
+    let master = Arc::new(node(None, |options| {
+        options.connections_max = 3;
+        options.housekeeping_interval = PATIENCE;
+    }));
+    put(&master.store, 10, 500);
+    let address = start_serving(&master);
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let slaves = [(); 3].map(|()| Arc::new(node(Some(address), |_| ())));
+    for slave in &slaves {
+        tokio::spawn(follow(slave.clone()));
+        until("it follows", || slave.store.log_max_offset() == master.store.log_max_offset()).await;
+    }
+    // All seats are taken by those who have one.
+    for stream in &mut silent {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap();
+        assert!(read.is_err() || rest.is_empty());
+    }
+    let mut late = TcpStream::connect(address).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, late.read_to_end(&mut rest)).await.unwrap();
+    assert_eq!((rest.len(), master.slaves.status(0).len()), (0, 3));
+}
+
+#[tokio::test]
+async fn a_slave_is_served_at_each_address() {
+    let master = Arc::new(node(None, |options| options.connections_max = 2));
+    put(&master.store, 10, 500);
+    let listeners = ["127.0.0.1:0", "127.0.0.2:0"].map(|address| listen(address.parse().unwrap()).unwrap());
+    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+    tokio::spawn(serve(master.clone(), listeners.into()));
+    for address in addresses {
+        let slave = Arc::new(node(Some(address), |_| ()));
+        tokio::spawn(follow(slave.clone()));
+        until("it follows", || slave.store.log_max_offset() == master.store.log_max_offset()).await;
+    }
+    assert_eq!(master.slaves.status(0).len(), 2);
 }
 
 #[tokio::test]

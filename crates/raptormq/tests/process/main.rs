@@ -3,6 +3,7 @@
 
 mod command_line;
 mod common;
+mod deployment;
 mod producers;
 mod roles;
 mod scripts;
