@@ -1,7 +1,6 @@
 //! `clusterList`: the brokers of the clusters.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use raptormq_protocol::route::ClusterInfo;
 
@@ -31,10 +30,8 @@ async fn list(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
             true => print_totals(session, &rows).await?,
             false => print_load(session, &rows).await?,
         }
-        session.flush()?;
-        match interval {
-            Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds.max(1))).await,
-            None => return Ok(()),
+        if !session.again(interval).await? {
+            return Ok(());
         }
     }
 }

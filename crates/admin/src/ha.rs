@@ -1,7 +1,5 @@
 //! `haStatus`: how far slaves are behind their master.
 
-use std::time::Duration;
-
 use raptormq_protocol::body::{HAClientRuntimeInfo, HARuntimeInfo};
 
 use crate::command::{Arguments, Command, Kind, Opt, Run};
@@ -36,20 +34,13 @@ async fn status(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
             (Some(address), _) => print_status(session, address).await?,
             (None, Some(cluster)) => {
                 for address in targets::masters(session, cluster).await? {
-                    if let Err(failure) = print_status(session, &address).await {
-                        if matches!(failure, Failure::Output(_)) {
-                            return Err(failure);
-                        }
-                        session.complain(&failure);
-                    }
+                    session.go_on(print_status(session, &address).await)?;
                 }
             }
             (None, None) => return Err(Failure::Usage),
         }
-        session.flush()?;
-        match interval {
-            Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds.max(1))).await,
-            None => return Ok(()),
+        if !session.again(interval).await? {
+            return Ok(());
         }
     }
 }

@@ -145,12 +145,7 @@ async fn by_id(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
                 None => print_message(session, &message, format).await,
             }
         };
-        if let Err(failure) = outcome.await {
-            if matches!(failure, Failure::Output(_)) {
-                return Err(failure);
-            }
-            session.complain(&failure);
-        }
+        session.go_on(outcome.await)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::Write;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use raptormq_client::Admin;
@@ -152,6 +153,25 @@ impl<'o> Session<'o> {
         let program = coloured(&self.program, streams.has_colours);
         // Nobody to tell when even that cannot be printed.
         self.progress.suspend(|| drop(writeln!(streams.errors, "{program}: {}", failure.line())));
+    }
+
+    /// Goes on after a part that failed, which is said. Only when nobody reads any further there is no point in that.
+    pub(crate) fn go_on(&self, outcome: Result<()>) -> Result<()> {
+        match outcome {
+            Err(failure) if !matches!(failure, Failure::Output(_)) => {
+                self.complain(&failure);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Shows what was printed, then waits until it is to be shown again; `false` when once is enough.
+    pub(crate) async fn again(&self, interval_s: Option<u64>) -> Result<bool> {
+        self.flush()?;
+        let Some(seconds) = interval_s else { return Ok(false) };
+        tokio::time::sleep(Duration::from_secs(seconds.max(1))).await;
+        Ok(true)
     }
 
     /// Says on standard error what is to be known and is no failure.

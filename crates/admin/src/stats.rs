@@ -9,7 +9,7 @@ use raptormq_protocol::route::TopicRouteData;
 
 use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::connection;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::message::TOOLS_GROUP;
 use crate::progress;
 use crate::session::{Session, line, record};
@@ -64,11 +64,7 @@ async fn all(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         if name.starts_with(RETRY_PREFIX) || name.starts_with(DLQ_PREFIX) {
             continue;
         }
-        match print_topic(session, name, arguments.has("a")).await {
-            Err(Failure::Output(error)) => return Err(Failure::Output(error)),
-            Err(failure) => session.complain(&failure),
-            Ok(()) => {}
-        }
+        session.go_on(print_topic(session, name, arguments.has("a")).await)?;
     }
     Ok(())
 }
@@ -165,11 +161,7 @@ async fn monitor(session: &Session<'_>) -> Result<()> {
     loop {
         tokio::select! {
             _ = rounds.tick() => {
-                match round(session).await {
-                    Err(Failure::Output(error)) => return Err(Failure::Output(error)),
-                    Err(failure) => session.complain(&failure),
-                    Ok(()) => {}
-                }
+                session.go_on(round(session).await)?;
             }
             event = moved.next() => {
                 let Some(event) = event else { return Ok(()) };

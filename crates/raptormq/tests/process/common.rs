@@ -18,6 +18,15 @@ pub(crate) fn raptormq(home: &Path) -> Command {
     command
 }
 
+/// A script of `distribution/bin`, with the same surroundings.
+pub(crate) fn script(home: &Path, name: &str) -> Command {
+    let mut command = Command::new("sh");
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../distribution/bin");
+    command.arg(scripts.join(name)).env_clear().env("HOME", home).env("RAPTORMQ_BIN", env!("CARGO_BIN_EXE_raptormq"));
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(home);
+    command
+}
+
 /// What a run that ends by itself printed.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -104,6 +113,14 @@ impl Drop for Serving {
             let _ = child.wait();
         }
     }
+}
+
+/// A standalone on ports of its own, and where its name server is.
+pub(crate) fn standalone(home: &Path) -> (Serving, String) {
+    let offset = free_port() - 10_911;
+    let mut command = raptormq(home);
+    command.args(["standalone", "-o", &offset.to_string()]);
+    (Serving::start(command), format!("127.0.0.1:{}", 9_876 + offset))
 }
 
 /// A port that nobody else is given: a broker also takes the port less 2 and the port plus 1. They lie below the ports

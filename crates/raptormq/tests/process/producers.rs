@@ -4,31 +4,13 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::{Serving, free_port, raptormq};
-
-/// A standalone on ports of its own, and where its name server is.
-fn standalone(home: &Path) -> (Serving, String) {
-    let offset = free_port() - 10_911;
-    let mut command = raptormq(home);
-    command.args(["standalone", "-o", &offset.to_string()]);
-    (Serving::start(command), format!("127.0.0.1:{}", 9_876 + offset))
-}
+use crate::common::{script, standalone};
 
 /// `tools.sh CLASS …`, the class without its package, with the name server in the environment.
 fn class(home: &Path, namesrv: &str, words: &[&str]) -> Command {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../distribution/bin/tools.sh");
-    let mut command = Command::new("sh");
+    let mut command = script(home, "tools.sh");
     let class = format!("org.apache.rocketmq.example.{}", words[0]);
-    command
-        .arg(script)
-        .arg(class)
-        .args(&words[1..])
-        .current_dir(home)
-        .env_clear()
-        .env("HOME", home)
-        .env("NAMESRV_ADDR", namesrv);
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
-    command.env("RAPTORMQ_BIN", env!("CARGO_BIN_EXE_raptormq"));
+    command.arg(class).args(&words[1..]).env("NAMESRV_ADDR", namesrv).stdin(Stdio::null());
     command
 }
 

@@ -1,17 +1,8 @@
 //! The shell scripts of `distribution/bin`: they find the binary, hand words on, and stop what they started.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::common::{Ended, Serving, ended, free_port};
-
-fn script(home: &Path, name: &str) -> Command {
-    let scripts: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../../distribution/bin"].iter().collect();
-    let mut command = Command::new("sh");
-    command.arg(scripts.join(name)).env_clear().env("HOME", home).env("RAPTORMQ_BIN", env!("CARGO_BIN_EXE_raptormq"));
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(home);
-    command
-}
+use crate::common::{Ended, Serving, ended, free_port, script, standalone};
 
 fn run(mut command: Command) -> Ended {
     ended(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
@@ -55,11 +46,8 @@ fn a_role_started_by_its_script_gets_the_signal() {
 #[test]
 fn a_cluster_is_exported_into_one_file() {
     let home = tempfile::tempdir().unwrap();
-    let offset = free_port() - 10_911;
-    let mut command = crate::common::raptormq(home.path());
-    command.args(["standalone", "-o", &offset.to_string()]);
-    let serving = Serving::start(command);
-    let answers = format!("127.0.0.1:{}\nDefaultCluster\n{}/out\n", 9_876 + offset, home.path().display());
+    let (serving, namesrv) = standalone(home.path());
+    let answers = format!("{namesrv}\nDefaultCluster\n{}/out\n", home.path().display());
     std::fs::write(home.path().join("answers"), answers).unwrap();
     let mut command = script(home.path(), "export.sh");
     command.stdin(std::fs::File::open(home.path().join("answers")).unwrap());

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::{Ended, Serving, free_port, raptormq, run};
+use crate::common::{Ended, Serving, free_port, raptormq, run, standalone};
 
 /// Runs the binary to its end; unlike `common::run` it may print any amount.
 fn run_tool(home: &Path, words: &[&str]) -> Ended {
@@ -14,14 +14,6 @@ fn run_tool(home: &Path, words: &[&str]) -> Ended {
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         status: output.status.code(),
     }
-}
-
-/// A standalone on ports of its own, and where its name server is.
-fn standalone(home: &Path) -> (Serving, String) {
-    let offset = free_port() - 10_911;
-    let mut command = raptormq(home);
-    command.args(["standalone", "-o", &offset.to_string()]);
-    (Serving::start(command), format!("127.0.0.1:{}", 9_876 + offset))
 }
 
 fn count(text: &str, what: impl Fn(&str) -> bool) -> usize {
