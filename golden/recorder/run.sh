@@ -4,4 +4,4 @@ set -eu
 cd "$(dirname "$0")"
 mkdir -p ../vectors
 mvn --quiet --batch-mode compile dependency:build-classpath -Dmdep.outputFile=target/classpath
-exec java -Duser.home="$PWD/target" -Duser.timezone=UTC -cp "target/classes:$(cat target/classpath)" golden.Main "$(cd ../vectors && pwd)"
+exec java -Djava.security.manager=allow -Duser.home="$PWD/target" -Duser.timezone=UTC -cp "target/classes:$(cat target/classpath)" golden.Main "$(cd ../vectors && pwd)"

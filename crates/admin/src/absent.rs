@@ -236,9 +236,9 @@ pub(crate) const UPDATE_USER: Command = Command {
         Opt::value("c", "clusterName", "All brokers of this cluster").one_of(),
         Opt::value("b", "brokerAddr", "The broker, host:port").one_of(),
         Opt::value("u", "username", "Name of the user").required(),
-        Opt::value("p", "password", "The password"),
-        Opt::value("t", "userType", "Super or Normal"),
-        Opt::value("s", "userStatus", "enable or disable"),
+        Opt::value("p", "password", "The password").one_of_others(),
+        Opt::value("t", "userType", "Super or Normal").one_of_others(),
+        Opt::value("s", "userStatus", "enable or disable").one_of_others(),
     ],
     run: Run::Absent("RaptorMQ does not have access control 2.0 yet"),
 };
@@ -373,6 +373,9 @@ pub(crate) const COPY_ACL: Command = Command {
     run: Run::Absent("RaptorMQ does not have access control 2.0 yet"),
 };
 
+/// What two commands call the option that every command has.
+const NAMESERVERS: Opt = Opt::value("n", "nameserverAddr", "Name servers to ask, host:port, with ; between");
+
 pub(crate) const ROCKS_DBCONFIG_TO_JSON: Command = Command {
     name: "rocksDBConfigToJson",
     about: "Write metadata that RocksDB keeps as JSON",
@@ -384,6 +387,7 @@ pub(crate) const ROCKS_DBCONFIG_TO_JSON: Command = Command {
         Opt::value("j", "jsonEnable", "Whether to print JSON, true or false"),
         Opt::value("c", "cluster", "The cluster"),
         Opt::value("b", "brokerAddr", "The broker, host:port"),
+        NAMESERVERS,
     ],
     run: Run::Absent("RaptorMQ does not have RocksDB yet"),
 };
@@ -396,6 +400,7 @@ pub(crate) const CHECK_ROCKSDB_CQ_WRITE_PROGRESS: Command = Command {
         Opt::value("c", "cluster", "The cluster").required(),
         Opt::value("t", "topic", "Name of the topic"),
         Opt::value("cf", "checkFrom", "From this moment on, milliseconds since 1970"),
+        NAMESERVERS.required(),
     ],
     run: Run::Absent("RaptorMQ does not have RocksDB yet"),
 };

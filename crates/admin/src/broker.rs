@@ -51,8 +51,8 @@ pub(crate) const CONSUME_STATS: Command = Command {
     kind: Kind::Shows,
     options: &[
         BROKER.required(),
-        Opt::value("t", "timeoutMillis", "How long the broker may take, milliseconds; 50000 unless given"),
-        Opt::value("l", "level", "Only queues with at least so many messages to consume"),
+        Opt::number("t", "timeoutMillis", "How long the broker may take, milliseconds; 50000 unless given"),
+        Opt::number("l", "level", "Only queues with at least so many messages to consume"),
         Opt::value("o", "order", "Whether to show only globally ordered topics, true or false"),
     ],
     run: Run::By(|session, arguments| Box::pin(consume_stats(session, arguments))),
@@ -86,7 +86,7 @@ pub(crate) const RESET_MASTER_FLUSH_OFFSET: Command = Command {
     name: "resetMasterFlushOffset",
     about: "Tell a slave how far its master's log is on disk, which only slaves of Java's have a use for",
     kind: Kind::Changes,
-    options: &[Opt::value("b", "brokerAddr", "The broker, host:port"), Opt::value("o", "offset", "The offset")],
+    options: &[Opt::value("b", "brokerAddr", "The broker, host:port"), Opt::number("o", "offset", "The offset")],
     run: Run::By(|session, arguments| Box::pin(reset_master_flush_offset(session, arguments))),
 };
 

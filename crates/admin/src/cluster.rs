@@ -7,6 +7,7 @@ use raptormq_protocol::route::ClusterInfo;
 use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::failure::Result;
 use crate::session::{Session, line, record};
+use crate::targets;
 use crate::text;
 
 pub(crate) const LIST: Command = Command {
@@ -15,7 +16,7 @@ pub(crate) const LIST: Command = Command {
     kind: Kind::Shows,
     options: &[
         Opt::flag("m", "moreStats", "Show the messages of yesterday and today instead"),
-        Opt::value("i", "interval", "Show it again every so many seconds"),
+        Opt::number("i", "interval", "Show it again every so many seconds"),
         Opt::value("c", "clusterName", "Only this cluster"),
     ],
     run: Run::By(|session, arguments| Box::pin(list(session, arguments))),
@@ -25,10 +26,14 @@ async fn list(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let interval: Option<u64> = arguments.number("i")?;
     loop {
         let info = session.admin.cluster_info().await?;
-        let rows = rows(&info, arguments.get("c").filter(|cluster| !cluster.is_empty()));
+        let wanted = arguments.get("c").filter(|cluster| !cluster.is_empty());
+        let rows = rows(&info, wanted);
         match arguments.has("m") {
             true => print_totals(session, &rows).await?,
             false => print_load(session, &rows).await?,
+        }
+        if let Some(unknown) = wanted.filter(|wanted| !info.cluster_addr_table.contains_key(*wanted)) {
+            session.complain(&targets::no_such_cluster(unknown));
         }
         if !session.again(interval).await? {
             return Ok(());

@@ -84,11 +84,17 @@ pub(crate) type By = for<'a, 'o> fn(&'a Session<'o>, &'a Arguments) -> Work<'a>;
 /// A command at work.
 pub(crate) type Work<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
+/// What a whole number is called.
+pub(crate) const NUMBER: &str = "NUMBER";
+/// What a moment is called.
+pub(crate) const TIME: &str = "TIME";
+
 /// An option of a command.
 pub(crate) struct Opt {
     short: &'static str,
     long: &'static str,
-    takes_value: bool,
+    /// What its value is; empty when it has none.
+    value: &'static str,
     need: Need,
     about: &'static str,
 }
@@ -96,12 +102,22 @@ pub(crate) struct Opt {
 impl Opt {
     /// An option with a value.
     pub(crate) const fn value(short: &'static str, long: &'static str, about: &'static str) -> Opt {
-        Opt { short, long, takes_value: true, need: Need::Optional, about }
+        Opt { short, long, value: "VALUE", need: Need::Optional, about }
+    }
+
+    /// An option with a whole number: see [`Arguments::number`].
+    pub(crate) const fn number(short: &'static str, long: &'static str, about: &'static str) -> Opt {
+        Opt { value: NUMBER, ..Opt::value(short, long, about) }
+    }
+
+    /// An option with a moment: see [`Arguments::moment`].
+    pub(crate) const fn moment(short: &'static str, long: &'static str, about: &'static str) -> Opt {
+        Opt { value: TIME, ..Opt::value(short, long, about) }
     }
 
     /// An option without a value.
     pub(crate) const fn flag(short: &'static str, long: &'static str, about: &'static str) -> Opt {
-        Opt { short, long, takes_value: false, need: Need::Optional, about }
+        Opt { value: "", ..Opt::value(short, long, about) }
     }
 
     /// The same, but it must be given.
@@ -111,14 +127,20 @@ impl Opt {
 
     /// The same, but it or another one of the command that is marked so must be given, and not both.
     pub(crate) const fn one_of(self) -> Opt {
-        Opt { need: Need::OneOf, ..self }
+        Opt { need: Need::OneOf(0), ..self }
+    }
+
+    /// As [`Opt::one_of`], for a second choice that the command asks for.
+    pub(crate) const fn one_of_others(self) -> Opt {
+        Opt { need: Need::OneOf(1), ..self }
     }
 
     fn known(&self) -> Known {
         Known {
             short: self.short.to_owned(),
             long: self.long.to_owned(),
-            takes_value: self.takes_value,
+            takes_value: !self.value.is_empty(),
+            value_name: self.value,
             need: self.need,
             about: self.about.to_owned(),
         }
@@ -134,7 +156,8 @@ const COMMON: [Opt; 2] = [
 impl Command {
     /// All options, as the parser wants them.
     pub(crate) fn known(&self) -> Vec<Known> {
-        COMMON.iter().chain(self.options).map(Opt::known).collect()
+        let is_own = |common: &&Opt| self.options.iter().any(|option| option.short == common.short);
+        COMMON.iter().filter(|common| !is_own(common)).chain(self.options).map(Opt::known).collect()
     }
 }
 
@@ -149,6 +172,12 @@ impl Arguments {
     pub(crate) fn new(found: Vec<(&Known, Option<String>)>) -> Arguments {
         let found = found.into_iter().map(|(option, value)| (option.key().to_owned(), value.unwrap_or_default()));
         Arguments { found: found.collect() }
+    }
+
+    /// All of them, by their keys.
+    #[cfg(test)]
+    pub(crate) fn all(&self) -> std::collections::BTreeMap<String, String> {
+        self.found.iter().cloned().collect()
     }
 
     /// The value of an option, without blanks around it.

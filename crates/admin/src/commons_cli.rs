@@ -12,6 +12,8 @@ pub struct Known {
     pub long: String,
     /// Whether a value belongs to it.
     pub takes_value: bool,
+    /// What pages of ours call its value; the original's usage texts do not.
+    pub value_name: &'static str,
     /// Whether a command line without it is refused.
     pub need: Need,
     /// What it is for, in a few words.
@@ -26,8 +28,8 @@ pub enum Need {
     Optional,
     /// It must be there.
     Required,
-    /// One of the options with this need must be there, and only one.
-    OneOf,
+    /// One of the options with the same number must be there, and only one.
+    OneOf(u8),
 }
 
 /// Why a command line is refused. The texts are commons-cli's.
@@ -69,29 +71,49 @@ pub enum OptionError {
 pub fn read<'k>(known: &'k [Known], words: &[String]) -> Result<Vec<(&'k Known, Option<String>)>, OptionError> {
     let options = Options(known);
     let mut found: Vec<(&Known, Option<String>)> = Vec::new();
-    let mut words = words.iter().peekable();
-    while let Some(word) = words.next() {
-        if word == "--" {
-            break;
+    // The last option found has a value, which is still to come.
+    let mut waits = false;
+    for word in words.iter().take_while(|word| *word != END_OF_OPTIONS) {
+        if let (true, Some((_, value)), false) = (waits, found.last_mut(), options.is_option(word)) {
+            *value = Some(unquoted(word).to_owned());
+            waits = false;
+            continue;
         }
-        for (option, mut value) in options.read(word)? {
-            if option.takes_value && value.is_none() {
-                value = words.next_if(|next| !options.is_option(next)).cloned();
-                if value.is_none() {
-                    return Err(OptionError::MissingArgument(option.key().to_owned()));
-                }
-            }
-            let other = found.iter().find(|(seen, _)| seen.need == Need::OneOf && seen.long != option.long);
-            if let (Need::OneOf, Some((first, _))) = (option.need, other) {
-                let (first, second) = (first.key().to_owned(), option.key().to_owned());
-                return Err(OptionError::Exclusive { first, second });
-            }
-            if !found.iter().any(|(seen, _)| seen.long == option.long) {
-                found.push((option, value.map(|value| unquoted(&value).to_owned())));
-            }
+        let (read, mistake) = options.read(word);
+        for (option, value) in read {
+            check_waiting(waits, &found)?;
+            check_group(option, &found)?;
+            waits = option.takes_value && value.is_none();
+            found.push((option, value));
         }
+        mistake.map_or(Ok(()), Err)?;
     }
+    check_waiting(waits, &found)?;
+    let mut first = std::collections::BTreeSet::new();
+    found.retain(|(option, _)| first.insert(option.key()));
     Ok(found)
+}
+
+/// Behind this word there are no options.
+const END_OF_OPTIONS: &str = "--";
+
+/// Refuses what comes behind an option whose value has not come.
+fn check_waiting(waits: bool, found: &[(&Known, Option<String>)]) -> Result<(), OptionError> {
+    match found.last() {
+        Some((option, _)) if waits => Err(OptionError::MissingArgument(option.key().to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an option that another one excludes.
+fn check_group(option: &Known, found: &[(&Known, Option<String>)]) -> Result<(), OptionError> {
+    let other = found.iter().find(|(seen, _)| seen.need == option.need && seen.long != option.long);
+    match (option.need, other) {
+        (Need::OneOf(_), Some((first, _))) => {
+            Err(OptionError::Exclusive { first: first.key().to_owned(), second: option.key().to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks that all options that must be there are there.
@@ -101,11 +123,11 @@ pub fn read<'k>(known: &'k [Known], words: &[String]) -> Result<Vec<(&'k Known, 
 pub fn check_needs(known: &[Known], found: &[(&Known, Option<String>)]) -> Result<(), OptionError> {
     let is_there = |option: &Known| found.iter().any(|(seen, _)| seen.long == option.long);
     let mut missing: Vec<String> = Vec::new();
-    let group: Vec<&Known> = known.iter().filter(|option| option.need == Need::OneOf).collect();
     for option in known {
+        let group: Vec<&Known> = known.iter().filter(|other| other.need == option.need).collect();
         match option.need {
             Need::Required if !is_there(option) => missing.push(option.key().to_owned()),
-            Need::OneOf if group.first() == Some(&option) && !group.iter().any(|option| is_there(option)) => {
+            Need::OneOf(_) if group.first() == Some(&option) && !group.iter().any(|option| is_there(option)) => {
                 let of_group: Vec<_> =
                     group.iter().map(|option| format!("-{} {}", option.key(), option.about)).collect();
                 missing.push(format!("[{}]", of_group.join(", ")));
@@ -116,73 +138,126 @@ pub fn check_needs(known: &[Known], found: &[(&Known, Option<String>)]) -> Resul
     if missing.is_empty() { Ok(()) } else { Err(OptionError::Missing(missing)) }
 }
 
+/// Options of a word, each with the value that stands in it.
+type Read<'k> = Vec<(&'k Known, Option<String>)>;
+
 struct Options<'k>(&'k [Known]);
 
 impl<'k> Options<'k> {
-    /// The options that one word is, with the values that stand in it; none when it is a stray word.
-    fn read(&self, word: &str) -> Result<Vec<(&'k Known, Option<String>)>, OptionError> {
-        let unrecognized = || OptionError::Unrecognized(word.to_owned());
-        let Some(text) = word.strip_prefix('-').filter(|text| !text.is_empty()) else { return Ok(Vec::new()) };
-        if let Some(long) = text.strip_prefix('-') {
-            let (name, value) = split_value(long);
-            let option = self.by_long(name, word)?.ok_or_else(unrecognized)?;
-            return match value {
-                Some(_) if !option.takes_value => Err(unrecognized()),
-                value => Ok(vec![(option, value)]),
-            };
+    /// The options that one word is, up to a mistake if there is one; none when it is a stray word.
+    fn read(&self, word: &str) -> (Read<'k>, Option<OptionError>) {
+        if word.starts_with("--") {
+            return whole(self.long(word));
         }
-        let (name, value) = split_value(text);
-        if let Some(option) = self.by_short(name).or(self.by_long(name, word)?)
-            && (value.is_none() || option.takes_value)
-        {
-            return Ok(vec![(option, value)]);
+        let Some(text) = word.strip_prefix('-').filter(|text| !text.is_empty()) else { return (Vec::new(), None) };
+        let mut letters = text.chars();
+        if let (Some(_), None) = (letters.next(), letters.next()) {
+            return whole(self.short(text).map(|option| (option, None)).ok_or_else(|| unrecognized(word)));
         }
-        self.concatenated(text).ok_or_else(unrecognized)
+        match text.split_once('=') {
+            Some((name, value)) if name.chars().count() == 1 => {
+                let option = self.short(name).filter(|option| option.takes_value);
+                whole(option.map(|option| (option, Some(value.to_owned()))).ok_or_else(|| unrecognized(word)))
+            }
+            // A short name of several letters is not looked for here.
+            Some(_) => whole(self.long(word)),
+            None if self.short(text).is_some() => {
+                whole(self.short(text).map(|option| (option, None)).ok_or_else(|| unrecognized(word)))
+            }
+            None if !self.longs(text).is_empty() => whole(self.long(word)),
+            None => match self.long_in_front(text).filter(|option| option.takes_value) {
+                Some(option) => whole(Ok((option, Some(text[option.long.len()..].to_owned())))),
+                None => self.letters(word),
+            },
+        }
+    }
+
+    /// A long name, or the unique beginning of one, with a value behind `=` if there is one.
+    fn long(&self, word: &str) -> Result<(&'k Known, Option<String>), OptionError> {
+        let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value.to_owned())));
+        match self.longs(without_hyphens(name)).as_slice() {
+            [] => Err(unrecognized(word)),
+            [one] if value.is_some() && !one.takes_value => Err(unrecognized(word)),
+            [one] => Ok((one, value)),
+            several => {
+                let names: Vec<_> = several.iter().map(|known| format!("'{}'", known.long)).collect();
+                Err(OptionError::Ambiguous { option: name.to_owned(), candidates: names.join(", ") })
+            }
+        }
     }
 
     /// `-pm` is `-p -m`; the rest of a word after an option that takes a value is its value, as in `-nADDR`.
-    fn concatenated(&self, text: &str) -> Option<Vec<(&'k Known, Option<String>)>> {
+    fn letters(&self, word: &str) -> (Read<'k>, Option<OptionError>) {
         let mut found = Vec::new();
-        for (at, letter) in text.char_indices() {
+        for (at, letter) in word.char_indices().skip(1) {
             let end = at + letter.len_utf8();
-            let option = self.by_short(&text[at..end])?;
-            let rest = &text[end..];
-            if option.takes_value && !rest.is_empty() {
-                found.push((option, Some(rest.to_owned())));
-                return Some(found);
+            let Some(option) = self.short(&word[at..end]) else { return (found, Some(unrecognized(word))) };
+            if option.takes_value && end < word.len() {
+                found.push((option, Some(word[end..].to_owned())));
+                return (found, None);
             }
             found.push((option, None));
         }
-        Some(found)
+        (found, None)
     }
 
-    fn by_short(&self, name: &str) -> Option<&'k Known> {
-        self.0.iter().find(|known| !known.short.is_empty() && known.short == name)
+    /// The option of a short name; what has none is found by its long one.
+    fn short(&self, name: &str) -> Option<&'k Known> {
+        self.0.iter().find(|known| known.key() == name)
     }
 
-    /// The option of that long name, or the only one that begins so.
-    fn by_long(&self, name: &str, word: &str) -> Result<Option<&'k Known>, OptionError> {
-        if let Some(exact) = self.0.iter().find(|known| known.long == name) {
-            return Ok(Some(exact));
-        }
-        let candidates: Vec<_> = self.0.iter().filter(|known| known.long.starts_with(name)).collect();
-        match candidates.as_slice() {
-            [] => Ok(None),
-            [one] => Ok(Some(one)),
-            // One letter is a short option or nothing: it never is ambiguous.
-            _ if name.chars().count() == 1 && !word.starts_with("--") => Ok(None),
-            several => {
-                let names: Vec<_> = several.iter().map(|known| format!("'{}'", known.long)).collect();
-                Err(OptionError::Ambiguous { option: word.to_owned(), candidates: names.join(", ") })
-            }
+    /// The option of that long name, or all that begin so.
+    fn longs(&self, name: &str) -> Vec<&'k Known> {
+        match self.0.iter().find(|known| known.long == name) {
+            Some(exact) => vec![exact],
+            None => self.0.iter().filter(|known| known.long.starts_with(name)).collect(),
         }
     }
 
-    /// Whether a word is an option rather than a value: a word that begins with `-` and is no known option is a value.
+    /// The longest long name that a text begins with, a value behind it.
+    fn long_in_front(&self, text: &str) -> Option<&'k Known> {
+        let is_in_front = |known: &&Known| {
+            let rest = text.strip_prefix(known.long.as_str());
+            known.long.len() >= LONG_IN_FRONT_MIN && rest.is_some_and(|rest| rest.chars().count() >= LONG_REST_MIN)
+        };
+        self.0.iter().filter(is_in_front).max_by_key(|known| known.long.len())
+    }
+
+    /// Whether a word is an option rather than a value, by how it begins: it need not be one that can be read.
     fn is_option(&self, word: &str) -> bool {
-        let looks_so = word.starts_with('-') && word.len() > 1 && word.parse::<f64>().is_err();
-        looks_so && self.read(word).is_ok()
+        let Some(text) = word.strip_prefix('-').filter(|text| !text.is_empty()) else { return false };
+        if text.starts_with(|letter: char| letter.is_ascii_digit() || letter == '.') && word.parse::<f64>().is_ok() {
+            return false;
+        }
+        let name = without_hyphens(word.split_once('=').map_or(word, |(name, _)| name));
+        let first = text.chars().next().unwrap_or_default();
+        !self.longs(name).is_empty()
+            || self.short(name).is_some()
+            || self.short(first.encode_utf8(&mut [0; 4])).is_some()
+            || (!text.starts_with('-') && self.long_in_front(text).is_some())
     }
+}
+
+/// Letters of the shortest long name that may stand in front of its value without anything between.
+const LONG_IN_FRONT_MIN: usize = 2;
+/// Letters of the shortest such value.
+const LONG_REST_MIN: usize = 2;
+
+/// A word that is one option or a mistake.
+fn whole<'k>(read: Result<(&'k Known, Option<String>), OptionError>) -> (Read<'k>, Option<OptionError>) {
+    match read {
+        Ok(option) => (vec![option], None),
+        Err(mistake) => (Vec::new(), Some(mistake)),
+    }
+}
+
+fn unrecognized(word: &str) -> OptionError {
+    OptionError::Unrecognized(word.to_owned())
+}
+
+/// A name without the one or two hyphens in front.
+fn without_hyphens(name: &str) -> &str {
+    name.strip_prefix("--").or(name.strip_prefix('-')).unwrap_or(name)
 }
 
 impl Known {
@@ -205,14 +280,7 @@ impl Known {
     }
 }
 
-fn split_value(text: &str) -> (&str, Option<String>) {
-    match text.split_once('=') {
-        Some((name, value)) => (name, Some(value.to_owned())),
-        None => (text, None),
-    }
-}
-
-/// Values may stand in double quotes that a shell has left.
+/// Values that are words of their own may stand in double quotes that a shell has left.
 fn unquoted(value: &str) -> &str {
     let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     inner.filter(|inner| !inner.contains('"')).unwrap_or(value)
@@ -228,18 +296,18 @@ pub fn usage(program: &str, known: &[Known]) -> String {
     let mut sorted: Vec<&Known> = known.iter().collect();
     sorted.sort_by_key(|option| option.key().to_lowercase());
     let mut line = format!("{USAGE}{program} ");
-    let mut is_group_shown = false;
+    let mut shown = Vec::new();
     for (at, option) in sorted.iter().enumerate() {
         match option.need {
             Need::Required => line.push_str(&option.in_short()),
             Need::Optional => line.push_str(&format!("[{}]", option.in_short())),
             // The group stands where its first member would; the others leave only the blank in front of the next.
-            Need::OneOf if !is_group_shown => {
-                is_group_shown = true;
-                let group = sorted.iter().filter(|option| option.need == Need::OneOf);
+            Need::OneOf(group) if !shown.contains(&group) => {
+                shown.push(group);
+                let group = sorted.iter().filter(|other| other.need == option.need);
                 line.push_str(&group.map(|option| option.in_short()).collect::<Vec<_>>().join(" | "));
             }
-            Need::OneOf => {}
+            Need::OneOf(_) => {}
         }
         if at + 1 < sorted.len() {
             line.push(' ');
@@ -359,8 +427,8 @@ mod tests {
     fn with_needs() -> Vec<Known> {
         let mut known = known();
         known[0].need = Need::Required;
-        known[2].need = Need::OneOf;
-        known[3].need = Need::OneOf;
+        known[2].need = Need::OneOf(0);
+        known[3].need = Need::OneOf(0);
         known
     }
 

@@ -51,7 +51,7 @@ impl Choice {
         // Some of the original's names end in a blank that may be left out; some have blanks within.
         let long = option.long.trim_end();
         let long = if long.contains(' ') { String::new() } else { long.to_owned() };
-        let value = option.takes_value.then(|| "VALUE".to_owned());
+        let value = option.takes_value.then(|| option.value_name.to_owned());
         Choice { short: option.short, long, value, about: option.about }
     }
 

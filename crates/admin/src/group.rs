@@ -29,11 +29,11 @@ pub(crate) const UPDATE: Command = Command {
         Opt::value("m", "consumeFromMinEnable", "Whether it may begin at a queue's first message, false unless given"),
         Opt::value("d", "consumeBroadcastEnable", "Whether it may broadcast, false unless given"),
         Opt::value("o", "consumeMessageOrderly", "Whether it consumes in order, false unless given"),
-        Opt::value("q", "retryQueueNums", "Queues of its retry topic, 1 unless given"),
-        Opt::value("r", "retryMaxTimes", "How often a message is delivered again, 16 unless given"),
+        Opt::number("q", "retryQueueNums", "Queues of its retry topic, 1 unless given"),
+        Opt::number("r", "retryMaxTimes", "How often a message is delivered again, 16 unless given"),
         Opt::value("p", "groupRetryPolicy", "After how long it is delivered again, as JSON"),
-        Opt::value("i", "brokerId", "Member of a broker group to consume from, 0 unless given"),
-        Opt::value("w", "whichBrokerWhenConsumeSlowly", "Member to consume from when it lags, 1 unless given"),
+        Opt::number("i", "brokerId", "Member of a broker group to consume from, 0 unless given"),
+        Opt::number("w", "whichBrokerWhenConsumeSlowly", "Member to consume from when it lags, 1 unless given"),
         Opt::value("a", "notifyConsumerIdsChanged", "Whether members are told of each other, true unless given"),
         Opt::value("", "attributes", "Attributes to set and to remove: +key=value,-key"),
     ],
@@ -66,7 +66,7 @@ pub(crate) const SET_MODE: Command = Command {
         Opt::value("t", "topicName", "Name of the topic").required(),
         GROUP,
         Opt::value("m", "mode", "PULL or POP").required(),
-        Opt::value("q", "popShareQueueNum", "Members that share a queue"),
+        Opt::number("q", "popShareQueueNum", "Members that share a queue"),
     ],
     run: Run::By(|session, arguments| Box::pin(set_mode(session, arguments))),
 };
@@ -253,17 +253,24 @@ fn check_name(group: &str) -> Result<()> {
 async fn get(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let name = arguments.require("g")?;
     let info = session.admin.cluster_info().await?;
+    let mut is_known = false;
     for (cluster, brokers) in &info.cluster_addr_table {
         let mut brokers: Vec<&String> = brokers.iter().collect();
         sort_as_java_map(&mut brokers, |name| name);
         for broker in brokers.iter().filter_map(|name| info.broker_addr_table.get(*name)) {
             let Some(address) = targets::any_member(broker) else { continue };
             match session.admin.group_config(address, name).await {
-                Ok(Some(group)) => print_settings(session, cluster, &broker.broker_name, &group)?,
+                Ok(Some(group)) => {
+                    is_known = true;
+                    print_settings(session, cluster, &broker.broker_name, &group)?;
+                }
                 Ok(None) => {}
                 Err(error) => session.complain(&error.into()),
             }
         }
+    }
+    if !is_known && !session.has_failed() {
+        return Err(Failure::argument(format!("there is no consumer group {name} on any broker")));
     }
     Ok(())
 }

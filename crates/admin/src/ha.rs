@@ -19,7 +19,7 @@ pub(crate) const STATUS: Command = Command {
     options: &[
         Opt::value("c", "clusterName", "All masters of this cluster"),
         Opt::value("b", "brokerAddr", "The broker, host:port"),
-        Opt::value("i", "interval", "Show it again every so many seconds"),
+        Opt::number("i", "interval", "Show it again every so many seconds"),
     ],
     run: Run::By(|session, arguments| Box::pin(status(session, arguments))),
 };

@@ -20,6 +20,8 @@ mod completions;
 mod connection;
 mod consumer_info;
 mod credentials;
+#[cfg(test)]
+mod every_command;
 mod export;
 mod failure;
 mod file;

@@ -83,7 +83,7 @@ fn append(page: &mut String, command: &Command) {
 }
 
 fn append_option(page: &mut String, option: &Known) {
-    let value = if option.takes_value { " \\fIVALUE\\fR" } else { "" };
+    let value = if option.takes_value { format!(" \\fI{}\\fR", option.value_name) } else { String::new() };
     let long = format!("\\fB\\-\\-{}\\fR", escaped(option.long.trim_end()));
     let names = match option.short.as_str() {
         "" => format!("{long}{value}"),
@@ -92,7 +92,8 @@ fn append_option(page: &mut String, option: &Known) {
     let need = match option.need {
         Need::Optional => "",
         Need::Required => " Required.",
-        Need::OneOf => " One of these is required.",
+        Need::OneOf(0) => " One of these is required.",
+        Need::OneOf(_) => " One of these is required, too.",
     };
     let _ = write!(page, ".TP\n{names}\n{}.{need}\n", escaped(&option.about));
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use encoding_rs::Encoding;
 use raptormq_client::{PullFrom, PullStatus, QueueRange};
-use raptormq_protocol::body::{ConsumeMessageDirectlyResult, MessageQueue};
+use raptormq_protocol::body::{
+    ConsumeMessageDirectlyResult, ConsumeQueueData, MessageQueue, QueryConsumeQueueResponseBody,
+};
 use raptormq_protocol::header::{ConsumeMessageDirectlyResultRequestHeader, QueryMessageRequestHeader};
 use raptormq_protocol::json;
 use raptormq_protocol::message::MessageExt;
@@ -28,6 +30,8 @@ const BODY_FOLDER: &str = "/tmp/rocketmq/msgbodys";
 const UNIQUE_SPAN_MS: i64 = 3 * 24 * 3_600_000;
 /// Messages that are looked at for one unique id.
 const UNIQUE_MESSAGES_MAX: i32 = 32;
+/// Units of a queue that are asked for at a time: what is to be shown may be millions.
+const UNITS_MAX: i32 = 1024;
 /// How long a query may take: it may read old parts of the log from disk.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -58,9 +62,9 @@ pub(crate) const BY_KEY: Command = Command {
     options: &[
         TOPIC,
         Opt::value("k", "msgKey", "The key").required(),
-        Opt::value("b", "beginTimestamp", "Stored from this moment on, milliseconds since 1970"),
-        Opt::value("e", "endTimestamp", "Stored up to this moment, milliseconds since 1970"),
-        Opt::value("m", "maxNum", "Messages to find on each broker, 64 unless given"),
+        Opt::number("b", "beginTimestamp", "Stored from this moment on, milliseconds since 1970"),
+        Opt::number("e", "endTimestamp", "Stored up to this moment, milliseconds since 1970"),
+        Opt::number("m", "maxNum", "Messages to find on each broker, 64 unless given"),
         CLUSTER,
     ],
     run: Run::By(|session, arguments| Box::pin(by_key(session, arguments))),
@@ -88,8 +92,8 @@ pub(crate) const BY_OFFSET: Command = Command {
     options: &[
         TOPIC,
         Opt::value("b", "brokerName", "Name of the broker").required(),
-        Opt::value("i", "queueId", "The queue").required(),
-        Opt::value("o", "offset", "The offset").required(),
+        Opt::number("i", "queueId", "The queue").required(),
+        Opt::number("o", "offset", "The offset").required(),
         Opt::value("f", "bodyFormat", "Show the body, too, in this charset: UTF-8"),
     ],
     run: Run::By(|session, arguments| Box::pin(by_offset(session, arguments))),
@@ -101,9 +105,9 @@ pub(crate) const QUEUE: Command = Command {
     kind: Kind::Shows,
     options: &[
         TOPIC,
-        Opt::value("q", "queue", "The queue").required(),
-        Opt::value("i", "index", "The first unit").required(),
-        Opt::value("c", "count", "How many units, 10 unless given"),
+        Opt::number("q", "queue", "The queue").required(),
+        Opt::number("i", "index", "The first unit").required(),
+        Opt::number("c", "count", "How many units, 10 unless given"),
         Opt::value("b", "broker", "The broker, host:port; else the first of the topic"),
         Opt::value("g", "consumer", "Show what this group's filter says to each"),
     ],
@@ -132,12 +136,13 @@ async fn by_id(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let cluster = arguments.get("c");
     let ids = arguments.require("i")?.split(',').map(str::trim).filter(|id| !id.is_empty());
     let format = arguments.get("f").map(charset).transpose()?;
+    let consumer = consumer(arguments)?;
     for id in ids {
         // A bad id does not stand in the way of the others.
         let outcome = async {
             let message = find(session, cluster, topic, id).await?;
-            if let (Some(group), Some(client)) = (arguments.get("g"), arguments.get("d")) {
-                return consume_directly(session, (group, client), &message).await;
+            if let Some(consumer) = consumer {
+                return consume_directly(session, consumer, &message).await;
             }
             match arguments.truth("s") {
                 Some(true) => send_again(session, &message, id).await,
@@ -204,14 +209,26 @@ pub(crate) async fn query_all(
         has_key && message.topic == query.topic
     };
     let mut found = Vec::new();
-    for group in route.broker_datas.iter().filter(|group| cluster.is_none_or(|cluster| cluster == group.cluster)) {
-        let Some(address) = targets::any_member(group) else { continue };
+    let groups: Vec<_> =
+        route.broker_datas.iter().filter(|group| cluster.is_none_or(|cluster| cluster == group.cluster)).collect();
+    if let (Some(cluster), true) = (cluster, groups.is_empty()) {
+        return Err(Failure::argument(format!("topic {} is on no broker of a cluster {cluster}", query.topic)));
+    }
+    let (mut failures, mut has_answer) = (Vec::new(), false);
+    for address in groups.into_iter().filter_map(targets::any_member) {
         match admin.messages_by_key(address, &header, unique).await {
-            Ok(messages) => found.extend(messages.into_iter().filter(|message| is_meant(message))),
-            // Another broker may have it.
-            Err(error) => session.complain(&error.into()),
+            Ok(messages) => {
+                has_answer = true;
+                found.extend(messages.into_iter().filter(|message| is_meant(message)));
+            }
+            Err(error) => failures.push(Failure::from(error)),
         }
     }
+    if let (false, Some(failure)) = (has_answer, failures.pop()) {
+        return Err(failure);
+    }
+    // Another broker may have it.
+    failures.iter().for_each(|failure| session.complain(failure));
     Ok(found)
 }
 
@@ -325,6 +342,16 @@ fn write_body(message: &MessageExt, number: usize) -> Result<String> {
     Ok(path)
 }
 
+/// The member of a group that is to consume a message, if there is to be one: its group and its client's id.
+fn consumer(arguments: &Arguments) -> Result<Option<(&str, &str)>> {
+    match (arguments.get("g"), arguments.get("d")) {
+        (Some(group), Some(client)) => Ok(Some((group, client))),
+        (None, None) => Ok(None),
+        (Some(group), None) => Err(Failure::argument(format!("-g {group} needs -d with the id of a member, too"))),
+        (None, Some(client)) => Err(Failure::argument(format!("-d {client} needs -g with the member's group, too"))),
+    }
+}
+
 /// Has a member of a group consume a message.
 async fn consume_directly(session: &Session<'_>, (group, client): (&str, &str), message: &MessageExt) -> Result<()> {
     let address = connection::broker_of_group(session, group).await?;
@@ -391,9 +418,9 @@ async fn by_key(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
 
 async fn by_unique_key(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let (topic, id) = (arguments.require("t")?, arguments.require("i")?);
-    if let (Some(group), Some(client)) = (arguments.get("g"), arguments.get("d")) {
+    if let Some(consumer) = consumer(arguments)? {
         let message = find(session, arguments.get("c"), topic, id).await?;
-        return consume_directly(session, (group, client), &message).await;
+        return consume_directly(session, consumer, &message).await;
     }
     let query = Query { topic, key: id, max: UNIQUE_MESSAGES_MAX, span: (0, i64::MAX) };
     let mut found = query_all(session, arguments.get("c"), &query, true).await?;
@@ -435,14 +462,10 @@ async fn by_offset(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
 }
 
 async fn queue(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
-    const SEPARATOR: &str = "======================================";
     let topic = arguments.require("t")?;
-    let range = QueueRange {
-        topic,
-        queue_id: arguments.number("q")?.unwrap_or_default(),
-        index: arguments.number("i")?.unwrap_or_default(),
-        count: arguments.number("c")?.unwrap_or(10),
-    };
+    let (queue_id, index) = (arguments.number("q")?.unwrap_or_default(), arguments.number("i")?.unwrap_or_default());
+    let mut left: i32 = arguments.number("c")?.unwrap_or(10);
+    let mut range = QueueRange { topic, queue_id, index, count: left.min(UNITS_MAX) };
     let address = match arguments.get("b").filter(|address| !address.is_empty()) {
         Some(address) => address.to_owned(),
         None => {
@@ -451,7 +474,27 @@ async fn queue(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
             first.ok_or_else(|| Failure::argument(format!("no broker serves topic {topic} now")))?
         }
     };
-    let body = session.admin.queue_units(&address, range, arguments.get("g")).await?;
+    let mut body = session.admin.queue_units(&address, range, arguments.get("g")).await?;
+    print_queue_head(session, &body)?;
+    loop {
+        let units = body.queue_data.take().unwrap_or_default();
+        print_units(session, range.index, &units)?;
+        let count = i32::try_from(units.len()).unwrap_or(i32::MAX);
+        left = left.saturating_sub(count);
+        range.index = range.index.saturating_add(count.into());
+        range.count = left.min(UNITS_MAX);
+        if count == 0 || left <= 0 || range.index >= body.max_queue_index {
+            return Ok(());
+        }
+        session.progress(|| format!("unit {} of {}", range.index, body.max_queue_index));
+        body = session.admin.queue_units(&address, range, arguments.get("g")).await?;
+    }
+}
+
+/// What stands between the parts of what a queue holds.
+const SEPARATOR: &str = "======================================";
+
+fn print_queue_head(session: &Session<'_>, body: &QueryConsumeQueueResponseBody) -> Result<()> {
     if let Some(subscription) = &body.subscription_data {
         let unwritable = |error| Failure::argument(format!("the subscription cannot be shown: {error}"));
         let text = json::to_pretty(subscription).map_err(unwritable)?;
@@ -461,7 +504,11 @@ async fn queue(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         line!(session, "Filter data: \n{filter}\n{SEPARATOR}");
     }
     line!(session, "Queue data: \nmax: {}, min: {}\n{SEPARATOR}", body.max_queue_index, body.min_queue_index);
-    for (at, unit) in (range.index..).zip(body.queue_data.iter().flatten()) {
+    Ok(())
+}
+
+fn print_units(session: &Session<'_>, first: i64, units: &[ConsumeQueueData]) -> Result<()> {
+    for (unit, at) in units.iter().zip(first..) {
         record!(
             session,
             "index": at,

@@ -27,12 +27,12 @@ pub(crate) const RESET: Command = Command {
     options: &[
         GROUP,
         TOPIC,
-        Opt::value("s", "timestamp", "now, milliseconds since 1970, or yyyy-MM-dd#HH:mm:ss:SSS").required(),
+        Opt::moment("s", "timestamp", "now, milliseconds since 1970, or yyyy-MM-dd#HH:mm:ss:SSS").required(),
         FORCE,
         CLUSTER,
         Opt::value("b", "broker", "With -q: only a queue of this broker, host:port"),
-        Opt::value("q", "queue", "With -b: only this queue"),
-        Opt::value("o", "offset", "With -b and -q: to this offset instead of the moment"),
+        Opt::number("q", "queue", "With -b: only this queue"),
+        Opt::number("o", "offset", "With -b and -q: to this offset instead of the moment"),
     ],
     run: Run::By(|session, arguments| Box::pin(reset(session, arguments))),
 };
@@ -77,11 +77,14 @@ async fn reset(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         );
         return reset_queue(session, address, (group, topic, queue_id), (offset, time_ms)).await;
     }
+    if let Some(address) = arguments.get("b").filter(|_| queue_id.is_none()) {
+        return Err(Failure::argument(format!("-b {address} needs -q with a queue, too")));
+    }
     let force = arguments.truth("f").unwrap_or(true);
     let start = format!(
         "group[{group}], topic[{topic}], force[{force}], timestamp(string)[{when}], timestamp(long)[{time_ms}]"
     );
-    let route = session.admin.topic_route(topic).await?;
+    let route = targets::route(session, topic, arguments.get("c")).await?;
     match reset_all(session, &route, &Reset { group, topic, time_ms, force }).await {
         Ok(offsets) => {
             line!(session, "start reset consumer offset by specified, {start}");
@@ -100,7 +103,7 @@ async fn reset(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
 async fn skip(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let (group, topic) = (arguments.require("g")?, arguments.require("t")?);
     let reset = Reset { group, topic, time_ms: END, force: arguments.truth("f").unwrap_or(true) };
-    let route = session.admin.topic_route(topic).await?;
+    let route = targets::route(session, topic, arguments.get("c")).await?;
     match reset_all(session, &route, &reset).await {
         Ok(offsets) => print_offsets(session, &offsets),
         Err(failure) if failure.code() == Some(ResponseCode::CONSUMER_NOT_ONLINE) => {
@@ -272,7 +275,7 @@ fn print_rollbacks(session: &Session<'_>, rows: &[Rollback], last: &str) -> Resu
 /// Java: `CloneGroupOffsetCommand`. The topic names the brokers; the offsets of all topics are given on.
 async fn clone(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let (source, target, topic) = (arguments.require("s")?, arguments.require("d")?, arguments.require("t")?);
-    let stats = progress::stats_of(session, source, None).await?;
+    let stats = progress::stats_of(session, source).await?;
     let route = session.admin.topic_route(topic).await?;
     let brokers: BTreeMap<&str, &str> = targets::brokers(&route).into_iter().collect();
     // The retry topic is of the one group only.

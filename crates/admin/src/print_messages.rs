@@ -8,7 +8,7 @@ use raptormq_protocol::body::MessageQueue;
 use raptormq_protocol::message::MessageExt;
 
 use crate::command::{Arguments, Command, Kind, Opt, Run};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::message::{TOOLS_GROUP, address_of, charset, fields_of, shown_id};
 use crate::session::{Session, line, print, record};
 use crate::text;
@@ -24,8 +24,9 @@ const CONSUME_BATCH_MAX: i64 = 1024;
 const TOPIC: Opt = Opt::value("t", "topic", "Name of the topic").required();
 const CHARSET: Opt = Opt::value("c", "charsetName ", "The charset of the bodies, UTF-8 unless given");
 const EXPRESSION: Opt = Opt::value("s", "subExpression ", "Only messages with these tags: TagA||TagB");
-const BEGIN: Opt = Opt::value("b", "beginTimestamp ", "From here: milliseconds since 1970, or yyyy-MM-dd#HH:mm:ss:SSS");
-const END: Opt = Opt::value("e", "endTimestamp ", "To here: milliseconds since 1970, or yyyy-MM-dd#HH:mm:ss:SSS");
+const BEGIN: Opt =
+    Opt::moment("b", "beginTimestamp ", "From here: milliseconds since 1970, or yyyy-MM-dd#HH:mm:ss:SSS");
+const END: Opt = Opt::moment("e", "endTimestamp ", "To here: milliseconds since 1970, or yyyy-MM-dd#HH:mm:ss:SSS");
 
 pub(crate) const PRINT: Command = Command {
     name: "printMsg",
@@ -50,7 +51,7 @@ pub(crate) const PRINT_QUEUE: Command = Command {
     options: &[
         TOPIC,
         Opt::value("a", "brokerName ", "Name of the broker").required(),
-        Opt::value("i", "queueId ", "The queue").required(),
+        Opt::number("i", "queueId ", "The queue").required(),
         CHARSET,
         EXPRESSION,
         BEGIN,
@@ -69,12 +70,12 @@ pub(crate) const CONSUME: Command = Command {
     options: &[
         TOPIC,
         Opt::value("b", "brokerName", "With -i: name of the broker"),
-        Opt::value("i", "queueId", "With -b: only this queue"),
-        Opt::value("o", "offset", "With -b and -i: from this offset on"),
+        Opt::number("i", "queueId", "With -b: only this queue"),
+        Opt::number("o", "offset", "With -b and -i: from this offset on"),
         Opt::value("g", "consumerGroup", "The group to read as"),
-        Opt::value("s", "beginTimestamp ", "From here: milliseconds since 1970, or yyyy-MM-dd#HH:mm:ss:SSS"),
-        Opt::value("e", "endTimestamp ", "To here: milliseconds since 1970, or yyyy-MM-dd#HH:mm:ss:SSS"),
-        Opt::value("c", "MessageNumber", "Messages to read, 128 unless given"),
+        Opt::moment("s", "beginTimestamp ", "From here: milliseconds since 1970, or yyyy-MM-dd#HH:mm:ss:SSS"),
+        Opt::moment("e", "endTimestamp ", "To here: milliseconds since 1970, or yyyy-MM-dd#HH:mm:ss:SSS"),
+        Opt::number("c", "MessageNumber", "Messages to read, 128 unless given"),
     ],
     run: Run::By(|session, arguments| Box::pin(consume(session, arguments))),
 };
@@ -267,7 +268,14 @@ async fn consume(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let (begin_ms, end_ms) = (begin_ms.filter(|time| *time > 0), end_ms.filter(|time| *time > 0));
     let group = arguments.get("g").unwrap_or(TOOLS_GROUP);
     let (Some(broker_name), Some(queue_id)) = (arguments.get("b"), queue_id) else {
-        return consume_topic(session, (topic, group, count), begin_ms, end_ms).await;
+        let mut queues = session.admin.subscribe_queues(topic).await?;
+        if let Some(name) = arguments.get("b") {
+            queues.retain(|(queue, _)| queue.broker_name == name);
+            if queues.is_empty() {
+                return Err(Failure::argument(format!("topic {topic} has no queue on a broker {name}")));
+            }
+        }
+        return consume_queues(session, queues, (group, count), (begin_ms, end_ms)).await;
     };
     let address = address_of(session, topic, broker_name).await?;
     let queue = MessageQueue { broker_name: broker_name.to_owned(), queue_id, topic: topic.to_owned() };
@@ -285,14 +293,14 @@ async fn consume(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     consume_span(session, group, &span).await
 }
 
-async fn consume_topic(
+async fn consume_queues(
     session: &Session<'_>,
-    (topic, group, count): (&str, &str, i64),
-    begin_ms: Option<i64>,
-    end_ms: Option<i64>,
+    queues: Vec<(MessageQueue, String)>,
+    (group, count): (&str, i64),
+    (begin_ms, end_ms): (Option<i64>, Option<i64>),
 ) -> Result<()> {
     let mut left = count;
-    for (queue, address) in session.admin.subscribe_queues(topic).await? {
+    for (queue, address) in queues {
         if left <= 0 {
             break;
         }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use raptormq_client::{ErrorKind, ResponseCode};
+use raptormq_client::ResponseCode;
 use raptormq_protocol::body::{ConsumeStats, ConsumerConnection, MessageQueue, OffsetWrapper};
 use raptormq_protocol::heartbeat::ConsumeType;
+use raptormq_protocol::route::TopicRouteData;
 
 use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::connection;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::session::{Session, line, record};
 use crate::targets;
 use crate::text::{self, front};
@@ -30,30 +31,38 @@ pub(crate) const COMMAND: Command = Command {
 async fn run(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     match arguments.get("g") {
         Some(group) => one_group(session, arguments, group).await,
-        None => all_groups(session).await,
+        None => match arguments.get("t") {
+            Some(topic) => Err(Failure::argument(format!("-t {topic} needs -g with a group, too"))),
+            None => all_groups(session).await,
+        },
     }
 }
 
 /// How far a group is, on all brokers: the original asks only those that have the group's retry topic, and misses queues
-/// that are elsewhere. With a topic, on the brokers of that topic.
-pub(crate) async fn stats_of(session: &Session<'_>, group: &str, topic: Option<&str>) -> Result<ConsumeStats> {
-    let addresses: BTreeSet<String> = match topic {
-        Some(topic) => {
-            let route = session.admin.topic_route(topic).await;
-            let none = |error: raptormq_client::Error| error.kind() == ErrorKind::TopicNotExist;
-            match route {
-                // The group has nothing in a topic that does not exist.
-                Err(error) if none(error.clone()) => BTreeSet::new(),
-                route => targets::brokers(&route?).into_iter().map(|(_, address)| address.to_owned()).collect(),
-            }
-        }
-        None => {
-            let info = session.admin.cluster_info().await?;
-            info.broker_addr_table.values().filter_map(targets::any_member).map(str::to_owned).collect()
-        }
-    };
+/// that are elsewhere.
+pub(crate) async fn stats_of(session: &Session<'_>, group: &str) -> Result<ConsumeStats> {
+    let info = session.admin.cluster_info().await?;
+    sum(session, group, None, info.broker_addr_table.values().filter_map(targets::any_member)).await
+}
+
+/// How far a group is in a topic, on the brokers of its route.
+pub(crate) async fn stats_in(
+    session: &Session<'_>,
+    group: &str,
+    topic: &str,
+    route: &TopicRouteData,
+) -> Result<ConsumeStats> {
+    sum(session, group, Some(topic), targets::brokers(route).into_iter().map(|(_, address)| address)).await
+}
+
+async fn sum<'a>(
+    session: &Session<'_>,
+    group: &str,
+    topic: Option<&str>,
+    addresses: impl Iterator<Item = &'a str>,
+) -> Result<ConsumeStats> {
     let mut all = ConsumeStats::default();
-    for address in &addresses {
+    for address in addresses.collect::<BTreeSet<_>>() {
         match session.admin.consume_stats(address, group, topic).await {
             Ok(stats) => {
                 all.offset_table.extend(stats.offset_table);
@@ -77,14 +86,21 @@ fn diff(offset: &OffsetWrapper) -> i64 {
 }
 
 async fn one_group(session: &Session<'_>, arguments: &Arguments, group: &str) -> Result<()> {
-    let stats = stats_of(session, group, arguments.get("t")).await?;
+    let stats = match arguments.get("t") {
+        Some(topic) => match targets::route(session, topic, arguments.get("c")).await {
+            Ok(route) => stats_in(session, group, topic, &route).await?,
+            // The group has nothing in a topic that does not exist.
+            Err(failure) => session.or_nothing(Err(failure)),
+        },
+        None => stats_of(session, group).await?,
+    };
     if stats.offset_table.is_empty() && arguments.get("t").is_none() {
         // Nothing is known of its offsets: who broadcasts keeps them to themselves.
         let address = connection::broker_of_group(session, group).await?;
         connection::members(session, &address, group).await?;
     }
     let owners = match arguments.truth("s") {
-        Some(true) => Some(owners(session, group).await.unwrap_or_default()),
+        Some(true) => Some(session.or_nothing(owners(session, group).await)),
         _ => None,
     };
     let owner = |text: &str| if owners.is_some() { format!("{text:<20} ") } else { String::new() };
@@ -151,6 +167,15 @@ async fn owners(session: &Session<'_>, group: &str) -> Result<BTreeMap<MessageQu
     Ok(owners)
 }
 
+/// The members of a group; none when it is not on line.
+async fn members_of(session: &Session<'_>, group: &str) -> Result<ConsumerConnection> {
+    let address = connection::broker_of_group(session, group).await?;
+    match session.admin.consumer_connections(&address, group).await {
+        Err(error) if error.code() == Some(ResponseCode::CONSUMER_NOT_ONLINE) => Ok(ConsumerConnection::default()),
+        members => Ok(members?),
+    }
+}
+
 async fn all_groups(session: &Session<'_>) -> Result<()> {
     line!(
         session,
@@ -166,11 +191,9 @@ async fn all_groups(session: &Session<'_>) -> Result<()> {
     let groups: Vec<&str> = topics.iter().filter_map(|topic| topic.strip_prefix(RETRY_PREFIX)).collect();
     for (at, group) in groups.iter().enumerate() {
         session.progress(|| format!("group {} of {}: {group}", at + 1, groups.len()));
-        let stats = stats_of(session, group, None).await.unwrap_or_default();
-        let members = match connection::broker_of_group(session, group).await {
-            Ok(address) => connection::members(session, &address, group).await.unwrap_or_default(),
-            Err(_) => ConsumerConnection::default(),
-        };
+        // What is not known of a group is left out, and the reason said once.
+        let stats = session.or_nothing(stats_of(session, group).await);
+        let members = session.or_nothing(members_of(session, group).await);
         let count = members.connection_set.len();
         let oldest = members.connection_set.iter().map(|member| member.version).min();
         let version = oldest.map_or_else(|| "OFFLINE".to_owned(), text::version);

@@ -39,12 +39,13 @@ fn append_options(page: &mut String, command: &Command) {
     }
     page.push_str("| option | |\n|---|---|\n");
     for option in own {
-        let value = if option.takes_value { " VALUE" } else { "" };
+        let value = if option.takes_value { format!(" {}", option.value_name) } else { String::new() };
         let short = if option.short.is_empty() { String::new() } else { format!("`-{}{value}`, ", option.short) };
         let need = match option.need {
             Need::Optional => "",
             Need::Required => " **required**",
-            Need::OneOf => " **one of these**",
+            Need::OneOf(0) => " **one of these**",
+            Need::OneOf(_) => " **and one of these**",
         };
         let about = option.about.replace('|', "\\|");
         let _ = writeln!(page, "| {short}`--{}`{need} | {about} |", option.long.trim_end());

@@ -17,8 +17,8 @@ use crate::text;
 use crate::trace;
 
 const TOPIC: Opt = Opt::value("t", "topic", "Name of the topic").required();
-const AMOUNT: Opt = Opt::value("a", "amount", "Messages to send, 100 unless given");
-const SIZE: Opt = Opt::value("s", "size", "Bytes of a message's body, 128 unless given");
+const AMOUNT: Opt = Opt::number("a", "amount", "Messages to send, 100 unless given");
+const SIZE: Opt = Opt::number("s", "size", "Bytes of a message's body, 128 unless given");
 /// Largest body of a probe, in bytes: what a broker takes at most unless it is told otherwise.
 const PROBE_BYTES_MAX: usize = 4 << 20;
 
@@ -32,7 +32,7 @@ pub(crate) const SEND: Command = Command {
         Opt::value("k", "key", "The key"),
         Opt::value("c", "tags", "The tag"),
         Opt::value("b", "broker", "With -i: name of the broker"),
-        Opt::value("i", "qid", "With -b: the queue"),
+        Opt::number("i", "qid", "With -b: the queue"),
         Opt::value("m", "msgTraceEnable", "Whether to record a trace of it, true or false"),
     ],
     run: Run::By(|session, arguments| Box::pin(send(session, arguments))),
@@ -44,8 +44,8 @@ pub(crate) const PROBE_BROKER: Command = Command {
     kind: Kind::Probes,
     options: &[
         Opt::value("b", "brokerName", "Name of the broker").required(),
-        Opt::value("s", "messageSize", "Bytes of a message's body, 128 unless given"),
-        Opt::value("c", "count", "Messages to send, 50 unless given"),
+        Opt::number("s", "messageSize", "Bytes of a message's body, 128 unless given"),
+        Opt::number("c", "count", "Messages to send, 50 unless given"),
     ],
     run: Run::By(|session, arguments| Box::pin(probe_broker(session, arguments))),
 };
@@ -68,7 +68,7 @@ pub(crate) const PROBE_CLUSTER: Command = Command {
         Opt::value("c", "cluster", "Only this cluster"),
         Opt::value("p", "print log", "Whether to print lines of a log instead of a table, true or false"),
         Opt::value("m", "machine room", "What such lines call this place, noname unless given"),
-        Opt::value("i", "interval", "Seconds between rounds, 10 unless given"),
+        Opt::number("i", "interval", "Seconds between rounds, 10 unless given"),
     ],
     run: Run::By(|session, arguments| Box::pin(probe_cluster(session, arguments))),
 };
@@ -92,7 +92,7 @@ async fn send(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
             let address = address_of(session, topic, broker_name).await?;
             (MessageQueue { broker_name: broker_name.to_owned(), queue_id, topic: topic.to_owned() }, address)
         }
-        _ => any_queue(session, topic).await?,
+        (broker_name, _) => any_queue(session, topic, broker_name).await?,
     };
     let group = text::now_ms().to_string();
     let begin_ms = text::now_ms();
@@ -121,10 +121,12 @@ async fn send(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// A queue of a topic, another one each time.
-async fn any_queue(session: &Session<'_>, topic: &str) -> Result<(MessageQueue, String)> {
+/// A queue of a topic, another one each time; of one broker, if it is named.
+async fn any_queue(session: &Session<'_>, topic: &str, broker_name: Option<&str>) -> Result<(MessageQueue, String)> {
     let mut queues = session.admin.publish_queues(topic).await?;
-    let none = || Failure::argument(format!("topic {topic} has no queue to send to"));
+    queues.retain(|(queue, _)| broker_name.is_none_or(|name| queue.broker_name == name));
+    let place = broker_name.map_or_else(String::new, |name| format!(" on broker {name}"));
+    let none = || Failure::argument(format!("topic {topic} has no queue to send to{place}"));
     let at = (text::now_ms() as usize).checked_rem(queues.len()).ok_or_else(none)?;
     Ok(queues.swap_remove(at))
 }
@@ -169,7 +171,7 @@ async fn record(session: &Session<'_>, sent: &Sent<'_>) -> Result<()> {
     if !keys.is_empty() {
         message = message.key(keys);
     }
-    let (queue, address) = any_queue(session, trace::TOPIC).await?;
+    let (queue, address) = any_queue(session, trace::TOPIC, None).await?;
     session.admin.send_to(&address, &queue, TRACE_GROUP, &message).await?;
     Ok(())
 }
@@ -185,7 +187,7 @@ pub(crate) async fn copy(session: &Session<'_>, group: &str, message: &MessageEx
             key => copy.property(key, value),
         };
     }
-    let (queue, address) = any_queue(session, &message.topic).await?;
+    let (queue, address) = any_queue(session, &message.topic, None).await?;
     Ok(session.admin.send_to(&address, &queue, group, &copy).await?)
 }
 
@@ -266,11 +268,11 @@ async fn probe_topic(session: &Session<'_>, arguments: &Arguments) -> Result<()>
             "isSent": outcome.is_ok(),
             "rtMs": time.as_secs_f64() * 1000.0,
         );
-        line!(session, "{broker:<32}  {id:<4}  {is_sent:<20}    {}", time.as_millis());
-        session.flush()?;
         if let Err(error) = outcome {
             session.complain(&error.into());
         }
+        line!(session, "{broker:<32}  {id:<4}  {is_sent:<20}    {}", time.as_millis());
+        session.flush()?;
     }
     line!(session, "Avg RT: {:.2}", times.average_ms());
     Ok(())
@@ -356,6 +358,7 @@ async fn probe_cluster(session: &Session<'_>, arguments: &Arguments) -> Result<(
             }
         }
         tokio::time::sleep(interval).await;
+        session.admin.ask_again();
     }
 }
 

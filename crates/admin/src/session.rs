@@ -57,6 +57,8 @@ pub(crate) struct Session<'o> {
     /// How far a long command is; hidden where nobody would see it.
     progress: ProgressBar,
     has_failed: Cell<bool>,
+    /// What was complained about last.
+    complaint: RefCell<String>,
 }
 
 /// A record: names and values, in their order.
@@ -75,7 +77,15 @@ impl<'o> Session<'o> {
             false => ProgressBar::hidden(),
         };
         let program = program.to_owned();
-        Session { admin, output, program, streams: RefCell::new(streams), progress, has_failed: Cell::new(false) }
+        Session {
+            admin,
+            output,
+            program,
+            streams: RefCell::new(streams),
+            progress,
+            has_failed: Cell::new(false),
+            complaint: RefCell::default(),
+        }
     }
 
     /// Prints to standard output, which is buffered: see [`Session::flush`]. Only columns are printed so.
@@ -114,8 +124,15 @@ impl<'o> Session<'o> {
         }
     }
 
-    /// Empties the terminal, if standard output is one.
+    /// Asks and says everything once more, of a command that looks again and again.
+    pub(crate) fn begin_round(&self) {
+        self.admin.ask_again();
+        self.complaint.borrow_mut().clear();
+    }
+
+    /// Begins a round and empties the terminal, if standard output is one.
     pub(crate) fn clear(&self, how: &str) {
+        self.begin_round();
         let mut streams = self.streams.borrow_mut();
         if streams.is_terminal {
             // What comes next says when nothing can be printed any more.
@@ -146,13 +163,19 @@ impl<'o> Session<'o> {
         self.progress.finish_and_clear();
     }
 
-    /// Says on standard error what failed. The command goes on, or ends without a further word.
+    /// Says on standard error what failed, once when it fails again and again. The command goes on, or ends without a
+    /// further word.
     pub(crate) fn complain(&self, failure: &Failure) {
         self.has_failed.set(true);
+        let line = failure.line();
+        if *self.complaint.borrow() == line {
+            return;
+        }
         let mut streams = self.streams.borrow_mut();
         let program = coloured(&self.program, streams.has_colours);
         // Nobody to tell when even that cannot be printed.
-        self.progress.suspend(|| drop(writeln!(streams.errors, "{program}: {}", failure.line())));
+        self.progress.suspend(|| drop(writeln!(streams.errors, "{program}: {line}")));
+        *self.complaint.borrow_mut() = line;
     }
 
     /// Goes on after a part that failed, which is said. Only when nobody reads any further there is no point in that.
@@ -166,11 +189,20 @@ impl<'o> Session<'o> {
         }
     }
 
+    /// What was asked for, or nothing when that failed, which is said.
+    pub(crate) fn or_nothing<T: Default>(&self, outcome: Result<T>) -> T {
+        outcome.unwrap_or_else(|failure| {
+            self.complain(&failure);
+            T::default()
+        })
+    }
+
     /// Shows what was printed, then waits until it is to be shown again; `false` when once is enough.
     pub(crate) async fn again(&self, interval_s: Option<u64>) -> Result<bool> {
         self.flush()?;
         let Some(seconds) = interval_s else { return Ok(false) };
         tokio::time::sleep(Duration::from_secs(seconds.max(1))).await;
+        self.begin_round();
         Ok(true)
     }
 

@@ -9,7 +9,7 @@ use raptormq_protocol::route::TopicRouteData;
 
 use crate::command::{Arguments, Command, Kind, Opt, Run};
 use crate::connection;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::message::TOOLS_GROUP;
 use crate::progress;
 use crate::session::{Session, line, record};
@@ -66,7 +66,12 @@ async fn all(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         }
         session.go_on(print_topic(session, name, arguments.has("a")).await)?;
     }
-    Ok(())
+    match wanted.filter(|wanted| !topics.iter().any(|name| name == wanted)) {
+        Some(unknown) => {
+            Err(Failure::argument(format!("there is no topic {unknown}; topicList shows those that there are")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What went into something or out of it.
@@ -84,8 +89,8 @@ async fn print_topic(session: &Session<'_>, topic: &str, only_active: bool) -> R
     let groups = topic::groups_of(session, &route, topic).await?;
     for group in &groups {
         let got = flow(session, &route, GET_NUMS, &format!("{topic}@{group}")).await;
-        // A group whose offsets are not known lags by nothing that is known.
-        let stats = progress::stats_of(session, group, Some(topic)).await.unwrap_or_default();
+        // A group whose offsets are not known lags by nothing that is known; the reason is said.
+        let stats = session.or_nothing(progress::stats_in(session, group, topic, &route).await);
         let lag = progress::total_diff(&stats).max(0);
         if !only_active || sent.day > 0 || got.day > 0 {
             record!(
@@ -179,6 +184,7 @@ async fn monitor(session: &Session<'_>) -> Result<()> {
 
 /// Looks at all groups once. Java: `tools/monitor/MonitorService.java`.
 async fn round(session: &Session<'_>) -> Result<()> {
+    session.begin_round();
     session.report("[MONITOR] =========================================beginRound");
     for topic in session.admin.topics().await? {
         let Some(group) = topic.strip_prefix(RETRY_PREFIX) else { continue };
@@ -187,7 +193,7 @@ async fn round(session: &Session<'_>) -> Result<()> {
         if connection::members(session, &address, group).await.is_err() {
             continue;
         }
-        let stats = progress::stats_of(session, group, None).await.unwrap_or_default();
+        let stats = session.or_nothing(progress::stats_of(session, group).await);
         let mut topics: BTreeMap<&str, Vec<(&MessageQueue, &OffsetWrapper)>> = BTreeMap::new();
         for (queue, offset) in &stats.offset_table {
             topics.entry(&queue.topic).or_default().push((queue, offset));

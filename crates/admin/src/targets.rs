@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use raptormq_client::ErrorKind;
 use raptormq_protocol::route::{BrokerData, TopicRouteData};
 
 use crate::failure::{Failure, Result};
@@ -48,6 +49,17 @@ pub(crate) async fn groups_of(session: &Session<'_>, cluster: &str) -> Result<Ve
 /// What is said of a cluster that does not exist.
 pub(crate) fn no_such_cluster(cluster: &str) -> Failure {
     Failure::argument(format!("there is no cluster {cluster}; clusterList shows the clusters that there are"))
+}
+
+/// The route of a topic. What has none of its own, as light queues have not, is on all brokers of a cluster, whose own topic
+/// has its name.
+pub(crate) async fn route(session: &Session<'_>, topic: &str, cluster: Option<&str>) -> Result<TopicRouteData> {
+    match (session.admin.topic_route(topic).await, cluster) {
+        (Err(error), Some(cluster)) if error.kind() == ErrorKind::TopicNotExist => {
+            Ok(session.admin.topic_route(cluster).await?)
+        }
+        (route, _) => Ok(route?),
+    }
 }
 
 /// The address of a group's master, or of another member when it has none.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use raptormq_client::{ErrorKind, ResponseCode};
 use raptormq_protocol::body::{MessageQueue, TopicConfig, TopicStatsTable};
 use raptormq_protocol::hash::sort_as_java_map;
 use raptormq_protocol::json;
@@ -34,9 +35,9 @@ pub(crate) const UPDATE: Command = Command {
         CLUSTER.one_of(),
         Opt::value("a", "attributes", "Attributes to set and to remove: +key=value,-key"),
         TOPIC,
-        Opt::value("r", "readQueueNums", "Queues to read from, 8 unless given"),
-        Opt::value("w", "writeQueueNums", "Queues to write to, 8 unless given"),
-        Opt::value("p", "perm", "Permission: 2 write, 4 read, 6 both; 6 unless given"),
+        Opt::number("r", "readQueueNums", "Queues to read from, 8 unless given"),
+        Opt::number("w", "writeQueueNums", "Queues to write to, 8 unless given"),
+        Opt::number("p", "perm", "Permission: 2 write, 4 read, 6 both; 6 unless given"),
         Opt::value("o", "order", "Whether the topic is ordered over all brokers, true or false"),
         Opt::value("u", "unit", "Whether it is the topic of a unit, true or false"),
         Opt::value("s", "hasUnitSub", "Whether units subscribe to it, true or false"),
@@ -56,7 +57,7 @@ pub(crate) const UPDATE_PERM: Command = Command {
     name: "updateTopicPerm",
     about: "Change who may read and write a topic",
     kind: Kind::Changes,
-    options: &[BROKER, CLUSTER, TOPIC, Opt::value("p", "perm", "Permission: 2 write, 4 read, 6 both").required()],
+    options: &[BROKER, CLUSTER, TOPIC, Opt::number("p", "perm", "Permission: 2 write, 4 read, 6 both").required()],
     run: Run::By(|session, arguments| Box::pin(update_perm(session, arguments))),
 };
 
@@ -183,7 +184,10 @@ async fn broker_name(session: &Session<'_>, address: &str) -> Result<String> {
 
 /// Sets the part of one broker in the setting of a globally ordered topic.
 async fn put_order_of_broker(session: &Session<'_>, topic: &str, broker_name: &str, order: &str) -> Result<()> {
-    let known = session.admin.kv_config(ORDER_NAMESPACE, topic).await.unwrap_or_default();
+    let known = match session.admin.kv_config(ORDER_NAMESPACE, topic).await {
+        Err(error) if error.code() == Some(ResponseCode::QUERY_NOT_FOUND) => String::new(),
+        known => known?,
+    };
     let mut parts: BTreeMap<&str, &str> =
         known.split(';').filter_map(|part| Some((part.split_once(':')?.0, part))).collect();
     parts.insert(broker_name, order);
@@ -383,9 +387,11 @@ async fn list(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     line!(session, "{:<20}  {:<48}  {:<48}", "#Cluster Name", "#Topic", "#Consumer Group");
     let topics = session.admin.topics().await?;
     for topic in topics.iter().filter(|topic| !topic.starts_with(RETRY_PREFIX) && !topic.starts_with(DLQ_PREFIX)) {
+        // A topic without queues has no route; what else fails is said once, and the other topics are listed.
         let (cluster, groups) = match session.admin.topic_route(topic).await {
-            Ok(route) => (cluster_of(&route, &info), groups_of(session, &route, topic).await.unwrap_or_default()),
-            Err(_) => (String::new(), Vec::new()),
+            Ok(route) => (cluster_of(&route, &info), session.or_nothing(groups_of(session, &route, topic).await)),
+            Err(error) if error.kind() == ErrorKind::TopicNotExist => (String::new(), Vec::new()),
+            Err(error) => (String::new(), session.or_nothing(Err(error.into()))),
         };
         record!(session, "cluster": cluster, "topic": topic, "groups": groups);
         let groups = if groups.is_empty() { vec![String::new()] } else { groups };

@@ -24,9 +24,9 @@ pub(crate) const COMMAND: Command = Command {
     options: &[
         Opt::value("i", "msgId", "The id that its producer gave it").required(),
         Opt::value("t", "traceTopic", "The topic of traces, RMQ_SYS_TRACE_TOPIC unless given"),
-        Opt::value("b", "beginTimestamp", "Recorded from this moment on, milliseconds since 1970"),
-        Opt::value("e", "endTimestamp", "Recorded up to this moment, milliseconds since 1970"),
-        Opt::value("c", "maxNum", "Records to find on each broker, 64 unless given"),
+        Opt::number("b", "beginTimestamp", "Recorded from this moment on, milliseconds since 1970"),
+        Opt::number("e", "endTimestamp", "Recorded up to this moment, milliseconds since 1970"),
+        Opt::number("c", "maxNum", "Records to find on each broker, 64 unless given"),
     ],
     run: Run::By(|session, arguments| Box::pin(run(session, arguments))),
 };

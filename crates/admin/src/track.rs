@@ -104,7 +104,7 @@ async fn kind(session: &Session<'_>, message: &MessageExt, group: &str) -> (Kind
 
 /// Whether a group's offset has passed a message, on the broker that has it.
 async fn is_consumed(session: &Session<'_>, message: &MessageExt, group: &str) -> Result<bool> {
-    let stats = progress::stats_of(session, group, None).await?;
+    let stats = progress::stats_of(session, group).await?;
     let info = session.admin.cluster_info().await?;
     let holder = message.store_host.to_string();
     let has_passed = stats.offset_table.iter().any(|(queue, offset)| {

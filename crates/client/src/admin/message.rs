@@ -15,8 +15,9 @@ use raptormq_remoting::Request;
 use super::{Admin, read_header};
 use crate::clock;
 use crate::consumer::calls::{self, BODY_BYTES_MAX};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
+use crate::name_server::read_body;
 use crate::producer::{DEFAULT_TOPIC_QUEUES, Outgoing, ProducerSettings, SendReceipt};
 use crate::route::Route;
 
@@ -141,7 +142,12 @@ impl Admin {
             consumer_group,
         };
         let request = Request::new(RequestCode::QUERY_CONSUME_QUEUE).header(&header);
-        self.ask(address, request, "units of a queue").await
+        let response = self.call(address, request).await?;
+        match response.remark.as_deref().filter(|_| response.body.is_empty()) {
+            // The first unit is not in the queue, or there is no such queue.
+            Some(remark) => Err(Error::new(ErrorKind::InvalidArgument, format!("{address}: {remark}"))),
+            None => read_body(&response, address, "units of a queue"),
+        }
     }
 
     /// Pulls messages of a queue, without waiting for new ones and without committing anything.

@@ -10,14 +10,16 @@ mod name_server;
 mod topic;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use raptormq_protocol::header::Header;
 use raptormq_remoting::{Request, Response};
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::name_server::read_body;
 
 pub use self::message::{PullFrom, PullStatus, Pulled, QueueRange};
@@ -34,11 +36,28 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Admin {
     client: Client,
     timeout: Duration,
+    /// Addresses that were not reached or did not answer in time, with the error, where they are not to be asked again.
+    /// Bounded by the brokers of a cluster.
+    silent: Option<Arc<Mutex<BTreeMap<String, Error>>>>,
 }
 
 impl Admin {
     pub(crate) fn new(client: Client) -> Admin {
-        Admin { client, timeout: TIMEOUT }
+        Admin { client, timeout: TIMEOUT, silent: None }
+    }
+
+    /// The same, but who was not reached or did not answer in time is not asked again, and gives the same error: what goes over
+    /// all topics of a cluster does not wait for each of them anew. [`Admin::ask_again`] forgets who that was. Messages are
+    /// pulled and sent all the same.
+    pub fn giving_up(&self) -> Admin {
+        Admin { silent: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// Asks everybody again.
+    pub fn ask_again(&self) {
+        if let Some(silent) = &self.silent {
+            silent.lock().clear();
+        }
     }
 
     /// The same with another limit for the time that a request may take.
@@ -58,7 +77,16 @@ impl Admin {
 
     /// Calls a server; an answer other than success is an error.
     async fn call(&self, address: &str, request: Request) -> Result<Response> {
-        self.client.call_within(address, request, self.timeout).await
+        let Some(silent) = &self.silent else { return self.client.call_within(address, request, self.timeout).await };
+        if let Some(error) = silent.lock().get(address) {
+            return Err(error.clone());
+        }
+        let answer = self.client.call_within(address, request, self.timeout).await;
+        let is_silent = |error: &&Error| matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unreachable);
+        if let Some(error) = answer.as_ref().err().filter(is_silent) {
+            silent.lock().insert(address.to_owned(), error.clone());
+        }
+        answer
     }
 
     /// Calls a server for a body.

@@ -115,6 +115,13 @@ impl Drop for Serving {
     }
 }
 
+/// A figure of a process in bytes, by its name in `/proc/PID/status`.
+pub(crate) fn memory(id: u32, name: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the process lives");
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
 /// A standalone on ports of its own, and where its name server is.
 pub(crate) fn standalone(home: &Path) -> (Serving, String) {
     let offset = free_port() - 10_911;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Serving, free_port};
+use common::{Serving, free_port, memory};
 use raptormq_testkit::Peer;
 
 const QUEUES: i32 = 4;
@@ -76,13 +76,6 @@ async fn futures_of<F: Future<Output = ()> + Unpin>(mut lanes: Vec<F>) {
         if lanes.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
-}
-
-/// A figure of a process in bytes, by its name in `/proc/PID/status`.
-fn memory(id: u32, name: &str) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the process lives");
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
 }
 
 /// CPU time of a process in ticks of 10 ms.

@@ -13,6 +13,7 @@ public final class Main {
         Filters.record().write(folder.resolve("filters.json"));
         Messages.record().write(folder.resolve("messages.json"));
         Stores.record().write(folder.resolve("stores.json"));
+        CommandLines.record().write(folder.resolve("mqadmin.json"));
         // Some of Java's threads are no daemons.
         System.exit(0);
     }

@@ -1,0 +1,137 @@
+//! Commands of `raptormq admin` that look at much: what they hold of it, and how they are stopped.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use raptormq_client::{Admin, Client, Message};
+use raptormq_protocol::body::{MessageQueue, SubscriptionGroupConfig, TopicConfig};
+
+use crate::common::{ended, memory, raptormq, standalone};
+
+/// Messages in one queue, and bytes of each.
+const MESSAGES: usize = 40_000;
+const MESSAGE_BYTES: usize = 1_000;
+/// Topics, each with a group that has its offset there, and as many groups with a retry topic.
+const TOPICS: usize = 3_000;
+/// What a command may take more when it has printed a half than when it has printed a fifth.
+const GROWTH_BYTES_MAX: usize = 3 << 20;
+/// What a command may take at all, in a debug build, too.
+const BYTES_MAX: usize = 64 << 20;
+
+fn command(home: &Path, namesrv: &str, line: &str) -> Child {
+    let mut command = raptormq(home);
+    command.arg("admin").args(line.split(' ')).args(["-n", namesrv]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Runs a command and reads what it prints; after a fifth of that and after a half it must take about the same memory.
+fn holds_little(home: &Path, namesrv: &str, line: &str, lines_min: usize) {
+    let mut child = command(home, namesrv, line);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // What is left then is more than a pipe and the command's own buffer hold, so that it still runs.
+    let (fifth, half) = (lines_min / 5, lines_min / 2);
+    let peak = |at: usize, lines: &mut dyn Iterator<Item = std::io::Result<String>>| {
+        assert_eq!(lines.take(at).map(Result::unwrap).count(), at, "{line}");
+        memory(child.id(), "VmHWM")
+    };
+    let before = peak(fifth, &mut lines);
+    let after = peak(half - fifth, &mut lines);
+    let rest = lines.map(Result::unwrap).count();
+    println!("{line}: {} KiB, then {} KiB; {} lines", before >> 10, after >> 10, half + rest);
+    assert!(half + rest >= lines_min, "{line}: {half} and {rest} lines");
+    assert!(after < before + GROWTH_BYTES_MAX && after < BYTES_MAX, "{line}: {before} bytes, then {after}");
+    let ended = ended(child);
+    assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""), "{line}");
+}
+
+/// Runs work of a client in a runtime of its own.
+fn with_client<T>(namesrv: &str, work: impl AsyncFnOnce(Client) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = Client::connect(namesrv).await.unwrap();
+        let done = work(client.clone()).await;
+        client.shutdown().await;
+        done
+    })
+}
+
+/// Stores messages in a topic of one queue.
+fn fill(namesrv: &str) {
+    with_client(namesrv, async |client| {
+        put_topics(&client.admin(), [topic("Big")].into()).await;
+        let producer = client.producer("fillers").start().await.unwrap();
+        let body = "x".repeat(MESSAGE_BYTES);
+        let messages = (0..MESSAGES).map(|_| Message::new("Big", body.clone()).tag("TagA"));
+        producer.send_batches(messages, 1_000_000).await.unwrap();
+        producer.shutdown().await;
+    });
+}
+
+fn topic(name: &str) -> TopicConfig {
+    TopicConfig { topic_name: name.to_owned(), read_queue_nums: 1, write_queue_nums: 1, ..TopicConfig::default() }
+}
+
+/// Makes topics on the only broker, and returns its address.
+async fn put_topics(admin: &Admin, topics: Vec<TopicConfig>) -> String {
+    let info = admin.cluster_info().await.unwrap();
+    let address = info.broker_addr_table["broker-a"].broker_addrs[&0].clone();
+    admin.put_topics(&address, topics).await.unwrap();
+    address
+}
+
+#[test]
+fn commands_that_read_queues_hold_one_answer_at_a_time() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    fill(&namesrv);
+    for (line, lines) in [
+        ("printMsg -t Big".to_owned(), MESSAGES),
+        ("printMsgByQueue -t Big -a broker-a -i 0 -p true -d true -f true".to_owned(), MESSAGES),
+        (format!("consumeMessage -t Big -b broker-a -i 0 -c {MESSAGES}"), MESSAGES),
+        (format!("queryCq -t Big -q 0 -i 0 -c {MESSAGES}"), 3 * MESSAGES),
+    ] {
+        holds_little(home.path(), &namesrv, &line, lines);
+    }
+}
+
+#[test]
+fn commands_that_look_at_all_topics_and_groups_hold_one_at_a_time() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    with_client(&namesrv, async |client| {
+        let admin = client.admin();
+        let names = (0..TOPICS).flat_map(|at| [format!("T{at}"), format!("%RETRY%g{at}")]);
+        let address = put_topics(&admin, names.map(|name| topic(&name)).collect()).await;
+        let group = |at| SubscriptionGroupConfig { group_name: format!("g{at}"), ..SubscriptionGroupConfig::default() };
+        admin.put_groups(&address, (0..TOPICS).map(group).collect()).await.unwrap();
+        for at in 0..TOPICS {
+            let queue = MessageQueue { broker_name: "broker-a".to_owned(), queue_id: 0, topic: format!("T{at}") };
+            admin.commit_offset(&address, &format!("g{at}"), &queue, 0).await.unwrap();
+        }
+    });
+    for line in ["statsAll", "consumerProgress", "topicList -c"] {
+        holds_little(home.path(), &namesrv, line, TOPICS);
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_command_with_what_it_printed() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    fill(&namesrv);
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let mut child = command(home.path(), &namesrv, "printMsg -t Big");
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        out.read_line(&mut first).unwrap();
+        assert!(first.starts_with("minOffset=0, maxOffset="), "{first}");
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        assert!(rest.ends_with('\n') && rest.lines().count() < MESSAGES, "{} lines", rest.lines().count());
+        assert!(rest.lines().all(|line| line.starts_with("MSGID: ")), "only whole lines");
+        let ended = ended(child);
+        assert_eq!((ended.status, ended.stderr.as_str()), (Some(status), ""));
+    }
+}
