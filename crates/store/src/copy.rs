@@ -25,8 +25,6 @@ use crate::staging::{Arrival, Facts, is_indexed};
 /// Largest record that is taken: what is kept in memory until the rest of it has come. The original's default limit of a
 /// message is 4 MiB.
 const RECORD_BYTES_MAX: usize = 128 << 20;
-/// Bytes at the end of the log that were written so recently that nobody asks whether they are in memory.
-const FRESH_BYTES: i64 = 16 << 20;
 /// What the disk may begin to read behind what is fetched.
 const READ_AHEAD_BYTES: usize = 4 << 20;
 /// Room that is kept for incomplete records.
@@ -159,8 +157,7 @@ impl Store {
     /// Whether bytes that [`log_part`](Store::log_part) gave are in memory, so that whoever looks at them waits for no
     /// disk.
     pub fn is_log_cached(&self, log_offset: i64, len: usize) -> Result<bool, ReadError> {
-        let recent = self.shared.appended_bytes.load(Ordering::Relaxed).min(FRESH_BYTES as u64) as i64;
-        if log_offset >= self.log_max_offset() - recent {
+        if log_offset >= self.fresh_from(self.log_max_offset()) {
             return Ok(true);
         }
         self.shared.log.is_cached(log_offset, len)
@@ -189,7 +186,7 @@ impl Shared {
         if copy.next != 0 || self.log.appended.value() != 0 {
             return Err(CopyError::Elsewhere { expected: copy.next, got: log_offset });
         }
-        if log_offset < 0 || log_offset % self.options.segment_bytes as i64 != 0 {
+        if !self.options.is_segment_start(log_offset) {
             return Err(CopyError::NoFileStart(log_offset));
         }
         copy.begins_at = Some(log_offset);

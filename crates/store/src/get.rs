@@ -260,7 +260,7 @@ impl Store {
     }
 
     /// Log offset from which on everything was written recently.
-    fn fresh_from(&self, log_end: i64) -> i64 {
+    pub(crate) fn fresh_from(&self, log_end: i64) -> i64 {
         log_end - self.shared.appended_bytes.load(Ordering::Relaxed).min(FRESH_BYTES) as i64
     }
 

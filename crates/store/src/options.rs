@@ -194,6 +194,11 @@ impl StoreOptions {
         folders.get((number % count) as usize).map_or(&self.root, |folder| folder)
     }
 
+    /// Whether a log file can begin there.
+    pub(crate) fn is_segment_start(&self, log_offset: i64) -> bool {
+        log_offset >= 0 && log_offset % self.segment_bytes as i64 == 0
+    }
+
     /// Checks sizes and rounds the queue files to whole units.
     pub(crate) fn checked(mut self) -> Result<StoreOptions, OptionsError> {
         let at_least = |key, value: u64, min: u64| match value < min {

@@ -21,8 +21,7 @@ impl CommitLog {
     /// Begins a log that has no files yet at another offset than 0. `false` when it has, or no file begins there.
     pub(crate) fn begin_at(&self, log_offset: i64) -> io::Result<bool> {
         let mut tail = self.tail.lock();
-        let is_start = log_offset >= 0 && log_offset % self.options.segment_bytes as i64 == 0;
-        if !is_start || !self.segments.read().is_empty() || tail.offset != 0 {
+        if !self.options.is_segment_start(log_offset) || !self.segments.read().is_empty() || tail.offset != 0 {
             return Ok(false);
         }
         tail.offset = log_offset;

@@ -10,10 +10,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{Disk, Entry, LogFile, Space, Usage, checked_range};
 
@@ -26,13 +25,12 @@ pub use tree::{Fate, FileId, Operation};
 use crash::Event;
 use tree::{Node, Tree};
 
-/// How often a read looks whether the device goes on.
-const STALL_LOOK: Duration = Duration::from_millis(1);
-
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone, Default)]
 pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
+    /// Told when the device goes on.
+    goes_on: Arc<Condvar>,
 }
 
 #[derive(Default)]
@@ -116,6 +114,7 @@ impl MemoryDisk {
     /// Whether what is brought into memory from now on has to wait until this is taken back.
     pub fn set_stalled(&self, is_stalled: bool) {
         self.state.lock().is_stalled = is_stalled;
+        self.goes_on.notify_all();
     }
 
     /// Does what a failed sync of that file or folder may do, or of everything: what it should have made durable never
@@ -163,7 +162,7 @@ impl MemoryDisk {
         let next_file = |tree: &Tree| tree.contents.last_key_value().map_or(0, |(file, _)| file + 1);
         let next_file = next_file(&live).max(next_file(&durable));
         let state = State { live, durable, unsynced, next_file, neglect, ..State::default() };
-        MemoryDisk { state: Arc::new(Mutex::new(state)) }
+        MemoryDisk { state: Arc::new(Mutex::new(state)), goes_on: Arc::default() }
     }
 
     /// Begins to record what is done to the disk, for [`Trace::images`]. `stamp` is called before each operation; what it
@@ -490,9 +489,7 @@ impl LogFile for MemoryFile {
     }
 
     fn load(&self, at: u64, len: usize) -> io::Result<()> {
-        while self.disk.state.lock().is_stalled {
-            std::thread::sleep(STALL_LOOK);
-        }
+        self.disk.goes_on.wait_while(&mut self.disk.state.lock(), |state| state.is_stalled);
         self.look(at, len, |_| ())
     }
 
