@@ -160,7 +160,9 @@ impl MemoryDisk {
 
     fn new(live: Tree, durable: Tree, unsynced: Vec<Operation>, neglect: Option<Neglect>) -> MemoryDisk {
         let next_file = |tree: &Tree| tree.contents.last_key_value().map_or(0, |(file, _)| file + 1);
-        let next_file = next_file(&live).max(next_file(&durable));
+        // A file whose name is gone may come back with a crash: no other one may have its id meanwhile.
+        let mentioned = unsynced.iter().filter_map(Operation::any_file).max().map_or(0, |file| file + 1);
+        let next_file = next_file(&live).max(next_file(&durable)).max(mentioned);
         let state = State { live, durable, unsynced, next_file, neglect, ..State::default() };
         MemoryDisk { state: Arc::new(Mutex::new(state)), goes_on: Arc::default() }
     }
@@ -387,10 +389,13 @@ impl Disk for MemoryDisk {
 
     fn lock(&self, root: &Path) -> io::Result<Box<dyn Send + Sync>> {
         let state = &mut *self.state.lock();
+        let lock = root.join("lock");
+        if state.live.names.get(lock.as_path()) == Some(&Node::Folder) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         if !state.locked.insert(root.to_owned()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let lock = root.join("lock");
         if state.live.file(&lock).is_none() {
             let file = state.make_file(&lock, 4);
             state.carry_out(Operation::Write { path: lock, file, at: 0, bytes: b"lock".as_slice().into() });
@@ -568,6 +573,24 @@ mod tests {
         let killed = disk.after_kill();
         assert_eq!(killed.files().len(), 1);
         assert!(killed.after_crash(|_, _| Fate::Lost).files().is_empty());
+    }
+
+    /// A run that made another file found the id of one that was made and removed unsynced before, and a crash then brought
+    /// back the old name with the new content: queue files as long as a process id.
+    #[test]
+    fn a_file_that_was_removed_shares_nothing_with_one_that_is_made_after_a_kill() {
+        let disk = MemoryDisk::default();
+        disk.create_folder(Path::new("/s/t")).unwrap();
+        drop(disk.create(Path::new("/s/t/queue"), 400, Space::Sparse).unwrap());
+        disk.remove(Path::new("/s/t/queue")).unwrap();
+        let killed = disk.after_kill();
+        killed.replace(Path::new("/s/abort"), b"1234").unwrap();
+        let crashed = killed.after_crash(|_, operation| match operation {
+            Operation::Remove { .. } => Fate::Lost,
+            _ => Fate::Kept,
+        });
+        assert_eq!(crashed.files()[Path::new("/s/t/queue")], [0; 400]);
+        assert_eq!(crashed.files()[Path::new("/s/abort")], b"1234");
     }
 
     #[test]

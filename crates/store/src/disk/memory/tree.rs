@@ -107,6 +107,14 @@ impl Operation {
         }
     }
 
+    /// The file that this is about, if it is one that it names by its id.
+    pub(super) fn any_file(&self) -> Option<FileId> {
+        match self {
+            Operation::Create { file, .. } => Some(*file),
+            _ => self.file(),
+        }
+    }
+
     /// The file whose sync makes this durable; none when that is a folder's.
     pub(super) fn file(&self) -> Option<FileId> {
         match self {
