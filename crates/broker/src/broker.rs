@@ -138,15 +138,19 @@ impl Broker {
         options.batch_topics = batch_topics.map(|(name, _)| name.clone()).collect();
         let now_ms = clock.now_ms();
         let budget = Budget::new(settings.broker.client_bytes_max);
+        // All of it is read before the store is opened, which changes it: where a file cannot be used nothing changes.
         let filters: ConsumerFilterTable = keeper.load(Table::Filters)?;
+        let groups: SubscriptionGroupWrapper = keeper.load(Table::Groups)?;
+        let request_modes: MessageRequestModeSerializeWrapper = keeper.load(Table::RequestModes)?;
+        keeper.load_offsets()?;
+        keeper.load::<DelayOffsetSerializeWrapper>(Table::DelayOffsets)?;
         let filters = Arc::new(ConsumerFilters::new(&settings.broker, filters, budget.clone(), now_ms));
         options.bit_maps = Some(Arc::clone(&filters) as Arc<dyn BitMaps>);
         let store = Store::open(options, disk, Arc::clone(&clock))?;
         let now_ms = clock.now_ms();
-        let groups: SubscriptionGroupWrapper = keeper.load(Table::Groups)?;
+        // Again: a broker that had the store until just now wrote these last of all.
         let offsets = keeper.load_offsets()?;
         let delays: DelayOffsetSerializeWrapper = keeper.load(Table::DelayOffsets)?;
-        let request_modes: MessageRequestModeSerializeWrapper = keeper.load(Table::RequestModes)?;
         let schedule = Schedule::new(&settings, &store, delays, now_ms)?;
         let kept_offsets = Offsets::new(offsets, settings.broker.consumer_offset_update_version_step, now_ms);
         if !store.recovered().was_clean

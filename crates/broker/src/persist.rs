@@ -14,6 +14,7 @@ use raptormq_protocol::body::{
     ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, LmqConsumerOffsetSerializeWrapper,
 };
 use raptormq_protocol::json;
+use raptormq_store::Unfit;
 use raptormq_store::disk::Disk;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -87,13 +88,8 @@ struct Pace {
 #[derive(Debug, thiserror::Error)]
 pub enum KeptError {
     /// The system does not give it.
-    #[error("cannot read {}: {source}; check its permissions and storePathRootDir", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] Unfit),
     /// Its content is not what the original or we write.
     #[error("{} is damaged, and so is {}.bak or it is missing ({reason}); restore one of them, or move it away to start without", .path.display(), .path.display())]
     Damaged {
@@ -244,7 +240,10 @@ impl Keeper {
             Ok(text) if text.trim_ascii().is_empty() => Ok(None),
             Ok(text) => Ok(Some(json::from_slice(&text).map_err(|error| error.to_string()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(KeptError::Read { path: path.to_owned(), source }),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                Err(KeptError::Read(Unfit::Io { path: self.folder.clone(), error }))
+            }
+            Err(error) => Err(KeptError::Read(Unfit::Io { path: path.to_owned(), error })),
         }
     }
 

@@ -12,7 +12,7 @@ use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::header::*;
 use raptormq_store::disk::Disk;
 use raptormq_store::disk::faulty::FaultyDisk;
-use raptormq_store::disk::memory::{Fate, MemoryDisk};
+use raptormq_store::disk::memory::{Fate, Fault, MemoryDisk};
 use support::*;
 use tempfile::TempDir;
 
@@ -82,6 +82,30 @@ async fn a_held_pull_gets_its_message_when_that_is_on_disk_and_not_before() {
     // All that anybody saw survives.
     let crashed = memory.after_crash(|_, _| Fate::Lost);
     assert!(crashed.files().values().any(|file| file.windows(6).any(|bytes| bytes == b"n3west")));
+}
+
+/// What was written before a sync that failed may be gone whatever later ones say.
+#[tokio::test]
+async fn after_a_failed_sync_senders_and_tools_are_told_and_reads_go_on_until_the_next_start() {
+    let (mut rig, _, memory) = hanging();
+    let peer = rig.peer();
+    assert_eq!(peer.send("T", "old").await.code, ResponseCode::SUCCESS);
+    assert!(!peer.runtime().await.contains_key("storeFailure"));
+    memory.fail_next(Fault::Sync);
+    assert_ne!(peer.send("T", "unsure").await.code, ResponseCode::SUCCESS);
+    for _ in 0..2 {
+        let refused = peer.send("T", "refused").await;
+        assert_eq!(refused.code, ResponseCode::SERVICE_NOT_AVAILABLE);
+        let remark = refused.remark.unwrap();
+        assert!(remark.contains("Here the disk failed, and the broker must be restarted: "), "{remark}");
+    }
+    let failure = peer.runtime().await["storeFailure"].clone();
+    assert!(failure.ends_with("; nothing is accepted until the broker is restarted"), "{failure}");
+    assert_eq!(bodies(&peer.pull(Pull::new("T", 0)).await), ["old"]);
+    rig.restart().await;
+    let peer = rig.peer();
+    assert_eq!(peer.send("T", "new").await.code, ResponseCode::SUCCESS);
+    assert!(!peer.runtime().await.contains_key("storeFailure"));
 }
 
 #[tokio::test]

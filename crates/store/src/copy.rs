@@ -56,7 +56,7 @@ pub enum CopyError {
     },
     /// An empty log can only begin where a file does.
     #[error(
-        "an empty log cannot begin at {0}, which is no multiple of mappedFileSizeCommitLog: the key must be the same for \
+        "an empty log cannot begin at {0}, where no file of mappedFileSizeCommitLog bytes can: the key must be the same for \
          master and slave"
     )]
     NoFileStart(i64),

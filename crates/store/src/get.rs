@@ -491,9 +491,9 @@ impl<'a> Read<'a> {
             return false;
         }
         let options = &self.store.shared.options;
-        let in_memory = self.log_end - unit.log_offset <= options.in_memory_bytes;
+        let in_memory = self.log_end.saturating_sub(unit.log_offset) <= options.in_memory_bytes;
         let own = if in_memory { &options.in_memory } else { &options.on_disk };
-        let bytes = self.result.bytes + unit.size as usize;
+        let bytes = self.result.bytes.saturating_add(unit.size.max(0) as usize);
         self.result.count + messages > self.limits.count
             || self.result.count >= own.count
             || bytes > self.limits.bytes.min(own.bytes)

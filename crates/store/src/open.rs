@@ -64,8 +64,11 @@ pub(crate) struct Shared {
     /// Where the log begins, and when the message there was stored, once that was read.
     pub(crate) earliest: Mutex<Option<(i64, i64)>>,
     /// Held as long as the store is open.
-    _lock: Box<dyn Send + Sync>,
+    _lock: Option<Box<dyn Send + Sync>>,
 }
+
+/// Files of the store's root.
+const FILES: [&str; 4] = ["abort", "checkpoint", "lock", "raptormq.queues"];
 
 /// What loading found, for recovery to decide on.
 #[derive(Default)]
@@ -74,6 +77,8 @@ pub(crate) struct Found {
     pub(crate) abort: bool,
     /// When the file `lock` was last changed, before the store was locked.
     lock_stamp: Option<u64>,
+    /// Keeps others away from the store; the opened store holds it.
+    lock: Option<Box<dyn Send + Sync>>,
     /// Where the log ended when the queues' ends were written down, if that can be believed.
     pub(crate) tails: Option<LogEnds>,
     /// Files of no use.
@@ -167,8 +172,13 @@ impl Store {
             io::ErrorKind::WouldBlock => OpenError::Locked { root: root.clone() },
             _ => Unfit::io(&root.join("lock"))(error).into(),
         })?;
-        let mut found = Found { lock_stamp, ..Found::default() };
-        let shared = Shared::load(options, disk, clock, lock, &mut found)?;
+        let mut found = Found { lock_stamp, lock: Some(lock), ..Found::default() };
+        let shared = Shared::load(options, disk.clone(), clock, &mut found).inspect_err(|_| {
+            if lock_stamp.is_none() {
+                // It came with this start, which changes nothing. That it stays would do no harm.
+                let _ = disk.remove(&root.join("lock"));
+            }
+        })?;
         let recovered = shared.recover(&found).map_err(|error| OpenError::Io { root, error })?;
         shared.begin_cleaning();
         shared.log_earliest_time();
@@ -269,13 +279,16 @@ impl Shared {
         options: Arc<StoreOptions>,
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
-        lock: Box<dyn Send + Sync>,
         found: &mut Found,
     ) -> Result<Shared, Unfit> {
         let fuse = Arc::new(Fuse::default());
         let disk: Arc<dyn Disk> = Arc::new(FusedDisk::new(disk, fuse.clone()));
         let root = disk.list(&options.root).map_err(Unfit::io(&options.root))?;
         found.abort = root.iter().any(|entry| entry.name == "abort");
+        if let Some(entry) = root.iter().find(|entry| entry.is_folder && FILES.contains(&entry.name.as_str())) {
+            let path = options.root.join(&entry.name);
+            return Err(Unfit::wrong(&path, "a file".to_owned(), "a folder".to_owned(), "move the folder away"));
+        }
         let left = Left { has_crashed: found.abort, lock: found.lock_stamp };
         let leftovers = &mut found.leftovers;
         let log = CommitLog::load(disk.clone(), fuse.clone(), options.clone(), leftovers)?;
@@ -317,7 +330,7 @@ impl Shared {
             appended_bytes: AtomicU64::new(0),
             opened_at_ms,
             earliest: Mutex::default(),
-            _lock: lock,
+            _lock: found.lock.take(),
         })
     }
 

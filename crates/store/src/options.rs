@@ -8,6 +8,7 @@ use crate::clean::{CleanOptions, HoursError};
 use crate::consume_queue::QueueType;
 use crate::consume_queue::ext::BitMaps;
 use crate::consume_queue::unit::{BATCH_UNIT_BYTES, UNIT_BYTES};
+use crate::unfit::FILE_START_MAX;
 
 /// Settings of a store. [`StoreOptions::new`] has the original's defaults.
 #[derive(Clone, Debug)]
@@ -196,7 +197,7 @@ impl StoreOptions {
 
     /// Whether a log file can begin there.
     pub(crate) fn is_segment_start(&self, log_offset: i64) -> bool {
-        log_offset >= 0 && log_offset % self.segment_bytes as i64 == 0
+        (0..=FILE_START_MAX).contains(&log_offset) && log_offset % self.segment_bytes as i64 == 0
     }
 
     /// Checks sizes and rounds the queue files to whole units.

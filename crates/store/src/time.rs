@@ -48,7 +48,7 @@ impl Store {
                 if after == min || after == max {
                     return Ok(after.min(max - 1));
                 }
-                let distance = |offset| io::Result::Ok((self.timestamp_at(queue, offset)? - timestamp_ms).abs());
+                let distance = |offset| io::Result::Ok(self.timestamp_at(queue, offset)?.abs_diff(timestamp_ms));
                 Ok(if distance(before)? < distance(after)? { before } else { after })
             }
         }

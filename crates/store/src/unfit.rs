@@ -22,7 +22,7 @@ pub enum Unfit {
         advice: &'static str,
     },
     /// The system does not give it.
-    #[error("{}: {error}; {}", path.display(), advice_on(error))]
+    #[error("{}: expected {}, found {error}; {}", path.display(), expected_of(error), advice_on(error))]
     Io {
         /// What.
         path: PathBuf,
@@ -48,6 +48,18 @@ impl Unfit {
     }
 }
 
+/// What was wanted of a file or folder when the system gave an error instead.
+fn expected_of(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "leave to read and write it",
+        io::ErrorKind::ReadOnlyFilesystem => "a disk that can be written",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "a folder",
+        io::ErrorKind::IsADirectory | io::ErrorKind::NotSeekable => "a file",
+        io::ErrorKind::StorageFull => "room for it",
+        _ => "to read it",
+    }
+}
+
 fn advice_on(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "start as the user whom it belongs to, or give this one the permission",
@@ -55,12 +67,15 @@ fn advice_on(error: &io::Error) -> &'static str {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "a file stands where a folder belongs: move it away, or set another storePathRootDir"
         }
-        io::ErrorKind::IsADirectory => "a folder stands where a file belongs: move it away",
+        io::ErrorKind::IsADirectory | io::ErrorKind::NotSeekable => "move away what stands where a file belongs",
         io::ErrorKind::StorageFull => "free some space",
         io::ErrorKind::NotFound => "bring it back, or set another storePathRootDir",
         _ => "see to the disk, or set another storePathRootDir",
     }
 }
+
+/// Where a file of log or queue may begin at most, so that no sum of an offset and a length overflows. No disk has so much.
+pub(crate) const FILE_START_MAX: i64 = 1 << 62;
 
 /// The start that a file of twenty digits is named by.
 pub(crate) fn file_start(name: &str) -> Option<i64> {
@@ -82,7 +97,16 @@ pub(crate) fn check_file(path: &Path, entry: &Entry, bytes: u64, key: &'static s
             "set the key to what the store was made with, or move the file away",
         ));
     }
-    if file_start(&entry.name).is_some_and(|start| !(start as u64).is_multiple_of(bytes)) {
+    let start = file_start(&entry.name).unwrap_or_default();
+    if start > FILE_START_MAX {
+        return Err(Unfit::wrong(
+            path,
+            format!("a name up to {FILE_START_MAX:020}"),
+            "another".to_owned(),
+            "move the file away, it is none of a store",
+        ));
+    }
+    if !(start as u64).is_multiple_of(bytes) {
         return Err(Unfit::wrong(
             path,
             format!("a name that is a multiple of {bytes}, which is what {key} says"),

@@ -67,6 +67,11 @@ pub fn parse_value(text: &[u8]) -> Result<serde_json::Value, JsonError> {
     parse(text, |standard| serde_json::from_slice(standard))
 }
 
+/// Whether a text is JSON in any form that Java would accept. Takes no memory for what it holds.
+pub fn check(text: &[u8]) -> Result<(), JsonError> {
+    parse(text, |standard| serde_json::from_slice(standard).map(|serde::de::IgnoredAny| ()))
+}
+
 /// Reads standard JSON directly. The dialect is normalized first, and so is what speaks of null anywhere: Java gives a
 /// field that is null its default, as if it were not there.
 fn parse<T>(text: &[u8], read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> Result<T, JsonError> {

@@ -109,9 +109,11 @@ impl Folder {
             options.commit_log_folders.clone_from(&self.commitlog);
         }
         options.index_slots = self.index_slots.unwrap_or(options.index_slots);
-        if !self.path.is_dir() {
-            let error = std::io::ErrorKind::NotFound.into();
-            return Err(raptormq_store::Unfit::Io { path: self.path.clone(), error }.into());
+        // A store without a folder is an empty one elsewhere; here it is a mistake.
+        let is_folder = std::fs::metadata(&self.path).map(|data| data.is_dir());
+        let unfit = |error| raptormq_store::Unfit::Io { path: self.path.clone(), error };
+        if !is_folder.map_err(unfit)? {
+            return Err(unfit(std::io::ErrorKind::NotADirectory.into()).into());
         }
         Offline::open(options, Arc::new(ReadOnlyDisk(RealDisk)))
     }
@@ -168,7 +170,7 @@ fn dump(store: &Offline, wanted: &Wanted<'_>, out: &mut impl Write) -> std::io::
     }
     for queue in queues {
         let begin = wanted.offsets.start.max(queue.min_offset());
-        let end = wanted.offsets.end.saturating_add(begin - wanted.offsets.start);
+        let end = wanted.offsets.end.saturating_add(begin.saturating_sub(wanted.offsets.start));
         store.read(&queue, begin..end, |offset, unit, message| {
             let place = format!("{}-{} {offset}", queue.topic, queue.queue_id);
             writeln!(out, "{place}  {}", line(&unit, message.as_ref()))

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod bad_input;
+mod bad_store;
 #[path = "../process/common.rs"]
 #[allow(dead_code, reason = "shared with the tests of processes that behave")]
 mod common;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use raptormq_protocol::message::record::RecordView;
 
-use super::{Check, REST_BYTES, first_nonzero};
+use super::{Check, REST_BYTES, first_nonzero, in_file};
 use crate::disk::LogFile;
 use crate::index::format::{ENTRY_BYTES, Entry, HEADER_BYTES, Header, Layout, index_hash};
 use crate::recover::key_hashes;
@@ -37,35 +37,48 @@ struct OneFile {
     buffer: Vec<u8>,
     /// Number of the first entry in the buffer.
     buffered: u32,
+    /// Newest entry of each slot; there from the first entry on.
     slots: Vec<u32>,
     first: Option<(i64, i64)>,
     last: Option<(i64, i64)>,
 }
 
 impl IndexCheck {
-    pub(super) fn open(check: &mut Check<'_>) -> io::Result<IndexCheck> {
+    pub(super) fn open(check: &mut Check<'_>) -> IndexCheck {
         let options = &check.store.options;
         let folder = options.root.join("index");
         let mut files = Vec::new();
-        for entry in check.store.disk.list(&folder)? {
+        let entries = match check.store.disk.list(&folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                check.unreadable(&folder, &error);
+                Vec::new()
+            }
+        };
+        for entry in entries {
             let is_ours = entry.name.len() == 17 && entry.name.bytes().all(|byte| byte.is_ascii_digit());
             if !is_ours || entry.is_folder || entry.len == 0 || !options.index_enabled {
                 continue;
             }
             let path = folder.join(&entry.name);
             let slots = options.index_slots;
-            let room = entry.len.checked_sub(Layout { slots, entries: 0 }.file_bytes());
+            // No version makes or maps a longer one.
+            let len = Some(entry.len).filter(|len| *len <= i32::MAX as u64);
+            let room = len.and_then(|len| len.checked_sub(Layout { slots, entries: 0 }.file_bytes()));
             let entries = room.filter(|room| room % ENTRY_BYTES as u64 == 0).map(|room| room / ENTRY_BYTES as u64);
             let Some(entries) = entries.and_then(|entries| u32::try_from(entries).ok()) else {
                 let reason = format!("{} bytes, which no index file of {slots} slots has", entry.len);
                 check.violation(&path, 0, reason);
                 continue;
             };
-            let file = check.store.disk.open_to_read(&path)?;
-            files.push(OneFile::open(path, file, Layout { slots, entries })?);
+            let opened = check.store.disk.open_to_read(&path);
+            match opened.and_then(|file| OneFile::open(path.clone(), file, Layout { slots, entries })) {
+                Ok(file) => files.push(file),
+                Err(error) => check.unreadable(&path, &error),
+            }
         }
         check.summary.index_count = files.len() as u64;
-        Ok(IndexCheck { files, current: 0, has_begun: false, missing: None })
+        IndexCheck { files, current: 0, has_begun: false, missing: None }
     }
 
     /// Compares the entries of a record with its keys.
@@ -147,7 +160,8 @@ impl IndexCheck {
         } else if file.last.is_some_and(|(_, last)| last > entry.log_offset) {
             "an entry of an older record than the one before".to_owned()
         } else {
-            let slot = &mut file.slots[file.layout.slot_of(entry.key_hash) as usize];
+            let slot = file.layout.slot_of(entry.key_hash) as usize;
+            let slot = &mut file.slots_in_memory()[slot];
             let previous = std::mem::replace(slot, number);
             if previous == entry.previous {
                 String::new()
@@ -197,10 +211,17 @@ impl OneFile {
             next: 1,
             buffer: Vec::new(),
             buffered: 1,
-            slots: vec![0; layout.slots as usize],
+            slots: Vec::new(),
             first: None,
             last: None,
         })
+    }
+
+    fn slots_in_memory(&mut self) -> &mut [u32] {
+        if self.slots.is_empty() {
+            self.slots = vec![0; self.layout.slots as usize];
+        }
+        &mut self.slots
     }
 
     /// The next entry. After a crash the header may be older than the entries, so they count as long as they are written.
@@ -213,7 +234,8 @@ impl OneFile {
         if position >= self.buffer.len() {
             let count = ((end - self.next) as usize).min(ENTRIES);
             self.buffer.resize(count * ENTRY_BYTES, 0);
-            self.file.read_at(self.layout.entry_at(self.next), &mut self.buffer)?;
+            let read = self.file.read_at(self.layout.entry_at(self.next), &mut self.buffer);
+            read.map_err(|error| in_file(&self.path.display().to_string(), &error))?;
             self.buffered = self.next;
             position = 0;
         }
@@ -223,7 +245,7 @@ impl OneFile {
 
     /// Header, slots and what lies behind the entries, once all of these were read.
     fn end(&mut self, check: &mut Check<'_>) -> io::Result<()> {
-        let used = self.slots.iter().filter(|number| **number > 0).count() as u32;
+        let used = self.slots_in_memory().iter().filter(|number| **number > 0).count() as u32;
         if let (Some((begin_ms, begin_offset)), Some((end_ms, end_offset))) = (self.first, self.last) {
             let next_entry = self.next;
             let expected = Header { begin_ms, end_ms, begin_offset, end_offset, slots_used: used, next_entry };

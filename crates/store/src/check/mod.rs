@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use raptormq_protocol::json;
 use raptormq_protocol::message::record::RecordView;
 use raptormq_protocol::message::sys_flag;
@@ -34,6 +35,8 @@ use index::IndexCheck;
 const REST_BYTES: u64 = 64 << 10;
 /// Bytes of the log behind its end that are looked at at once.
 const ZERO_BYTES: u64 = 1 << 20;
+/// Bytes of the checkpoint.
+const CHECKPOINT_BYTES: u64 = 4096;
 /// Longest file of `config` that is looked at.
 const CONFIG_BYTES_MAX: u64 = 1 << 30;
 /// Units that are read at once.
@@ -93,12 +96,12 @@ impl Offline {
     pub fn check(&self, tell: &mut dyn FnMut(&Finding)) -> io::Result<Summary> {
         let summary = Summary { was_clean: !self.has_abort, log_min: self.log.min_offset(), ..Summary::default() };
         let mut check = Check { store: self, tell, summary, of_queue: HashMap::new() };
-        let mut index = IndexCheck::open(&mut check)?;
+        let mut index = IndexCheck::open(&mut check);
         check.log(&mut index)?;
         index.end(&mut check)?;
-        check.queues()?;
-        check.checkpoint()?;
-        check.config()?;
+        check.queues();
+        check.checkpoint();
+        check.config();
         Ok(check.summary)
     }
 }
@@ -141,6 +144,10 @@ impl Check<'_> {
         (self.tell)(&Finding { path: path.to_owned(), at, reason, is_repaired });
     }
 
+    fn unreadable(&mut self, path: &Path, error: &io::Error) {
+        self.violation(path, 0, format!("it cannot be read: {error}"));
+    }
+
     fn in_log(&mut self, log_offset: i64, reason: String, is_lag: bool) {
         let (file, at) = self.store.log.file_of(log_offset);
         if is_lag {
@@ -155,11 +162,12 @@ impl Check<'_> {
         let store = self.store;
         let mut from = store.log.min_offset();
         loop {
-            let walked = store.log.walk(from, |record| {
+            let walk = store.log.walk(from, |record| {
                 self.record(record);
                 index.record(self, record)?;
                 Ok(Step::Next)
-            })?;
+            });
+            let walked = walk.map_err(|error| in_file(&store.log.file_of(from).0, &error))?;
             self.summary.log_end = walked.end;
             let Some(segment) = store.log.segment(walked.end) else { return Ok(()) };
             let next = segment.end;
@@ -214,12 +222,16 @@ impl Check<'_> {
             return self.in_log(record.log_offset, reason, false);
         };
         let Some((offset, messages)) = place(&queue, record, &facts) else { return };
+        if record.queue_offset != offset {
+            let reason = format!("queue offset {} of {queue:?}, but {offset} in its properties", record.queue_offset);
+            self.in_log(record.log_offset, reason, false);
+        }
         let known = self.of_queue.entry(queue.serial).or_default();
         let expected = known.next_offset;
         // A topic that was deleted and made again begins at 0.
         let count = if offset == 0 { 1 } else { known.count + 1 };
         let is_first = known.count == 0;
-        *known = OfQueue { count, next_offset: offset + i64::from(messages) };
+        *known = OfQueue { count, next_offset: offset.saturating_add(messages.into()) };
         if !is_first && offset != expected && offset != 0 {
             let reason = format!("queue offset {offset} of {queue:?}, not {expected}");
             self.in_log(record.log_offset, reason, false);
@@ -227,29 +239,35 @@ impl Check<'_> {
     }
 
     /// Every unit of every queue against its record.
-    fn queues(&mut self) -> io::Result<()> {
+    fn queues(&mut self) {
         for queue in self.store.queues.all() {
             self.summary.queue_count += 1;
-            let in_log = self.of_queue.get(&queue.serial).copied().unwrap_or_default();
-            // Without files its topic was deleted, or it was never written, which a start repairs.
-            let Some(first) = self.store.files.first_position(&queue)? else { continue };
-            let count = self.units(&queue, first)?;
-            let (path, at) = match queue.end() {
-                end if end > first => {
-                    let (path, at) = self.store.files.place_of(&queue, end - 1);
-                    (path, at + queue.queue_type.unit_bytes() as u64)
-                }
-                _ => self.store.files.place_of(&queue, first),
-            };
-            if count < in_log.count {
-                let missing = in_log.count - count;
-                self.lag(&path, at, format!("{missing} messages of {queue:?} are in the log and not in the queue"));
+            if let Err(error) = self.queue(&queue) {
+                self.unreadable(&self.store.files.queue_folder(&queue), &error);
             }
-            if let Some(file) = self.store.disk.open_to_read(&path).ok().filter(|file| at < file.len())
-                && let Some(at) = first_nonzero(&*file, at, file.len().min(at + REST_BYTES))?
-            {
-                self.lag(&path, at, format!("something behind the end of {queue:?}"));
+        }
+    }
+
+    fn queue(&mut self, queue: &Arc<Queue>) -> io::Result<()> {
+        let in_log = self.of_queue.get(&queue.serial).copied().unwrap_or_default();
+        // Without files its topic was deleted, or it was never written, which a start repairs.
+        let Some(first) = self.store.files.first_position(queue)? else { return Ok(()) };
+        let count = self.units(queue, first)?;
+        let (path, at) = match queue.end() {
+            end if end > first => {
+                let (path, at) = self.store.files.place_of(queue, end - 1);
+                (path, at + queue.queue_type.unit_bytes() as u64)
             }
+            _ => self.store.files.place_of(queue, first),
+        };
+        if count < in_log.count {
+            let missing = in_log.count - count;
+            self.lag(&path, at, format!("{missing} messages of {queue:?} are in the log and not in the queue"));
+        }
+        if let Some(file) = self.store.disk.open_to_read(&path).ok().filter(|file| at < file.len())
+            && let Some(at) = first_nonzero(&*file, at, file.len().min(at + REST_BYTES))?
+        {
+            self.lag(&path, at, format!("something behind the end of {queue:?}"));
         }
         Ok(())
     }
@@ -314,7 +332,7 @@ impl Check<'_> {
                 return None;
             } else if record.topic != &*queue.topic || record.queue_id != queue.queue_id {
                 "queue"
-            } else if place(queue, record, &facts).unwrap_or((record.queue_offset, 1)) != expected {
+            } else if place(queue, record, &facts) != Some(expected) {
                 "queue offset"
             } else if unit.tags_code != tags_code && !has_extension {
                 "tags code"
@@ -329,48 +347,65 @@ impl Check<'_> {
         differs.unwrap_or_else(none)
     }
 
-    fn checkpoint(&mut self) -> io::Result<()> {
+    fn checkpoint(&mut self) {
         let path = self.store.options.root.join("checkpoint");
-        let bytes = match self.store.disk.read(&path, 1 << 20) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
+        let bytes = match self.store.disk.read(&path, CHECKPOINT_BYTES) {
+            Ok(bytes) if bytes.len() as u64 == CHECKPOINT_BYTES => bytes,
+            Ok(bytes) => {
+                return self.violation(&path, 0, format!("{} bytes instead of {CHECKPOINT_BYTES}", bytes.len()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return self.unreadable(&path, &error),
         };
-        if bytes.len() != 4096 {
-            self.violation(&path, 0, format!("{} bytes instead of 4096", bytes.len()));
-            return Ok(());
-        }
         if let Some(at) = bytes[40..].iter().position(|byte| *byte != 0) {
             self.violation(&path, 40 + at as u64, "something behind the fields".to_owned());
         }
-        let Some(value) = bytes.first_chunk().map(Checkpoint::decode) else { return Ok(()) };
+        let Some(value) = bytes.first_chunk().map(Checkpoint::decode) else { return };
         let last_ms = self.summary.stored_ms.map_or(i64::MAX, |(_, last_ms)| last_ms);
         for (at, ms) in [(0, value.log_timestamp_ms), (8, value.queues_timestamp_ms), (16, value.index_timestamp_ms)] {
             if !(0..=last_ms).contains(&ms) {
                 self.violation(&path, at, format!("time {ms}, but the last message was stored at {last_ms}"));
             }
         }
-        Ok(())
     }
 
     /// Every JSON file of `config` can be read, or its backup can.
-    fn config(&mut self) -> io::Result<()> {
+    fn config(&mut self) {
         let folder = self.store.options.root.join("config");
-        for entry in self.store.disk.list(&folder)? {
-            if entry.is_folder || !entry.name.ends_with(".json") {
-                continue;
-            }
+        let entries = match self.store.disk.list(&folder) {
+            Ok(entries) => entries,
+            Err(error) => return self.unreadable(&folder, &error),
+        };
+        for entry in entries.iter().filter(|entry| entry.name.ends_with(".json")) {
             let path = folder.join(&entry.name);
-            let text = self.store.disk.read(&path, CONFIG_BYTES_MAX)?;
-            if let Err(error) = json::parse_value(&text) {
-                let backup = self.store.disk.read(&folder.join(entry.name + ".bak"), CONFIG_BYTES_MAX);
-                let has_backup = backup.is_ok_and(|text| json::parse_value(&text).is_ok());
+            let text = match self.text_of(&path) {
+                Ok(text) => text,
+                Err(error) => {
+                    self.unreadable(&path, &error);
+                    continue;
+                }
+            };
+            if let Err(error) = json::check(&text) {
+                let backup = self.text_of(&folder.join(format!("{}.bak", entry.name)));
+                let has_backup = backup.is_ok_and(|text| json::check(&text).is_ok());
                 let then = if has_backup { "; its .bak is used" } else { ", and so is its .bak" };
                 self.find(&path, 0, format!("no JSON: {error}{then}"), has_backup);
             }
         }
-        Ok(())
     }
+
+    fn text_of(&self, path: &Path) -> io::Result<Bytes> {
+        let file = self.store.disk.open_to_read(path)?;
+        match file.len() {
+            len @ 0..=CONFIG_BYTES_MAX => file.view(0, len as usize),
+            len => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("{len} bytes are too many"))),
+        }
+    }
+}
+
+/// The same error, which says where.
+fn in_file(path: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{path}: {error}"))
 }
 
 /// Where the first byte of a range lies that is not zero.

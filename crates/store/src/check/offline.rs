@@ -1,7 +1,8 @@
 //! A store that no broker runs on, opened for reading.
 
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,13 +14,17 @@ use crate::consume_queue::load::{self, Loading};
 use crate::consume_queue::table::QueueTable;
 use crate::consume_queue::unit::Unit;
 use crate::consume_queue::{Queue, QueueType};
-use crate::disk::Disk;
+use crate::disk::{Disk, Entry};
 use crate::open::OpenError;
 use crate::options::StoreOptions;
 use crate::unfit::{Unfit, file_start};
 
 /// Longest body that is unpacked for printing.
 const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// How long files of the log and of queues can be: what mappedFileSizeCommitLog and its like take.
+const LOG_FILE_BYTES: RangeInclusive<u64> = 4096..=i32::MAX as u64;
+const QUEUE_FILE_BYTES_MAX: u64 = i32::MAX as u64;
 
 /// A store that is only read. Nothing is locked and nothing changed; while a broker runs on it, its end is not what is
 /// read.
@@ -93,24 +98,27 @@ impl Offline {
 
 /// Takes the lengths of files from the first that are there.
 fn fit(options: &mut StoreOptions, disk: &dyn Disk) -> Result<(), Unfit> {
-    let first_len = |folder: &std::path::Path| -> Result<Option<u64>, Unfit> {
+    let first_len = |folder: &Path, lens: &RangeInclusive<u64>| -> Result<Option<u64>, Unfit> {
         let entries = disk.list(folder).map_err(Unfit::io(folder))?;
-        Ok(entries.iter().find(|entry| file_start(&entry.name).is_some() && entry.len > 0).map(|entry| entry.len))
+        let is_fit = |entry: &&Entry| file_start(&entry.name).is_some() && lens.contains(&entry.len);
+        Ok(entries.iter().find(is_fit).map(|entry| entry.len))
     };
     for folder in &options.commit_log_folders {
-        if let Some(len) = first_len(folder)? {
+        if let Some(len) = first_len(folder, &LOG_FILE_BYTES)? {
             options.segment_bytes = len;
             break;
         }
     }
     for queue_type in [QueueType::Simple, QueueType::Batch] {
         let folder = options.queues_folder(queue_type);
-        let fits = |len: &u64| len.is_multiple_of(queue_type.unit_bytes() as u64);
+        let unit_bytes = queue_type.unit_bytes() as u64;
+        let lens = unit_bytes..=QUEUE_FILE_BYTES_MAX;
         let mut found = None;
         for topic in disk.list(&folder).map_err(Unfit::io(&folder))?.iter().filter(|entry| entry.is_folder) {
             let topic = folder.join(&topic.name);
             for queue in disk.list(&topic).map_err(Unfit::io(&topic))?.iter().filter(|entry| entry.is_folder) {
-                found = found.or(first_len(&topic.join(&queue.name))?.filter(fits));
+                found =
+                    found.or(first_len(&topic.join(&queue.name), &lens)?.filter(|len| len.is_multiple_of(unit_bytes)));
             }
             if found.is_some() {
                 break;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::files::QueueFiles;
-use super::table::QueueTable;
+use super::table::{QueueTable, is_folder_name};
 use super::unit::{BATCH_UNIT_BYTES, BatchUnit, Unit};
 use super::{NewUnit, Queue, QueueType};
 use crate::disk::Disk;
@@ -56,8 +56,12 @@ pub(crate) fn load(loading: &Loading<'_>, queue_type: QueueType, leftovers: &mut
         }
         let topic_folder = folder.join(&topic.name);
         for entry in disk.list(&topic_folder).map_err(Unfit::io(&topic_folder))? {
-            let queue_id = entry.name.parse().ok().filter(|_| entry.is_folder);
-            let found = match queue_id {
+            let found = match queue_id(&entry.name).filter(|_| is_folder_name(&topic.name)) {
+                Some(queue_id) if !entry.is_folder => {
+                    let path = topic_folder.join(&entry.name);
+                    let expected = format!("the folder of queue {queue_id}");
+                    return Err(Unfit::wrong(&path, expected, "a file".to_owned(), "move the file away"));
+                }
                 Some(queue_id) => loading.queue(&topic.name, queue_id, queue_type)?,
                 None => None,
             };
@@ -68,6 +72,11 @@ pub(crate) fn load(loading: &Loading<'_>, queue_type: QueueType, leftovers: &mut
         }
     }
     Ok(())
+}
+
+/// The queue that a folder of that name is of.
+fn queue_id(name: &str) -> Option<i32> {
+    name.parse().ok().filter(|id: &i32| *id >= 0 && id.to_string() == name)
 }
 
 impl Loading<'_> {
@@ -137,8 +146,9 @@ impl Queue {
                 continue;
             };
             let path = folder.join(&entry.name);
-            // One that is too short for a unit holds nothing.
-            if entry.len < unit_bytes as u64 && !entry.is_folder {
+            if entry.len == 0 && !entry.is_folder {
+                // What is no file has no length either.
+                loading.disk.open(&path).map_err(Unfit::io(&path))?;
                 leftovers.push(Leftover { path, why: "its making was cut short" });
             } else {
                 check_file(&path, &entry, file_bytes as u64, key)?;

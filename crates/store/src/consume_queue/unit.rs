@@ -63,7 +63,7 @@ impl Unit {
 
     /// Offset behind the message, or the start of the log for a blank.
     pub fn log_end(&self) -> i64 {
-        if self.is_blank() { 0 } else { self.log_offset + i64::from(self.size) }
+        if self.is_blank() { 0 } else { self.log_offset.saturating_add(self.size.into()) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSliceMut, Read, Write};
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -33,10 +33,11 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create(&self, path: &Path, len: u64, space: Space) -> io::Result<Arc<dyn LogFile>> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let make = || {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            OpenOptions::new().read(true).write(true).create_new(true).open(path)
+        };
+        let file = make().map_err(|error| at(path, error))?;
         let sized = match space {
             Space::Reserved => reserve(&file, len),
             Space::Sparse => file.set_len(len),
@@ -52,20 +53,16 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let len = file.metadata()?.len();
-        Ok(Arc::new(RealFile::new(file, len)?))
+        opened(OpenOptions::new().read(true).write(true), path)
     }
 
     fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
-        let file = File::open(path)?;
-        let len = file.metadata()?.len();
-        Ok(Arc::new(RealFile::new(file, len)?))
+        opened(OpenOptions::new().read(true), path)
     }
 
     fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
-        File::open(path)?.take(bytes_max + 1).read_to_end(&mut content)?;
+        regular(OpenOptions::new().read(true), path)?.0.take(bytes_max + 1).read_to_end(&mut content)?;
         if content.len() as u64 > bytes_max {
             return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {bytes_max} bytes")));
         }
@@ -86,7 +83,7 @@ impl Disk for RealDisk {
         if let Err(error) = write() {
             // On a full disk it would take away room; where it was never made there is nothing to remove.
             let _ = fs::remove_file(&aside);
-            return Err(error);
+            return Err(at(path, error));
         }
         self.sync_folder(folder)
     }
@@ -150,7 +147,8 @@ impl Disk for RealDisk {
         // locked first: that lock belongs to the handle, and a second store never gets as far as opening the file.
         let folder = File::open(root)?;
         rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(root.join("lock"))?;
+        let (file, _) =
+            regular(OpenOptions::new().read(true).write(true).create(true).truncate(false), &root.join("lock"))?;
         rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
             // EACCES and EAGAIN both say that another process has it.
             if error == rustix::io::Errno::ACCESS { io::ErrorKind::WouldBlock.into() } else { io::Error::from(error) }
@@ -196,6 +194,29 @@ impl Disk for RealDisk {
         // A file from before 1970 counts as one of 1970.
         Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
     }
+}
+
+/// The same error, which says where.
+fn at(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Opens a file and says how long it is. What is none, as a pipe that nobody writes to, is refused rather than waited for.
+fn regular(how: &mut OpenOptions, path: &Path) -> io::Result<(File, u64)> {
+    let file = how.custom_flags(libc::O_NONBLOCK).open(path)?;
+    let data = file.metadata()?;
+    if data.is_dir() {
+        return Err(Errno::ISDIR.into());
+    }
+    if !data.is_file() {
+        return Err(io::Error::new(io::ErrorKind::NotSeekable, "a pipe, a device or a socket"));
+    }
+    Ok((file, data.len()))
+}
+
+fn opened(how: &mut OpenOptions, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+    let (file, len) = regular(how, path)?;
+    Ok(Arc::new(RealFile::new(file, len)?))
 }
 
 /// Sets the space of a new file aside; where the file system cannot, the file only gets its length. In tmpfs it would take

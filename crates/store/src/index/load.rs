@@ -50,6 +50,8 @@ impl Index {
                 let expected = format!("a file of {} bytes", self.layout.file_bytes());
                 return Err(Unfit::wrong(&path, expected, "a folder".to_owned(), "move the folder away"));
             } else if entry.len == 0 {
+                // What is no file has no length either.
+                self.disk.open(&path).map_err(Unfit::io(&path))?;
                 leftovers.push(Leftover { path, why: "its making was cut short" });
             } else if entry.len != self.layout.file_bytes() {
                 tracing::warn!(
