@@ -13,6 +13,7 @@ mod net;
 mod pair;
 mod power;
 mod process;
+mod queues;
 mod random;
 
 use std::path::Path;
@@ -32,6 +33,8 @@ const USAGE: &str = "usage: cargo xtask CHORE
                  compare our mqadmin and Java's, on our cluster and on a Java cluster, with the recorded outputs (all three)
   crowd [--minutes N]
                  let consumers join and leave one group for N minutes (10), with the broker alone and with our client
+  queues [--topics N]
+                 register, send, consume and start again with N topics of four queues (50,000), release binary
   kill [--cycles N] [--seed N]
                  kill the release broker under load, N times for each flush mode (100)
   pair [--cycles N] [--seed N]
@@ -54,6 +57,9 @@ fn main() -> ExitCode {
         ["mqadmin", wanted @ ..] => mqadmin::run(root(), wanted),
         ["crowd", options @ ..] => {
             number(options, "--minutes").and_then(|minutes| crowd::run(root(), minutes.unwrap_or(10)))
+        }
+        ["queues", options @ ..] => {
+            number(options, "--topics").and_then(|topics| queues::run(root(), topics.unwrap_or(50_000)))
         }
         ["kill", options @ ..] => cycles(options, 100).and_then(|(cycles, seed)| kill::run(root(), cycles, seed)),
         ["pair", options @ ..] => cycles(options, 20).and_then(|(cycles, seed)| pair::run(root(), cycles, seed)),
@@ -80,7 +86,7 @@ fn cycles(options: &[&str], unless_given: u32) -> anyhow::Result<(u32, u64)> {
 /// The number behind an option, if it is there.
 fn number(options: &[&str], name: &str) -> anyhow::Result<Option<u64>> {
     let pairs = options.chunks_exact(2);
-    let is_known = |pair: &[&str]| ["--images", "--cycles", "--minutes", "--seed"].contains(&pair[0]);
+    let is_known = |pair: &[&str]| ["--images", "--cycles", "--minutes", "--seed", "--topics"].contains(&pair[0]);
     anyhow::ensure!(pairs.remainder().is_empty() && pairs.clone().all(is_known), USAGE);
     let found = pairs.clone().find(|pair| pair[0] == name);
     found.map(|pair| pair[1].parse().with_context(|| format!("{name} {}", pair[1]))).transpose()
