@@ -12,6 +12,7 @@
 //! `Option` and unknown fields pass through untouched.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer, StringDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
@@ -21,7 +22,58 @@ use serde::de::{self, DeserializeSeed, Deserializer, Error, IntoDeserializer, Ma
 const KEY_BYTES_MAX: usize = 16 << 10;
 
 /// The lenient view of a deserializer or a seed.
-pub(super) struct Lenient<D>(pub(super) D);
+pub(super) struct Lenient<D, P = Member>(D, PhantomData<P>);
+
+impl<D> Lenient<D> {
+    pub(super) fn new(inner: D) -> Self {
+        Lenient(inner, PhantomData)
+    }
+}
+
+/// Where a value stands. A type rather than a flag: reading an object from a string by way of a tree is compiled again for
+/// each type that it may be, and only keys may.
+pub(super) trait Position {
+    fn table<'de, D: Deserializer<'de>, V: Visitor<'de>>(inner: D, visitor: V) -> Result<V::Value, D::Error>;
+}
+
+/// Anywhere but where the key of a map stands.
+pub(super) struct Member;
+
+/// Where the key of a map stands.
+struct Key;
+
+impl Position for Member {
+    fn table<'de, D: Deserializer<'de>, V: Visitor<'de>>(inner: D, visitor: V) -> Result<V::Value, D::Error> {
+        inner.deserialize_any(Asked { visitor, wanted: Wanted::Table })
+    }
+}
+
+impl Position for Key {
+    fn table<'de, D: Deserializer<'de>, V: Visitor<'de>>(inner: D, visitor: V) -> Result<V::Value, D::Error> {
+        inner.deserialize_any(ObjectKey(visitor))
+    }
+}
+
+/// The visitor of an object that is a key.
+struct ObjectKey<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for ObjectKey<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    /// Text within text doubles its escapes, so this cannot nest deep.
+    fn visit_str<E: Error>(self, text: &str) -> Result<V::Value, E> {
+        let trimmed = text.trim();
+        if !trimmed.starts_with('{') || trimmed.len() > KEY_BYTES_MAX {
+            return self.0.visit_str(text);
+        }
+        let key: serde_json::Value = serde_json::from_str(trimmed).map_err(E::custom)?;
+        Lenient::new(key).deserialize_map(self.0).map_err(E::custom)
+    }
+}
 
 /// A visitor together with what its type asked for.
 struct Asked<V> {
@@ -49,7 +101,7 @@ macro_rules! ask {
     )*};
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Lenient<D> {
+impl<'de, D: Deserializer<'de>, P: Position> Deserializer<'de> for Lenient<D, P> {
     type Error = D::Error;
 
     ask! {
@@ -75,7 +127,6 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Lenient<D> {
         deserialize_identifier => Any,
         deserialize_unit => Any,
         deserialize_seq => List,
-        deserialize_map => Table,
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -109,7 +160,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Lenient<D> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.deserialize_map(visitor)
+        P::table(self.0, visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        P::table(self.0, visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -163,11 +218,6 @@ impl<'de, V: Visitor<'de>> Asked<V> {
                 _ => Err(E::invalid_value(de::Unexpected::Str(text), &"a boolean")),
             },
             Wanted::Enumeration(_) => self.variant(text.to_owned()),
-            // An object that stands as a key. Text within text doubles its escapes, so this cannot nest deep.
-            Wanted::Table if trimmed.starts_with('{') && trimmed.len() <= KEY_BYTES_MAX => {
-                let key: serde_json::Value = serde_json::from_str(trimmed).map_err(E::custom)?;
-                Lenient(key).deserialize_map(self.visitor).map_err(E::custom)
-            }
             _ => self.visitor.visit_str(text),
         }
     }
@@ -243,7 +293,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Asked<V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.visitor.visit_some(Lenient(inner))
+        self.visitor.visit_some(Lenient::new(inner))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
@@ -251,19 +301,19 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Asked<V> {
         if matches!(self.wanted, Wanted::Table) {
             return Err(A::Error::invalid_type(de::Unexpected::Seq, &self));
         }
-        self.visitor.visit_seq(Lenient(access))
+        self.visitor.visit_seq(Lenient::new(access))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_map(Lenient(access))
+        self.visitor.visit_map(Lenient::new(access))
     }
 }
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Lenient<S> {
+impl<'de, S: DeserializeSeed<'de>, P: Position> DeserializeSeed<'de> for Lenient<S, P> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<S::Value, D::Error> {
-        self.0.deserialize(Lenient(inner))
+        self.0.deserialize(Lenient(inner, self.1))
     }
 }
 
@@ -271,7 +321,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Lenient<A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_element_seed(Lenient(seed))
+        self.0.next_element_seed(Lenient::new(seed))
     }
 }
 
@@ -279,10 +329,10 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Lenient<A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_key_seed(Lenient(seed))
+        self.0.next_key_seed(Lenient(seed, PhantomData::<Key>))
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.next_value_seed(Lenient(seed))
+        self.0.next_value_seed(Lenient::new(seed))
     }
 }

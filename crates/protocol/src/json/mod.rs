@@ -56,7 +56,7 @@ impl serde::ser::Error for JsonError {
 pub fn from_slice<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
     parse(text, |standard| {
         let mut reader = serde_json::Deserializer::from_slice(standard);
-        let value = T::deserialize(lenient::Lenient(&mut reader))?;
+        let value = T::deserialize(lenient::Lenient::new(&mut reader))?;
         reader.end()?;
         Ok(value)
     })
