@@ -1,12 +1,11 @@
 //! Reads and edits files in `java.util.Properties` syntax, and remembers which line a key stands on.
 //!
 //! The syntax is Java's: `#` and `!` comments, `=`, `:` or a blank between key and value, escapes, continued lines,
-//! ISO-8859-1. The java-properties crate reads it; this module adds the file's name, the lines and the edits.
+//! ISO-8859-1. Read here and not by a crate: the one there is refuses escaped surrogate pairs, which Java writes, and
+//! compiles regular expressions at every start.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-use java_properties::{LineContent, PropertiesIter};
 
 use crate::error::ConfigError;
 
@@ -46,15 +45,11 @@ impl Properties {
     /// A line is not of this syntax (a bad `\u` escape).
     pub fn parse(source: &Path, bytes: &[u8]) -> Result<Properties, ConfigError> {
         let mut properties = Properties { source: source.into(), entries: Vec::new() };
-        let text = decode(bytes);
-        for line in PropertiesIter::new_with_encoding(text.as_bytes(), encoding_rs::UTF_8) {
-            let line = line.map_err(|problem| ConfigError::Syntax {
-                path: source.into(),
-                line: problem.line_number().unwrap_or(0),
-                reason: problem.to_string().split(" (line_number").next().unwrap_or_default().to_owned(),
-            })?;
-            let number = line.line_number();
-            if let LineContent::KVPair(key, value) = line.consume_content() {
+        for line in logical_lines(bytes) {
+            let number = line.number;
+            let pair =
+                line.pair().map_err(|reason| ConfigError::Syntax { path: source.into(), line: number, reason })?;
+            if let Some((key, value)) = pair {
                 properties.insert(Entry { key, value, line: number });
             }
         }
@@ -114,14 +109,13 @@ impl Properties {
         let mut edited = Vec::with_capacity(original.len() + 64 * changes.len());
         let mut left: BTreeMap<&String, &String> = changes.iter().collect();
         for line in logical_lines(original) {
-            let key = Properties::parse(Path::new(""), line).ok().and_then(|mut one| one.entries.pop());
-            match key.and_then(|entry| changes.get_key_value(&entry.key)) {
+            match line.pair().ok().flatten().and_then(|(key, _)| changes.get_key_value(&key)) {
                 Some((key, value)) => {
                     // A key that stands twice is set twice: the last line is the one that counts.
                     left.remove(key);
                     edited.extend_from_slice(&line_for(key, value));
                 }
-                None => edited.extend_from_slice(line),
+                None => edited.extend_from_slice(line.raw),
             }
         }
         if !edited.is_empty() && !edited.ends_with(b"\n") && !left.is_empty() {
@@ -134,59 +128,95 @@ impl Properties {
     }
 }
 
-/// The text of a file as Java reads it, in ISO-8859-1. Escapes of surrogate pairs, which Java writes for characters
-/// above U+FFFF and the parser does not take, become those characters.
-fn decode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() + bytes.len() / 8);
-    let mut is_escaped = false;
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        at += 1;
-        match surrogate_pair(&bytes[at..]) {
-            Some(character) if byte == b'\\' && !is_escaped => {
-                text.push(character);
-                at += SURROGATE_PAIR_BYTES;
-            }
-            _ => {
-                text.push(char::from(byte));
-                is_escaped = byte == b'\\' && !is_escaped;
-            }
-        }
-    }
-    text
+/// A line with those that continue it.
+struct LogicalLine<'a> {
+    /// Counted from 1.
+    number: usize,
+    /// With the ends of its lines.
+    raw: &'a [u8],
+    /// Without blanks in front, line ends and the backslashes before them. Empty for comments.
+    content: Vec<u8>,
 }
 
-/// Length of `uD83D\uDE00`: a pair without its first backslash.
-const SURROGATE_PAIR_BYTES: usize = 11;
-
-fn surrogate_pair(bytes: &[u8]) -> Option<char> {
-    let pair = std::str::from_utf8(bytes.get(..SURROGATE_PAIR_BYTES)?).ok()?;
-    let (high, low) = pair.strip_prefix('u')?.split_once("\\u")?;
-    let unit = |hex: &str| u16::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 4 && !hex.starts_with('+'));
-    char::decode_utf16([unit(high)?, unit(low)?]).next()?.ok().filter(|character| character.len_utf16() == 2)
+/// A line that ends in an odd number of backslashes goes on in the next one, but not when it is a comment.
+fn logical_lines(bytes: &[u8]) -> impl Iterator<Item = LogicalLine<'_>> {
+    let (mut at, mut lines) = (0, 0);
+    std::iter::from_fn(move || {
+        let (start, number) = (at, lines + 1);
+        let mut content = Vec::new();
+        while at < bytes.len() {
+            let text = &bytes[at..];
+            let text = &text[..text.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(text.len())];
+            at += text.len();
+            let is_last = at + 1 >= bytes.len();
+            at += if bytes[at..].starts_with(b"\r\n") { 2 } else { usize::from(at < bytes.len()) };
+            lines += 1;
+            let text = trim_start(text);
+            if content.is_empty() && matches!(text.first(), Some(b'#' | b'!')) {
+                break;
+            }
+            content.extend_from_slice(text);
+            let backslashes = content.iter().rev().take_while(|byte| **byte == b'\\').count();
+            if backslashes.is_multiple_of(2) || is_last {
+                break;
+            }
+            content.pop();
+        }
+        (at > start).then(|| LogicalLine { number, raw: &bytes[start..at], content })
+    })
 }
 
-/// Splits into lines with their ends; a line that ends in an odd number of backslashes goes on in the next one, but
-/// not when it is a comment.
-fn logical_lines(bytes: &[u8]) -> Vec<&[u8]> {
-    let mut lines = Vec::new();
-    let mut start = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        let end = bytes[at..].iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |found| at + found + 1);
-        let text = bytes[at..end].trim_ascii_end();
-        let is_comment = at == start && matches!(text.trim_ascii_start().first(), Some(b'#' | b'!'));
-        let backslashes = text.iter().rev().take_while(|&&byte| byte == b'\\').count();
-        if is_comment || backslashes.is_multiple_of(2) {
-            lines.push(&bytes[start..end]);
-            start = end;
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\x0c')
+}
+
+fn trim_start(text: &[u8]) -> &[u8] {
+    &text[text.iter().position(|byte| !is_blank(*byte)).unwrap_or(text.len())..]
+}
+
+impl LogicalLine<'_> {
+    /// Key and value; `None` for comments and empty lines.
+    fn pair(&self) -> Result<Option<(String, String)>, String> {
+        if self.content.is_empty() {
+            return Ok(None);
         }
-        at = end;
+        let mut is_escaped = false;
+        let ends_key = |byte: &u8| {
+            let ends = !is_escaped && (is_blank(*byte) || matches!(byte, b'=' | b':'));
+            is_escaped = *byte == b'\\' && !is_escaped;
+            ends
+        };
+        let key_end = self.content.iter().position(ends_key).unwrap_or(self.content.len());
+        let (key, rest) = self.content.split_at(key_end);
+        let rest = trim_start(rest);
+        let value = rest.strip_prefix(b"=").or(rest.strip_prefix(b":")).map_or(rest, trim_start);
+        Ok(Some((unescape(key)?, unescape(value)?)))
     }
-    if start < bytes.len() {
-        lines.push(&bytes[start..]);
+}
+
+/// The text as Java reads it, in ISO-8859-1 and with escapes of UTF-16 units.
+fn unescape(text: &[u8]) -> Result<String, String> {
+    let mut units = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(&byte) = rest.next() {
+        units.push(match (byte, if byte == b'\\' { rest.next() } else { None }) {
+            (_, Some(b'u')) => {
+                let hex = rest.as_slice().get(..4).and_then(|hex| std::str::from_utf8(hex).ok());
+                let unit = hex.filter(|hex| !hex.starts_with('+')).and_then(|hex| u16::from_str_radix(hex, 16).ok());
+                rest.nth(3);
+                unit.ok_or("\\u is not followed by four hexadecimal digits")?
+            }
+            (_, Some(b't')) => u16::from(b'\t'),
+            (_, Some(b'n')) => u16::from(b'\n'),
+            (_, Some(b'r')) => u16::from(b'\r'),
+            (_, Some(b'f')) => 0x0c,
+            (_, Some(&escaped)) => u16::from(escaped),
+            // The last of the file.
+            (b'\\', None) => continue,
+            (byte, None) => u16::from(byte),
+        });
     }
-    lines
+    String::from_utf16(&units).map_err(|_| "one half of a surrogate pair stands alone".to_owned())
 }
 
 /// `key=value` and a line end, escaped so that Java and we read back the same.
