@@ -93,7 +93,8 @@ are on standard error only, on a terminal only, and not where `NO_COLOR` is set.
 
 Everything else of the recorded lines is the same: `.ci/interop` compares our `mqadmin` and Java's on RaptorMQ with what
 Java's printed on a Java cluster, `cargo xtask mqadmin` our `mqadmin` on a Java cluster, too. *ours*: our `mqadmin`; *java*:
-Java's `mqadmin` on RaptorMQ; *abroad*: our `mqadmin` on a Java cluster.
+Java's `mqadmin` 5.3.3 on RaptorMQ; *java4*: that of 4.9.8; *abroad*: our `mqadmin` on a Java cluster. A line with ~ differs in
+nothing but blanks and the order of what has none.
 
 ";
 

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use raptormq_testkit::free_broker_port;
 
 /// Whose `mqadmin` on whose cluster; see `.ci/mqadmin`.
-const PAIRINGS: [&str; 3] = ["ours", "java", "abroad"];
+const PAIRINGS: [&str; 4] = ["ours", "java", "java4", "abroad"];
 /// Servers of a comparison: name server, two masters, a slave.
 const SERVERS: usize = 4;
 
@@ -51,6 +51,6 @@ mod tests {
     fn there_is_a_port_for_each_server_and_an_unknown_pairing_is_named() {
         let ports: Vec<u16> = ports().collect();
         assert!(ports.len() == SERVERS && ports.iter().all(|port| *port >= 10_000 && port % 1000 != 0), "{ports:?}");
-        assert!(run(Path::new("/"), &["elsewhere"]).unwrap_err().to_string().contains("ours, java, abroad"));
+        assert!(run(Path::new("/"), &["elsewhere"]).unwrap_err().to_string().contains("ours, java, java4, abroad"));
     }
 }
