@@ -6,10 +6,10 @@ Usage: configured.py JARS FILE. JARS is a folder with the jars of rocketmq-broke
 starts a broker of its own from them. The form is that of serving.py; `set` lists the settings of a part.
 """
 import json, os, re, signal, subprocess, sys, tempfile, time
-from serving import (BATCH, QUERY_OFFSET, UPDATE_OFFSET, Client, answer, ask, beat, group, member, properties, pull, send,
+from serving import (BATCH, QUERY_OFFSET, SEND_BACK, UPDATE_OFFSET, Client, answer, ask, beat, group, member, properties, pull, send,
                      send_short, settings, topic)
 
-QUEUE, END, LOCK, CHECK = 321, 37, 41, 46
+QUEUE, END, CHECK, REPLY = 321, 37, 46, 325
 
 
 def filtered(group, expression, topic="Filtered", version=7, kind="SQL92"):
@@ -26,6 +26,15 @@ def units(queue=0, index=0, count=32, group=None, topic="Filtered"):
 
 def wait(step, seconds):
     return {**step, "wait": seconds}
+
+
+def given_back(offset, group, **more):
+    fields = {"offset": offset, "group": group, "delayLevel": 0, "originMsgId": "o", "originTopic": "Topic", "unitMode": "false"}
+    return ask(SEND_BACK, **{**fields, **more})
+
+
+def reply(topic):
+    return send_short(topic, code=REPLY, properties=properties(UNIQ_KEY="k", REPLY_TO_CLIENT="nobody", CORRELATION_ID="c"))
 
 
 def filters():
@@ -50,7 +59,7 @@ def filters():
     yield of_group("high", subVersion=7)
     yield of_group("high", subVersion=8)
     yield of_group("low", subVersion=7)
-    # A filter is older than its subscription when the newer text is none.
+    # A filter is as new as its subscription.
     yield beat(1, filtered("older", "a > 1", version=7))
     yield beat(1, filtered("older", "a > 2", version=9))
     yield of_group("older", subVersion=9)
@@ -74,6 +83,9 @@ def filters():
     yield settings(enableCalcFilterBitMap="true")
     for name in ["high", "low", "tagged"]:
         yield of_group(name, subVersion=7)
+    # A newer text that is none leaves nothing of the older one.
+    yield beat(1, filtered("older", "a >", version=11))
+    yield of_group("older", subVersion=11)
 
 
 def slave():
@@ -84,6 +96,8 @@ def slave():
     yield send("%RETRY%backs")
     yield ask(END, producerGroup="p", tranStateTableOffset=0, commitLogOffset=0, commitOrRollback=8, fromTransactionCheck="false")
     yield group("readers")
+    yield given_back(0, "readers")
+    yield reply("TopicTest")
     yield pull("SELF_TEST_TOPIC", group="readers")
     yield pull("NoSuchTopic", group="readers")
     yield ask(UPDATE_OFFSET, consumerGroup="readers", topic="SELF_TEST_TOPIC", queueId=0, commitOffset=1)
@@ -138,40 +152,68 @@ def masked(kept):
     return kept
 
 
-def run(part, changes, jars, folder, port):
-    conf = os.path.join(folder, "broker.conf")
-    lines = {"brokerName": "broker-a", "brokerIP1": "127.0.0.1", "listenPort": port, "haListenPort": port + 1,
-             "storePathRootDir": os.path.join(folder, "store"), "mappedFileSizeCommitLog": 1 << 24,
-             "timerWheelEnable": "false", "diskMaxUsedSpaceRatio": 99, **changes}
-    with open(conf, "w") as out:
-        out.writelines(f"{key}={value}\n" for key, value in lines.items())
-    log = os.path.join(folder, "log")
-    command = ["java", "-Xmx512m", f"-Duser.home={folder}", f"-Drocketmq.home.dir={folder}", "-cp", f"{jars}/*"]
-    command += [f"--add-opens={name}=ALL-UNNAMED" for name in OPENED]
-    broker = subprocess.Popen([*command, "org.apache.rocketmq.broker.BrokerStartup", "-c", conf], stdout=open(log, "w"),
-                              stderr=subprocess.STDOUT)
-    try:
+class Java:
+    """A broker of its own, from a folder with the jars of a release, in a folder of its own."""
+
+    def __init__(self, jars, folder, port, changes):
+        self.folder, self.port, self.store = folder, port, os.path.join(folder, "store")
+        conf = os.path.join(folder, "broker.conf")
+        lines = {"brokerName": "broker-a", "brokerIP1": "127.0.0.1", "listenPort": port, "haListenPort": port + 1,
+                 "storePathRootDir": self.store, "storePathCommitLog": os.path.join(self.store, "commitlog"),
+                 "mappedFileSizeCommitLog": 1 << 24, "timerWheelEnable": "false", "diskMaxUsedSpaceRatio": 99, **changes}
+        with open(conf, "w") as out:
+            out.writelines(f"{key}={value}\n" for key, value in lines.items())
+        # A 4.x release reads how it shall log from its home.
+        os.makedirs(os.path.join(folder, "conf"), exist_ok=True)
+        with open(os.path.join(folder, "conf", "logback_broker.xml"), "w") as out:
+            out.write('<configuration><root level="OFF"/></configuration>')
+        self.command = ["java", "-Xmx512m", f"-Duser.home={folder}", f"-Drocketmq.home.dir={folder}", "-cp", f"{jars}/*"]
+        self.command += [f"--add-opens={name}=ALL-UNNAMED" for name in OPENED]
+        self.command += ["org.apache.rocketmq.broker.BrokerStartup", "-c", conf]
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop(signal.SIGKILL)
+
+    def start(self):
+        log = os.path.join(self.folder, "log")
+        self.process = subprocess.Popen(self.command, stdout=open(log, "w"), stderr=subprocess.STDOUT)
         while "boot success" not in open(log).read():
-            assert broker.poll() is None, open(log).read()
+            assert self.process.poll() is None, open(log).read()
             time.sleep(0.2)
-        clients, recorded = [Client(f"127.0.0.1:{port}") for _ in range(2)], [{"part": part.__name__, "set": changes}]
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        self.process.wait()
+
+    def clients(self, count=2):
+        return [Client(f"127.0.0.1:{self.port}") for _ in range(count)]
+
+
+def run(part, changes, jars, port):
+    with tempfile.TemporaryDirectory() as folder, Java(jars, folder, port, changes) as broker:
+        clients, recorded = broker.clients(), [{"part": part.__name__, "set": changes}]
         for step in part():
             time.sleep(step.get("wait", 0))
             head, body = clients[step["client"]].ask(step, {})
             recorded.append({**step, "answer": masked(answer(step, head, body))})
         return recorded
-    finally:
-        broker.send_signal(signal.SIGKILL)
-        broker.wait()
+
+
+def write(recorded, path):
+    with open(path, "w") as out:
+        out.write("[\n" + ",\n".join(json.dumps(step) for step in recorded) + "\n]\n")
 
 
 def main():
     recorded = []
     for number, (part, changes) in enumerate(PARTS):
-        with tempfile.TemporaryDirectory() as folder:
-            recorded += run(part, changes, sys.argv[1], folder, 27100 + 10 * number)
-    with open(sys.argv[2], "w") as out:
-        out.write("[\n" + ",\n".join(json.dumps(step) for step in recorded) + "\n]\n")
+        recorded += run(part, changes, sys.argv[1], 27100 + 10 * number)
+    write(recorded, sys.argv[2])
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -263,6 +263,21 @@ const ABSENT: &[(RequestCode, Absent)] = &[
     (RequestCode::BATCH_ACK_MESSAGE, Absent::Later("pop consumers")),
 ];
 
+/// What a slave says to a request that stores messages. A reply is handed over all the same. Java:
+/// `SendMessageProcessor.rejectRequest`, and where a slave may act as master, which lets the request in,
+/// `HookUtils.checkBeforePutMessage` and `AbstractSendMessageProcessor.consumerSendMsgBack`.
+fn slave(broker: &Broker, code: i32) -> Failure {
+    let config = &broker.settings().broker;
+    match RequestCode(code) {
+        RequestCode::END_TRANSACTION => Failure::new(ResponseCode::SLAVE_NOT_AVAILABLE, ""),
+        _ if !config.enable_slave_acting_master => Failure::rejected(),
+        RequestCode::CONSUMER_SEND_MSG_BACK => {
+            Failure::system(format!("no master available along with {}", config.broker_ip1))
+        }
+        _ => handle::send::answer::not_available(broker),
+    }
+}
+
 /// What is said to a request without handler.
 fn absent(code: RequestCode) -> Failure {
     let found = ABSENT.iter().find(|(known, _)| *known == code);
@@ -287,7 +302,7 @@ fn known(broker: &Broker, call: &Call<'_, '_>, need: Need) -> Result<(), Failure
 fn admit(broker: &Broker, call: &Call<'_, '_>, lane: Lane, need: Need) -> Result<(), Failure> {
     known(broker, call, need)?;
     match lane {
-        Lane::Send | Lane::Reply | Lane::End if broker.is_slave() => Err(Failure::slave(call.request.code)),
+        Lane::Send | Lane::End if broker.is_slave() => Err(slave(broker, call.request.code)),
         Lane::Send if broker.lanes.sends.is_full() => Err(Failure::overload()),
         Lane::Reply if broker.lanes.replies.is_full() => Err(Failure::overload()),
         Lane::Admin if broker.lanes.tools.is_full() => Err(Failure::overload()),

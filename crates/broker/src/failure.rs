@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::Duration;
 
-use raptormq_protocol::code::{RequestCode, ResponseCode};
+use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::header::HeaderError;
 
 use crate::budget::Exhausted;
@@ -128,14 +128,6 @@ impl Failure {
             waited.as_millis()
         );
         Failure::new(ResponseCode::SYSTEM_BUSY, remark)
-    }
-
-    /// A request that stores messages, which a slave does not do.
-    pub(crate) fn slave(code: i32) -> Failure {
-        match RequestCode(code) {
-            RequestCode::END_TRANSACTION => Failure::new(ResponseCode::SLAVE_NOT_AVAILABLE, ""),
-            _ => Failure::rejected(),
-        }
     }
 
     /// A feature of RocketMQ that this version refuses instead of doing something else.

@@ -9,6 +9,8 @@ use raptormq_broker::RunningBroker;
 use raptormq_config::{BrokerSettings, Environment, NamesrvSettings, Properties, Remarks};
 use raptormq_namesrv::RunningNamesrv;
 use raptormq_remoting::StartError as ListenError;
+use raptormq_store::disk::Disk;
+use raptormq_store::disk::real::RealDisk;
 use raptormq_store::{Clock as _, SystemClock};
 use tempfile::TempDir;
 
@@ -50,6 +52,7 @@ pub struct Cluster {
     broker: Option<RunningBroker>,
     /// As the broker was started with them, and is started again.
     settings: BrokerSettings,
+    disk: Arc<dyn Disk>,
     broker_addr: String,
     namesrv_addr: String,
     // Dropped last.
@@ -57,9 +60,10 @@ pub struct Cluster {
 }
 
 /// Settings of a [`Cluster`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use = "a cluster begins with start()"]
 pub struct ClusterBuilder {
+    disk: Option<Arc<dyn Disk>>,
     broker: Vec<(String, String)>,
     namesrv: Vec<(String, String)>,
 }
@@ -68,6 +72,12 @@ impl ClusterBuilder {
     /// Sets a key of the broker, as a line of its file would.
     pub fn set(mut self, key: &str, value: &str) -> ClusterBuilder {
         self.broker.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The disk of the broker's store, instead of this machine's.
+    pub fn on(mut self, disk: Arc<dyn Disk>) -> ClusterBuilder {
+        self.disk = Some(disk);
         self
     }
 
@@ -89,10 +99,11 @@ impl ClusterBuilder {
         settings.server.bind_address = LOOPBACK.to_owned();
         let pairs = SMALL_STORE.iter().copied().chain(self.broker.iter().map(|(key, value)| (&**key, &**value)));
         known(settings.load(&properties(pairs))?)?;
-        let (broker, settings) = start_broker_somewhere(&settings)?;
+        let disk = self.disk.unwrap_or_else(|| Arc::new(RealDisk));
+        let (broker, settings) = start_broker_somewhere(&settings, &disk)?;
         broker.registered().await;
         let broker_addr = broker.local_addr().to_string();
-        Ok(Cluster { namesrv, broker: Some(broker), settings, broker_addr, namesrv_addr, folder })
+        Ok(Cluster { namesrv, broker: Some(broker), settings, disk, broker_addr, namesrv_addr, folder })
     }
 }
 
@@ -154,7 +165,7 @@ impl Cluster {
     /// It does not start; the cluster has no broker then.
     pub async fn restart_broker(&mut self) -> anyhow::Result<()> {
         self.stop_broker().await;
-        let broker = raptormq_broker::start(self.settings.clone()).context("the broker does not start again")?;
+        let broker = start_broker(self.settings.clone(), &self.disk).context("the broker does not start again")?;
         broker.registered().await;
         self.broker = Some(broker);
         Ok(())
@@ -172,7 +183,8 @@ impl Cluster {
         let own = [("brokerRole", "SLAVE"), ("brokerId", id.as_str()), ("brokerName", self.broker_name())];
         let pairs = SMALL_STORE.iter().copied().chain(own).chain(pairs.iter().copied());
         known(settings.load(&properties(pairs))?)?;
-        let (broker, settings) = start_broker_somewhere(&settings)?;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let (broker, settings) = start_broker_somewhere(&settings, &disk)?;
         broker.registered().await;
         Ok(Slave { broker: Some(broker), settings, _folder: folder })
     }
@@ -252,19 +264,26 @@ fn start_namesrv(folder: &Path, pairs: &[(String, String)]) -> anyhow::Result<Ru
 }
 
 /// Starts the broker on a port that nobody else has; returns the settings that it runs with.
-fn start_broker_somewhere(settings: &BrokerSettings) -> anyhow::Result<(RunningBroker, BrokerSettings)> {
+fn start_broker_somewhere(
+    settings: &BrokerSettings,
+    disk: &Arc<dyn Disk>,
+) -> anyhow::Result<(RunningBroker, BrokerSettings)> {
     for _ in 0..PORT_ATTEMPTS {
         let mut settings = settings.clone();
         settings.server.listen_port = free_broker_port();
         settings.broker.listen_port = settings.server.listen_port;
         settings.settle()?;
-        match raptormq_broker::start(settings.clone()) {
+        match start_broker(settings.clone(), disk) {
             Ok(broker) => return Ok((broker, settings)),
             Err(refusal) if is_taken(&refusal) => {}
             Err(refusal) => return Err(refusal).context("the broker does not start"),
         }
     }
     bail!("{PORT_ATTEMPTS} ports were free and then taken")
+}
+
+fn start_broker(settings: BrokerSettings, disk: &Arc<dyn Disk>) -> Result<RunningBroker, raptormq_broker::StartError> {
+    raptormq_broker::start_with(settings, Arc::clone(disk), Arc::new(SystemClock))
 }
 
 fn is_taken(refusal: &raptormq_broker::StartError) -> bool {

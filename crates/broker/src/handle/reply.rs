@@ -66,7 +66,9 @@ fn accept(broker: &Broker, call: &mut Call<'_, '_>, send: Send<'_>) -> Result<Re
             .map(|connection| (connection, request(broker, call, &send)))
             .ok_or_else(|| format!("push reply message fail, channel of <{id}> not found.")),
     };
-    let is_stored = broker.settings().broker.store_reply_message_enable && !call.request.body.is_empty();
+    // A slave hands it over all the same.
+    let is_wanted = broker.settings().broker.store_reply_message_enable && !broker.is_slave();
+    let is_stored = is_wanted && !call.request.body.is_empty();
     call.turn.begin();
     let slot = match is_stored {
         true => {

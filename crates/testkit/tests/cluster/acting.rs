@@ -73,7 +73,7 @@ async fn a_slave_stands_in_and_the_master_that_comes_back_takes_its_offsets_over
     until("the slave is shown as the master, to read from", async || master_of(&names, "T").await == shown).await;
     commit(&peer, 4).await;
     let (refused, _) = send_code(&peer, "not here").await;
-    assert_eq!(refused, ResponseCode::SYSTEM_BUSY);
+    assert_eq!(refused, ResponseCode::SERVICE_NOT_AVAILABLE);
 
     cluster.restart_broker().await.unwrap();
     let master = Peer::new(&*master_addr);

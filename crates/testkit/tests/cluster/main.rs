@@ -13,6 +13,7 @@ mod members;
 mod producing;
 mod pulling;
 mod refusals;
+mod refusing;
 mod restart;
 mod sending;
 mod serving;

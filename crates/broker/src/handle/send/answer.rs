@@ -204,7 +204,8 @@ pub(crate) fn put_outcome(broker: &Broker, status: PutStatus) -> Result<(), Fail
     }
 }
 
-fn not_available(broker: &Broker) -> Failure {
+/// SERVICE_NOT_AVAILABLE (14): the disk is full or has failed, or this is a slave.
+pub(crate) fn not_available(broker: &Broker) -> Failure {
     let [log, root] = broker.store.disk_usage().map_or([-1.0, -1.0], |usage| usage.map(|usage| usage.used_ratio()));
     let mut remark = format!(
         "service not available now. It may be caused by one of the following reasons: the broker's disk is full \
