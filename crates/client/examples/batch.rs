@@ -1,20 +1,10 @@
-//! Many messages in one request: `cargo run -p raptormq-client --example batch -- 127.0.0.1:9876`.
+//! Many messages in one request, and as many requests as many messages need.
 
-use std::error::Error;
-
-use raptormq_client::{Client, Message};
+use raptormq_client::{Client, Message, Result};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    run(&std::env::args()
-        .nth(1)
-        .or_else(|| std::env::var("NAMESRV_ADDR").ok())
-        .unwrap_or_else(|| "127.0.0.1:9876".to_owned()))
-    .await
-}
-
-/// The example, with the cluster of that name server.
-pub async fn run(namesrv: &str) -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<()> {
+    let namesrv = std::env::var("NAMESRV_ADDR").unwrap_or_else(|_| "127.0.0.1:9876".to_owned());
     let client = Client::connect(namesrv).await?;
     let producer = client.producer("batch_producers").start().await?;
     let message = |number: usize| Message::new("BatchTest", format!("Hello world {number}")).tag("Tag");

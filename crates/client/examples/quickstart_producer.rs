@@ -1,21 +1,12 @@
-//! Sends messages, one after another and all at once: `cargo run -p raptormq-client --example quickstart_producer --
-//! 127.0.0.1:9876`.
+//! Sends messages, one after another and all at once.
+//!
+//! Run it with `NAMESRV_ADDR` set to the name server: `cargo run -p raptormq-client --example quickstart_producer`.
 
-use std::error::Error;
-
-use raptormq_client::{Client, Message};
+use raptormq_client::{Client, Message, Result};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    run(&std::env::args()
-        .nth(1)
-        .or_else(|| std::env::var("NAMESRV_ADDR").ok())
-        .unwrap_or_else(|| "127.0.0.1:9876".to_owned()))
-    .await
-}
-
-/// The example, with the cluster of that name server.
-pub async fn run(namesrv: &str) -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<()> {
+    let namesrv = std::env::var("NAMESRV_ADDR").unwrap_or_else(|_| "127.0.0.1:9876".to_owned());
     let client = Client::connect(namesrv).await?;
     let producer = client.producer("quickstart_producers").start().await?;
     // Each message waits for its receipt.

@@ -1,23 +1,14 @@
-//! A message that waits for another in return: `cargo run -p raptormq-client --example request_reply -- 127.0.0.1:9876`.
+//! A message that waits for another in return.
 
-use std::error::Error;
 use std::time::Duration;
 
-use raptormq_client::{Client, ConsumeFrom, Message};
+use raptormq_client::{Client, ConsumeFrom, Message, Result};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    run(&std::env::args()
-        .nth(1)
-        .or_else(|| std::env::var("NAMESRV_ADDR").ok())
-        .unwrap_or_else(|| "127.0.0.1:9876".to_owned()))
-    .await
-}
-
-/// The example, with the cluster of that name server.
-pub async fn run(namesrv: &str) -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<()> {
+    let namesrv = std::env::var("NAMESRV_ADDR").unwrap_or_else(|_| "127.0.0.1:9876".to_owned());
     // Who answers: a consumer of the topic, with a producer for its replies.
-    let answering = Client::connect(namesrv).await?;
+    let answering = Client::connect(namesrv.as_str()).await?;
     let replies = answering.producer("repliers").start().await?;
     let replier = replies.clone();
     let consumer = answering.consumer("answerers").subscribe("RequestTopic", "*").from(ConsumeFrom::First);

@@ -1,22 +1,13 @@
-//! Messages that come later: `cargo run -p raptormq-client --example scheduled -- 127.0.0.1:9876`.
+//! Messages that come later.
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
-use raptormq_client::{Client, ConsumeFrom, Message};
+use raptormq_client::{Client, ConsumeFrom, Message, Result};
 use tokio::sync::mpsc;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    run(&std::env::args()
-        .nth(1)
-        .or_else(|| std::env::var("NAMESRV_ADDR").ok())
-        .unwrap_or_else(|| "127.0.0.1:9876".to_owned()))
-    .await
-}
-
-/// The example, with the cluster of that name server.
-pub async fn run(namesrv: &str) -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<()> {
+    let namesrv = std::env::var("NAMESRV_ADDR").unwrap_or_else(|_| "127.0.0.1:9876".to_owned());
     let client = Client::connect(namesrv).await?;
     let (came, mut coming) = mpsc::channel(16);
     let consumer = client.consumer("scheduled_consumers").subscribe("Scheduled", "*").from(ConsumeFrom::First);

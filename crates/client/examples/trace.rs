@@ -1,21 +1,11 @@
-//! What becomes of each message, written down: `cargo run -p raptormq-client --example trace -- 127.0.0.1:9876`. The broker
-//! needs `traceTopicEnable=true`; `mqadmin queryMsgTraceById -i ID` shows the traces.
+//! What becomes of each message, written down. The broker needs `traceTopicEnable=true`; `mqadmin queryMsgTraceById -i ID`
+//! shows the traces.
 
-use std::error::Error;
-
-use raptormq_client::{Client, ConsumeFrom, Message};
+use raptormq_client::{Client, ConsumeFrom, Message, Result};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    run(&std::env::args()
-        .nth(1)
-        .or_else(|| std::env::var("NAMESRV_ADDR").ok())
-        .unwrap_or_else(|| "127.0.0.1:9876".to_owned()))
-    .await
-}
-
-/// The example, with the cluster of that name server.
-pub async fn run(namesrv: &str) -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<()> {
+    let namesrv = std::env::var("NAMESRV_ADDR").unwrap_or_else(|_| "127.0.0.1:9876".to_owned());
     let client = Client::connect(namesrv).await?;
     // `trace_to` names another topic than RMQ_SYS_TRACE_TOPIC.
     let producer = client.producer("traced_producers").trace().start().await?;

@@ -1,33 +1,23 @@
-//! A message that is delivered only when local work has succeeded: `cargo run -p raptormq-client --example transaction --
-//! 127.0.0.1:9876`.
+//! A message that is delivered only when local work has succeeded.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use raptormq_client::{Client, ConsumeFrom, Message, TransactionState};
+use raptormq_client::{Client, ConsumeFrom, Message, Result, TransactionState};
 use tokio::sync::mpsc;
 
 /// What a database would be.
 type Paid = Arc<Mutex<BTreeSet<String>>>;
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    run(&std::env::args()
-        .nth(1)
-        .or_else(|| std::env::var("NAMESRV_ADDR").ok())
-        .unwrap_or_else(|| "127.0.0.1:9876".to_owned()))
-    .await
-}
 
 /// Whether an order was paid.
 fn look_up(paid: &Paid, order: &str) -> TransactionState {
     if paid.lock().contains(order) { TransactionState::Commit } else { TransactionState::Rollback }
 }
 
-/// The example, with the cluster of that name server.
-pub async fn run(namesrv: &str) -> Result<(), Box<dyn Error>> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let namesrv = std::env::var("NAMESRV_ADDR").unwrap_or_else(|_| "127.0.0.1:9876".to_owned());
     let client = Client::connect(namesrv).await?;
     let paid = Paid::default();
     let known = paid.clone();

@@ -36,9 +36,11 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("trace", &["Pub "]),
 ];
 
-/// Not examples of how to do something, but programs for tests; and one that needs a cluster with accounts, which has a test
-/// of its own (`cluster/examples.rs`).
-const PROGRAMS: &[&str] = &["cases", "access_control"];
+/// The one that needs a cluster with accounts.
+const WITH_ACCOUNT: (&str, &[&str]) = ("access_control", &["SendResult [sendStatus=SEND_OK", "check the access key"]);
+
+/// Not examples of how to do something, but programs for tests.
+const PROGRAMS: &[&str] = &["cases"];
 
 /// Builds the examples, and says where they are.
 fn build() -> PathBuf {
@@ -59,7 +61,7 @@ async fn every_example_does_what_it_says() {
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
         .filter(|name| !PROGRAMS.contains(&name.as_str()))
         .collect();
-    let mut rows: Vec<&str> = EXAMPLES.iter().map(|(name, _)| *name).collect();
+    let mut rows: Vec<&str> = EXAMPLES.iter().chain([&WITH_ACCOUNT]).map(|(name, _)| *name).collect();
     names.sort();
     rows.sort_unstable();
     assert_eq!(names, rows, "each example has a row");
@@ -72,20 +74,40 @@ async fn every_example_does_what_it_says() {
         .start()
         .await
         .unwrap();
-    for (name, prints) in EXAMPLES {
-        let mut command = Command::new(folder.join(name));
-        command.env("NAMESRV_ADDR", cluster.namesrv_addr()).env("HOME", cluster.folder());
-        let (done, ended) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || done.send(run(name, command)));
-        let ended = ended.await.unwrap();
-        let stdout = String::from_utf8_lossy(&ended.stdout);
-        let stderr = String::from_utf8_lossy(&ended.stderr);
-        assert!(ended.status.success(), "{name}: {stdout}{stderr}");
-        for text in *prints {
-            assert!(stdout.contains(text), "{name} does not print {text:?}: {stdout}{stderr}");
-        }
+    for example in EXAMPLES {
+        does_what_it_says(&folder, &cluster, example).await;
     }
     cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_example_with_an_account_does_what_it_says() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("conf")).unwrap();
+    let account = "accounts:\n- accessKey: RocketMQ\n  secretKey: 12345678\n  admin: false\n  defaultTopicPerm: PUB|SUB\n  \
+                   defaultGroupPerm: PUB|SUB\n";
+    std::fs::write(home.path().join("conf/plain_acl.yml"), account).unwrap();
+    let folder = build();
+    let home = home.path().to_string_lossy();
+    let cluster = Cluster::builder().set("aclEnable", "true").set("rocketmqHome", &home).start().await.unwrap();
+    does_what_it_says(&folder, &cluster, &WITH_ACCOUNT).await;
+    cluster.shutdown().await;
+}
+
+async fn does_what_it_says(folder: &Path, cluster: &Cluster, (name, prints): &(&'static str, &[&str])) {
+    let name = *name;
+    let mut command = Command::new(folder.join(name));
+    command.env("NAMESRV_ADDR", cluster.namesrv_addr()).env("HOME", cluster.folder());
+    command.env("RAPTORMQ_ACCESS_KEY", "RocketMQ").env("RAPTORMQ_SECRET_KEY", "12345678");
+    let (done, ended) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || done.send(run(name, command)));
+    let ended = ended.await.unwrap();
+    let stdout = String::from_utf8_lossy(&ended.stdout);
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{name}: {stdout}{stderr}");
+    for text in *prints {
+        assert!(stdout.contains(text), "{name} does not print {text:?}: {stdout}{stderr}");
+    }
 }
 
 /// Runs a program to its end; it prints less than a pipe takes.

@@ -114,7 +114,7 @@ impl Client {
 
     /// A reader of a topic: sees messages without being a member of a group, and leaves no trace.
     pub fn reader(&self, topic: impl Into<String>) -> ReaderBuilder {
-        ReaderBuilder::new(self.clone(), self.with_namespace(&topic.into()).into_owned())
+        ReaderBuilder::new(self.clone(), topic.into())
     }
 
     /// What administrators ask: topics, groups, brokers, name servers, messages.

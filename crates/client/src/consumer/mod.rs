@@ -173,11 +173,16 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        if !self.shared.closed.load(Ordering::Acquire) {
-            tracing::warn!(group = self.shared.settings.group, "a consumer is dropped without shutdown()");
-            let shared = self.shared.clone();
-            self.shared.client.runtime().spawn(async move { shut_down(&shared).await });
-        }
+        abandon(&self.shared);
+    }
+}
+
+/// Shuts a consumer down that was dropped, unless that was done before.
+fn abandon(shared: &Arc<Shared>) {
+    if !shared.closed.load(Ordering::Acquire) {
+        tracing::warn!(group = shared.settings.group, "a consumer is dropped without shutdown()");
+        let shared = shared.clone();
+        shared.client.runtime().clone().spawn(async move { shut_down(&shared).await });
     }
 }
 

@@ -5,7 +5,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -17,7 +16,7 @@ use tokio::time::Instant;
 use super::allocate::Allocation;
 use super::builder::{Settings, Subscriptions};
 use super::process_queue::{Held, ProcessQueue, Ticket};
-use super::{ConsumeFrom, Shared, Sink, calls, shut_down};
+use super::{ConsumeFrom, Shared, Sink, abandon, calls, shut_down};
 use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -484,10 +483,6 @@ impl PullConsumer {
 
 impl Drop for PullConsumer {
     fn drop(&mut self) {
-        if !self.shared.closed.load(Ordering::Acquire) {
-            tracing::warn!(group = self.shared.settings.group, "a consumer is dropped without shutdown()");
-            let shared = self.shared.clone();
-            self.shared.client.runtime().spawn(async move { shut_down(&shared).await });
-        }
+        abandon(&self.shared);
     }
 }

@@ -7,7 +7,6 @@ mod common;
 mod configured;
 mod consuming;
 mod crowd;
-mod examples;
 mod limits;
 mod members;
 mod producing;

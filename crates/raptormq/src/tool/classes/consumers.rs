@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use raptormq_client::{Client, ConsumeFrom, Consumer, ConsumerBuilder, MessageView, PullConsumer, Retry};
 
-use super::{Class, benchmark_consumer, options, with_word};
+use super::{Class, benchmark_consumer, options, run_with, with_client, with_word};
 use crate::argv::Invocation;
 use crate::tool::printer::Printer;
 use crate::tool::{self, quickstart};
@@ -164,7 +164,7 @@ enum Show {
 
 /// Runs a sample until Ctrl-C.
 fn push(invocation: &Invocation, sample: &Sample) -> ExitCode {
-    run_to_end(invocation, |client| async move {
+    with_client(invocation, |client| async move {
         let printer = Arc::new(Printer::start()?);
         let consumer = start(&client, sample, &printer).await?;
         if !sample.started.is_empty() {
@@ -172,7 +172,7 @@ fn push(invocation: &Invocation, sample: &Sample) -> ExitCode {
         }
         tool::until_told().await?;
         consumer.shutdown().await;
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
 }
 
@@ -222,27 +222,6 @@ fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
-/// Reads the name server's address, connects, and runs a sample.
-pub(super) fn run_to_end<F>(invocation: &Invocation, sample: impl FnOnce(Client) -> F) -> ExitCode
-where
-    F: Future<Output = anyhow::Result<()>>,
-{
-    let namesrv = match options::namesrv(invocation) {
-        Ok(namesrv) => namesrv,
-        Err(status) => return status,
-    };
-    let run = async {
-        let client = tool::connect(&namesrv).await?;
-        sample(client.clone()).await?;
-        client.shutdown().await;
-        Ok(ExitCode::SUCCESS)
-    };
-    match tool::log_to_stderr() {
-        Ok(_logging) => tool::run_to_end(&invocation.program, run),
-        Err(error) => tool::fail(&invocation.program, &error),
-    }
-}
-
 /// The samples that poll.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Polled {
@@ -253,7 +232,7 @@ enum Polled {
 }
 
 fn poll(invocation: &Invocation, sample: Polled) -> ExitCode {
-    run_to_end(invocation, |client| async move {
+    with_client(invocation, |client| async move {
         let consumer = start_polling(&client, sample).await?;
         let printer = Printer::start()?;
         let told = tool::until_told();
@@ -273,7 +252,7 @@ fn poll(invocation: &Invocation, sample: Polled) -> ExitCode {
             }
         }
         consumer.shutdown().await;
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
 }
 
@@ -323,11 +302,11 @@ fn operation(invocation: Invocation) -> ExitCode {
         Ok(found) => found,
         Err(status) => return status,
     };
-    let fails = found.text("f").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let fails = found.is_true("f");
     let text = |option: &str| found.text(option).unwrap_or_default().to_owned();
     let (group, topic, tags) = (text("g"), text("t"), text("s"));
-    let bare = Invocation { words: found.namesrv_words(), ..invocation };
-    run_to_end(&bare, |client| async move {
+    let builder = Client::builder().namesrv(tool::namesrv(found.text("n"), &invocation));
+    run_with(&invocation, builder, |client| async move {
         let printer = Arc::new(Printer::start()?);
         let (lines, times) = (printer.clone(), AtomicUsize::new(0));
         let handle = move |message: MessageView| {
@@ -339,6 +318,6 @@ fn operation(invocation: Invocation) -> ExitCode {
         printer.line("Consumer Started.".to_owned());
         tool::until_told().await?;
         consumer.shutdown().await;
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
 }

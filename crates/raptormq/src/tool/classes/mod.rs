@@ -12,7 +12,10 @@ mod producers;
 
 use std::process::ExitCode;
 
+use raptormq_client::{Client, ClientBuilder};
+
 use crate::argv::Invocation;
+use crate::tool;
 
 /// What stands before the names of the sample classes.
 const PACKAGE: &str = "org.apache.rocketmq.example.";
@@ -70,6 +73,34 @@ fn list() -> String {
         text.push_str(&format!("  {:width$}  {}\n", class.name, class.about));
     }
     text
+}
+
+/// Runs a program with a client of the cluster that the command line, the environment or a system property names.
+fn with_client<F>(invocation: &Invocation, program: impl FnOnce(Client) -> F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<ExitCode>>,
+{
+    match options::namesrv(invocation) {
+        Ok(namesrv) => run_with(invocation, Client::builder().namesrv(namesrv), program),
+        Err(status) => status,
+    }
+}
+
+/// Runs a program with a client of these settings, which ends behind it.
+fn run_with<F>(invocation: &Invocation, builder: ClientBuilder, program: impl FnOnce(Client) -> F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<ExitCode>>,
+{
+    let run = async {
+        let client = tool::connect_with(builder).await?;
+        let outcome = program(client.clone()).await;
+        client.shutdown().await;
+        outcome
+    };
+    match tool::log_to_stderr() {
+        Ok(_logging) => tool::run_to_end(&invocation.program, run),
+        Err(error) => tool::fail(&invocation.program, &error),
+    }
 }
 
 /// Calls another command with `word` in front of the words of this one.

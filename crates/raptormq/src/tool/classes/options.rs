@@ -29,9 +29,9 @@ impl Found {
         self.0.iter().find(|(name, _)| name == short).and_then(|(_, value)| value.as_deref()).map(str::trim)
     }
 
-    /// The words that name the name server, for who reads only these.
-    pub(super) fn namesrv_words(&self) -> Vec<String> {
-        self.text("n").map(|address| vec!["-n".to_owned(), address.to_owned()]).unwrap_or_default()
+    /// Whether an option says so.
+    pub(super) fn is_true(&self, short: &str) -> bool {
+        self.text(short).is_some_and(|text| text.eq_ignore_ascii_case("true"))
     }
 }
 

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use raptormq_client::{Message, MessageQueue, TransactionState};
+use raptormq_client::{Client, Message, MessageQueue, TransactionState};
 
 use super::options::{self, needed};
-use super::{Class, benchmark, with_word};
+use super::{Class, benchmark, run_with, with_client, with_word};
 use crate::argv::Invocation;
 use crate::tool::{self, quickstart};
 
@@ -204,30 +204,11 @@ const SCHEDULED: Sample = Sample {
     message: |number| Message::new("TestTopic", format!("Hello scheduled message {number}")).delay_level(3),
 };
 
-/// Runs `work` with the name server that the command line, the environment or a system property names.
-fn with_namesrv<F>(invocation: &Invocation, work: impl FnOnce(String) -> F) -> ExitCode
-where
-    F: Future<Output = anyhow::Result<ExitCode>>,
-{
-    match options::namesrv(invocation) {
-        Ok(namesrv) => to_end(invocation, work(namesrv)),
-        Err(status) => status,
-    }
-}
-
-fn to_end(invocation: &Invocation, work: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
-    match tool::log_to_stderr() {
-        Ok(_logging) => tool::run_to_end(&invocation.program, work),
-        Err(error) => tool::fail(&invocation.program, &error),
-    }
-}
-
 fn run(invocation: &Invocation, sample: &Sample) -> ExitCode {
-    with_namesrv(invocation, async |namesrv| send(&namesrv, sample).await)
+    with_client(invocation, async |client| send(&client, sample).await)
 }
 
-async fn send(namesrv: &str, sample: &Sample) -> anyhow::Result<ExitCode> {
-    let client = tool::connect(namesrv).await?;
+async fn send(client: &Client, sample: &Sample) -> anyhow::Result<ExitCode> {
     let builder = client.producer(sample.group).accept_weak_ack();
     let builder = if sample.is_traced { builder.trace() } else { builder };
     let producer = builder.start().await?;
@@ -278,14 +259,12 @@ async fn send(namesrv: &str, sample: &Sample) -> anyhow::Result<ExitCode> {
         }
     }
     producer.shutdown().await;
-    client.shutdown().await;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Messages whose transactions stay open; the broker's questions are answered with not known, yes and no in turn.
 fn transactions(invocation: &Invocation) -> ExitCode {
-    with_namesrv(invocation, async |namesrv| {
-        let client = tool::connect(&namesrv).await?;
+    with_client(invocation, async |client| {
         let turn = AtomicUsize::new(0);
         let check = move |_| {
             let state = match turn.fetch_add(1, Ordering::Relaxed) % 3 {
@@ -313,7 +292,6 @@ fn transactions(invocation: &Invocation) -> ExitCode {
             () = work => {}
         }
         producer.shutdown().await;
-        client.shutdown().await;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -321,8 +299,7 @@ fn transactions(invocation: &Invocation) -> ExitCode {
 fn request(invocation: &Invocation) -> ExitCode {
     /// How long the reply may take (Java: `RequestProducer`).
     const PATIENCE: Duration = Duration::from_secs(3);
-    with_namesrv(invocation, async |namesrv| {
-        let client = tool::connect(&namesrv).await?;
+    with_client(invocation, async |client| {
         let producer = client.producer(UNIQUE_GROUP).start().await?;
         let began = std::time::Instant::now();
         let reply = producer.request(Message::new("RequestTopic", "Hello world"), PATIENCE).await;
@@ -332,7 +309,6 @@ fn request(invocation: &Invocation) -> ExitCode {
             Err(error) => eprintln!("{error}"),
         }
         producer.shutdown().await;
-        client.shutdown().await;
         Ok(if reply.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
@@ -354,9 +330,8 @@ fn operation(invocation: &Invocation) -> ExitCode {
     let Ok(count) = value("c").parse::<u64>() else {
         return tool::fail(&invocation.program, &anyhow::anyhow!("-c {} is no number", value("c")));
     };
-    let namesrv = tool::namesrv(found.text("n"), invocation);
-    to_end(invocation, async {
-        let client = tool::connect(&namesrv).await?;
+    let builder = Client::builder().namesrv(tool::namesrv(found.text("n"), invocation));
+    run_with(invocation, builder, async |client| {
         let producer = client.producer(value("g")).accept_weak_ack().start().await?;
         let mut failed = 0;
         for number in 0..count {
@@ -370,7 +345,6 @@ fn operation(invocation: &Invocation) -> ExitCode {
             }
         }
         producer.shutdown().await;
-        client.shutdown().await;
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
