@@ -206,8 +206,22 @@ const DELAYS: [&str; 4] = [name::DELAY, name::TIMER_DELAY_SEC, name::TIMER_DELAY
 /// property name can have.
 const FORBIDDEN_MARK: char = PROPERTY_SEPARATOR;
 
+/// Properties that users may set although brokers give them a meaning: when a transaction is first asked for, in which
+/// light queues a message lies besides its own, and such (those that Java's `MessageConst.STRING_HASH_SET` has not).
+const FREE: [&str; 9] = [
+    name::CHECK_IMMUNITY_TIME_IN_SECONDS,
+    name::INNER_BASE,
+    name::INNER_MULTI_DISPATCH,
+    name::INNER_NUM,
+    name::REDIRECT,
+    name::SHARDING_KEY,
+    name::TRACE_CONTEXT,
+    name::TRANSACTION_CHECK_TIMES,
+    name::TRANSACTION_ID,
+];
+
 fn is_system_name(property: &str) -> bool {
-    name::ALL.contains(&property)
+    name::ALL.contains(&property) && !FREE.contains(&property)
 }
 
 /// A received message. Cheap to clone.
@@ -314,6 +328,8 @@ mod tests {
             refused(Message::new("T", "x").property("a\u{1}", "k")),
             "property \"a\\u{1}\" holds one of the characters 1 and 2"
         );
+        let asked_for_late = Message::new("T", "x").property("CHECK_IMMUNITY_TIME_IN_SECONDS", "60");
+        assert!(asked_for_late.check(BODY_BYTES_MAX).is_ok());
         assert!(Message::new("T", "x").property("a", " ").check(BODY_BYTES_MAX).is_err());
         assert!(Message::new("T", "x").tag("").check(BODY_BYTES_MAX).is_err());
         assert!(Message::new("T", "x").tag("A").key("k").property("a", "b").check(BODY_BYTES_MAX).is_ok());

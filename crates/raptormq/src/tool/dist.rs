@@ -29,7 +29,7 @@ macro_rules! files {
 /// Every file: where it goes, and what it holds.
 const FILES: &[(&str, &str)] = files! {
     "benchmark/batchproducer.sh" "benchmark/consumer.sh" "benchmark/producer.sh" "benchmark/runclass.sh"
-    "benchmark/tproducer.sh"
+    "benchmark/shutdown.sh" "benchmark/tproducer.sh"
     "bin/cachedog.sh" "bin/cleancache.sh" "bin/cleancache.v1.sh" "bin/export.sh" "bin/mqadmin" "bin/mqbroker"
     "bin/mqbroker.numanode0" "bin/mqbroker.numanode1" "bin/mqbroker.numanode2" "bin/mqbroker.numanode3"
     "bin/mqcontroller" "bin/mqnamesrv" "bin/mqproxy" "bin/mqshutdown" "bin/os.sh" "bin/play.sh" "bin/run.sh"

@@ -3,6 +3,13 @@
 //! They are programs over the public client, like any user's. Results go to stdout, everything else to stderr; what
 //! fails is said in one line with what to do, and the status is not 0.
 
+/// Prints a line to stdout. Nothing happens when nobody reads it any more.
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::tool::print_line(format_args!($($text)*))
+    };
+}
+
 pub(crate) mod admin;
 pub(crate) mod bench;
 pub(crate) mod classes;
@@ -65,6 +72,13 @@ async fn until_told() -> anyhow::Result<()> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+/// What `say!` does.
+fn print_line(line: std::fmt::Arguments<'_>) {
+    use std::io::Write as _;
+    // That nobody reads it is no reason to end: Java's programs do not either.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Says what failed, with its causes, and gives the status to end with.

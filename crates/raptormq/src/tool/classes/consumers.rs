@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use raptormq_client::{Client, ConsumeFrom, Consumer, ConsumerBuilder, MessageView, PullConsumer, Retry};
 
-use super::{Class, benchmark_consumer, options, run_with, with_client, with_word};
+use super::{Class, SetUp, in_namespace, options, plain, run_with, with_client, with_word};
 use crate::argv::Invocation;
 use crate::tool::printer::Printer;
 use crate::tool::{self, quickstart};
@@ -79,9 +80,31 @@ pub(super) const CLASSES: &[Class] = &[
         name: "schedule.ScheduledMessageConsumer",
         about: "prints how long after their storing the messages of TestTopic come",
         run: |invocation| {
-            let sample = Sample { group: "ExampleConsumer", topic: "TestTopic", show: Show::Delay, ..SAMPLE };
+            let sample = Sample { group: "ExampleConsumer", topic: "TestTopic", show: Show::SinceStored, ..SAMPLE };
             push(&invocation, &Sample { started: "", ..sample })
         },
+    },
+    Class {
+        name: "schedule.TimerMessageConsumer",
+        about: "prints how long after their making the messages of TimerTopic come",
+        run: |invocation| {
+            let sample =
+                Sample { group: "TimerMessageConsumerGroup", topic: "TimerTopic", show: Show::SinceBorn, ..SAMPLE };
+            push(&invocation, &Sample { started: "", ..sample })
+        },
+    },
+    Class {
+        name: "namespace.PushConsumerWithNamespace",
+        about: "prints the ids of the messages of NAMESPACE_TOPIC in the namespace InstanceTest",
+        run: |invocation| {
+            let sample = Sample { group: "cidTest", topic: "NAMESPACE_TOPIC", show: Show::Topic, ..SAMPLE };
+            push(&invocation, &Sample { set_up: in_namespace, started: "", ..sample })
+        },
+    },
+    Class {
+        name: "rpc.ResponseConsumer",
+        about: "replies to the requests in RequestTopic",
+        run: |invocation| with_client(&invocation, plain, reply),
     },
     Class {
         name: "tracemessage.TracePushConsumer",
@@ -112,11 +135,6 @@ pub(super) const CLASSES: &[Class] = &[
         run: |invocation| poll(&invocation, Polled::Silently),
     },
     Class { name: "operation.Consumer", about: "prints the messages of -t TOPIC in group -g GROUP", run: operation },
-    Class {
-        name: "benchmark.Consumer",
-        about: "consumes BenchmarkTest and prints rates and times",
-        run: benchmark_consumer::run,
-    },
 ];
 
 const FILTER_GROUP: &str = "please_rename_unique_group_name";
@@ -131,6 +149,7 @@ struct Sample {
     is_ordered: bool,
     is_broadcast: bool,
     is_traced: bool,
+    set_up: SetUp,
     show: Show,
     /// What is printed once it runs.
     started: &'static str,
@@ -144,6 +163,7 @@ const SAMPLE: Sample = Sample {
     is_ordered: false,
     is_broadcast: false,
     is_traced: false,
+    set_up: plain,
     show: Show::Message,
     started: "Consumer Started.",
 };
@@ -158,13 +178,17 @@ enum Filter {
 #[derive(Clone, Copy)]
 enum Show {
     Message,
-    /// How long it was on its way.
-    Delay,
+    /// How long ago it was stored.
+    SinceStored,
+    /// How long ago it was made.
+    SinceBorn,
+    /// Its topic and how often it came.
+    Topic,
 }
 
 /// Runs a sample until Ctrl-C.
 fn push(invocation: &Invocation, sample: &Sample) -> ExitCode {
-    with_client(invocation, |client| async move {
+    with_client(invocation, sample.set_up, |client| async move {
         let printer = Arc::new(Printer::start()?);
         let consumer = start(&client, sample, &printer).await?;
         if !sample.started.is_empty() {
@@ -210,16 +234,68 @@ impl Sample {
                 // As Java's `%s Receive New Messages: %s %n` prints a thread and a list of one.
                 format!("ConsumeMessageThread_{group}_{thread} Receive New Messages: [{message}] ")
             }
-            Show::Delay => {
-                let later = now_ms() - message.ext().store_timestamp_ms;
-                format!("Receive message[msgId={} {later}  ms later]", message.message_id())
+            Show::SinceStored => delay_line(message, message.ext().store_timestamp_ms),
+            Show::SinceBorn => delay_line(message, message.ext().born_timestamp_ms),
+            Show::Topic => {
+                let (topic, id, times) = (message.topic(), message.message_id(), message.reconsume_times());
+                format!("Msg topic is:{topic}, MsgId is:{id}, reconsumeTimes is:{times}")
             }
         }
     }
 }
 
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+/// How long ago something happened to a message.
+fn delay_line(message: &MessageView, since_ms: i64) -> String {
+    let later = Timestamp::now().as_millisecond() - since_ms;
+    format!("Receive message[msgId={} {later}  ms later]", message.message_id())
+}
+
+/// Starts the consumer of the sample with an account; `body` is what it prints of a message's body.
+pub(super) async fn start_signed(
+    client: &Client,
+    body: impl Fn(&MessageView) -> String + Send + Sync + 'static,
+) -> anyhow::Result<Consumer> {
+    const SIGNED: Sample = Sample { group: "please_rename_unique_group_name_5", ..SAMPLE };
+    let printer = Printer::start()?;
+    let turns = AtomicUsize::new(0);
+    let handle = move |message: MessageView| {
+        printer.line(SIGNED.line(turns.fetch_add(1, Ordering::Relaxed) + 1, &message));
+        printer.line(body(&message));
+        async { Ok(()) }
+    };
+    let builder = client.consumer(SIGNED.group).subscribe(SIGNED.topic, "*").from(ConsumeFrom::First);
+    Ok(builder.concurrency(THREADS).start(handle).await?)
+}
+
+/// Java: `rpc/ResponseConsumer.java`.
+async fn reply(client: Client) -> anyhow::Result<ExitCode> {
+    const ANSWERS: Sample = Sample { group: FILTER_GROUP, topic: "RequestTopic", ..SAMPLE };
+    let printer = Arc::new(Printer::start()?);
+    let replies = client.producer(ANSWERS.group).start().await?;
+    let (replier, lines, turns) = (replies.clone(), printer.clone(), AtomicUsize::new(0));
+    let handle = move |message: MessageView| {
+        lines.line(ANSWERS.line(turns.fetch_add(1, Ordering::Relaxed) + 1, &message));
+        lines.line(format!("handle message: {message} "));
+        let (replier, lines) = (replier.clone(), lines.clone());
+        async move {
+            match replier.reply(&message, "reply message contents.").await {
+                Ok(receipt) => {
+                    let to = message.property("REPLY_TO_CLIENT").unwrap_or("null");
+                    lines.line(format!("reply to {to} , {receipt} "));
+                }
+                // A requester that is gone, and a message that is no request, are no reason for another delivery.
+                Err(error) => eprintln!("{error}"),
+            }
+            Ok(())
+        }
+    };
+    let consumer =
+        client.consumer(ANSWERS.group).subscribe(ANSWERS.topic, "*").concurrency(THREADS).start(handle).await?;
+    printer.line(ANSWERS.started.to_owned());
+    tool::until_told().await?;
+    consumer.shutdown().await;
+    replies.shutdown().await;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The samples that poll.
@@ -232,7 +308,7 @@ enum Polled {
 }
 
 fn poll(invocation: &Invocation, sample: Polled) -> ExitCode {
-    with_client(invocation, |client| async move {
+    with_client(invocation, plain, |client| async move {
         let consumer = start_polling(&client, sample).await?;
         let printer = Printer::start()?;
         let told = tool::until_told();

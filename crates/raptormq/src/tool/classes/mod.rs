@@ -1,14 +1,15 @@
 //! `raptormq tools CLASS`, which `tools.sh CLASS` runs: RocketMQ's sample and benchmark programs by the names of their
 //! classes.
 //!
-//! A class is one row: [`producers`] has those that send, [`consumers`] those that receive. A class is found by its full
+//! A class is one row: [`producers`] has those that send, [`consumers`] those that receive, [`pulls`] those that pull queue
+//! by queue, [`benchmark`] those that measure. What has no equal is a row of [`ABSENT`], which says why. A class is found by its full
 //! name, or by what comes behind `org.apache.rocketmq.example.`.
 
 mod benchmark;
-mod benchmark_consumer;
 mod consumers;
 mod options;
 mod producers;
+mod pulls;
 
 use std::process::ExitCode;
 
@@ -35,8 +36,35 @@ struct Class {
 
 /// Every class.
 fn classes() -> impl Iterator<Item = &'static Class> {
-    producers::CLASSES.iter().chain(consumers::CLASSES)
+    [producers::CLASSES, consumers::CLASSES, pulls::CLASSES, benchmark::CLASSES].into_iter().flatten()
 }
+
+const NO_POP: &str = "there is no pop yet; simple.PushConsumer consumes the same topic";
+const NO_OPEN_MESSAGING: &str = "the OpenMessaging interface is one of Java's; simple.Producer, simple.PushConsumer and \
+                                 simple.PullConsumer do the same";
+const NO_OPEN_TRACING: &str = "it reports to a tracer of Java's; tracemessage.TraceProducer and tracemessage.TracePushConsumer \
+                               write RocketMQ's own traces";
+const NO_PROGRAM: &str = "it is a part of other samples and no program";
+
+/// Classes of the original that have no equal, and why.
+const ABSENT: &[(&str, &str)] = &[
+    ("benchmark.AclClient", NO_PROGRAM),
+    (
+        "lmq.LMQPushConsumer",
+        "consumers of a group have no light queues, which no name server knows; lmq.LMQPullConsumer reads the same one",
+    ),
+    ("lmq.LMQPushPopConsumer", NO_POP),
+    ("openmessaging.SimpleProducer", NO_OPEN_MESSAGING),
+    ("openmessaging.SimplePullConsumer", NO_OPEN_MESSAGING),
+    ("openmessaging.SimplePushConsumer", NO_OPEN_MESSAGING),
+    ("simple.CachedQueue", NO_PROGRAM),
+    ("simple.PopConsumer", NO_POP),
+    ("simple.RandomAsyncCommit", NO_PROGRAM),
+    ("tracemessage.OpenTracingProducer", NO_OPEN_TRACING),
+    ("tracemessage.OpenTracingPushConsumer", NO_OPEN_TRACING),
+    ("tracemessage.OpenTracingTransactionProducer", NO_OPEN_TRACING),
+    ("transaction.TransactionListenerImpl", NO_PROGRAM),
+];
 
 /// Runs the class named by the first word.
 pub(crate) fn run(mut invocation: Invocation) -> ExitCode {
@@ -53,7 +81,10 @@ pub(crate) fn run(mut invocation: Invocation) -> ExitCode {
             (class.run)(invocation)
         }
         None => {
-            eprintln!("{word}: RaptorMQ has no such class{}\n\n{}", guess(name), list());
+            match ABSENT.iter().find(|(absent, _)| *absent == name) {
+                Some((_, reason)) => eprintln!("{word}: {reason}"),
+                None => eprintln!("{word}: RaptorMQ has no such class{}\n\n{}", guess(name), list()),
+            }
             ExitCode::FAILURE
         }
     }
@@ -75,13 +106,26 @@ fn list() -> String {
     text
 }
 
+/// What a class changes of a client before it connects.
+type SetUp = fn(ClientBuilder) -> ClientBuilder;
+
+/// Nothing.
+fn plain(builder: ClientBuilder) -> ClientBuilder {
+    builder
+}
+
+/// The namespace of the samples that have one.
+fn in_namespace(builder: ClientBuilder) -> ClientBuilder {
+    builder.namespace_v2("InstanceTest")
+}
+
 /// Runs a program with a client of the cluster that the command line, the environment or a system property names.
-fn with_client<F>(invocation: &Invocation, program: impl FnOnce(Client) -> F) -> ExitCode
+fn with_client<F>(invocation: &Invocation, set_up: SetUp, program: impl FnOnce(Client) -> F) -> ExitCode
 where
     F: Future<Output = anyhow::Result<ExitCode>>,
 {
     match options::namesrv(invocation) {
-        Ok(namesrv) => run_with(invocation, Client::builder().namesrv(namesrv), program),
+        Ok(namesrv) => run_with(invocation, set_up(Client::builder().namesrv(namesrv)), program),
         Err(status) => status,
     }
 }
@@ -119,6 +163,12 @@ mod tests {
         for class in classes() {
             assert_eq!(classes().filter(|other| other.name == class.name).count(), 1, "{}", class.name);
             assert!(list.contains(class.name), "{}", class.name);
+        }
+        // Those of org.apache.rocketmq:rocketmq-example:5.3.3.
+        let originals = include_str!("classes-5.3.3.txt").lines();
+        for name in originals {
+            let is_absent = ABSENT.iter().any(|(absent, _)| *absent == name);
+            assert!(is_absent != classes().any(|class| class.name == name), "{name}");
         }
         assert_eq!(guess("quickstart.Produzer"), "; did you mean quickstart.Producer?");
         assert_eq!(guess("something.Else"), "");

@@ -29,6 +29,12 @@ impl Found {
         self.0.iter().find(|(name, _)| name == short).and_then(|(_, value)| value.as_deref()).map(str::trim)
     }
 
+    /// The number that an option gives.
+    pub(super) fn number<N: std::str::FromStr>(&self, short: &str, default: N) -> anyhow::Result<N> {
+        let Some(text) = self.text(short) else { return Ok(default) };
+        text.parse().map_err(|_| anyhow::anyhow!("-{short} {text} is not the number that it needs"))
+    }
+
     /// Whether an option says so.
     pub(super) fn is_true(&self, short: &str) -> bool {
         self.text(short).is_some_and(|text| text.eq_ignore_ascii_case("true"))

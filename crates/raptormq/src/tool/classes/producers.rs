@@ -5,12 +5,12 @@
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use raptormq_client::{Client, Message, MessageQueue, TransactionState};
+use raptormq_client::{Client, Message, MessageQueue, SendReceipt, TransactionState};
 
 use super::options::{self, needed};
-use super::{Class, benchmark, run_with, with_client, with_word};
+use super::{Class, SetUp, in_namespace, plain, run_with, with_client, with_word};
 use crate::argv::Invocation;
 use crate::tool::{self, quickstart};
 
@@ -86,20 +86,21 @@ pub(super) const CLASSES: &[Class] = &[
         about: "sends a request to RequestTopic and prints the reply",
         run: |invocation| request(&invocation),
     },
+    Class { name: "rpc.AsyncRequestProducer", about: "the same", run: |invocation| request(&invocation) },
     Class {
-        name: "benchmark.Producer",
-        about: "sends until stopped and prints rates: benchmark/producer.sh",
-        run: benchmark::producer,
+        name: "schedule.TimerMessageProducer",
+        about: "sends 10 messages to TimerTopic that are due in 10 s; the broker needs timer messages",
+        run: |invocation| run(&invocation, &TIMED),
     },
     Class {
-        name: "benchmark.BatchProducer",
-        about: "the same in batches: benchmark/batchproducer.sh",
-        run: benchmark::batch_producer,
+        name: "namespace.ProducerWithNamespace",
+        about: "sends 100 messages to NAMESPACE_TOPIC of the namespace InstanceTest",
+        run: |invocation| run(&invocation, &NAMESPACED),
     },
     Class {
-        name: "benchmark.TransactionProducer",
-        about: "the same in transactions: benchmark/tproducer.sh",
-        run: benchmark::transaction_producer,
+        name: "lmq.LMQProducer",
+        about: "sends 128 messages to TopicLMQParent and into the light queues %LMQ%123 and %LMQ%456",
+        run: |invocation| run(&invocation, &LIGHT),
     },
 ];
 
@@ -117,12 +118,15 @@ enum Way {
 }
 
 /// What a class sends.
-struct Sample {
+pub(super) struct Sample {
     group: &'static str,
     count: usize,
     way: Way,
     is_traced: bool,
+    set_up: SetUp,
     message: fn(usize) -> Message,
+    /// What is printed of what was taken.
+    line: fn(&SendReceipt) -> String,
 }
 
 const UNIQUE_GROUP: &str = "please_rename_unique_group_name";
@@ -135,43 +139,45 @@ fn hello(number: usize) -> String {
     format!("Hello RocketMQ {number}")
 }
 
-const SIMPLE: Sample = Sample {
+pub(super) const SIMPLE: Sample = Sample {
     group: "ProducerGroupName",
     count: 128,
     way: Way::Sync,
     is_traced: false,
+    set_up: plain,
     message: |_| Message::new("TopicTest", "Hello world").tag("TagA").key("OrderID188"),
+    line: ToString::to_string,
 };
 const TRACED: Sample = Sample { is_traced: true, ..SIMPLE };
 const ASYNC: Sample = Sample {
     group: "Jodie_Daily_test",
     count: 100,
     way: Way::Async,
-    is_traced: false,
     message: |_| Message::new("Jodie_topic_1023", "Hello world").tag("TagA").key("OrderID188"),
+    ..SIMPLE
 };
 const ONEWAY: Sample = Sample {
     group: UNIQUE_GROUP,
     count: 100,
     way: Way::Oneway,
-    is_traced: false,
     message: |number| Message::new("TopicTest", hello(number)).tag("TagA"),
+    ..SIMPLE
 };
 const ORDERED: Sample = Sample {
     group: UNIQUE_GROUP,
     count: 100,
     way: Way::Ordered(|number| number % 10),
-    is_traced: false,
     message: |number| Message::new("TopicTest", hello(number)).tag(FIVE_TAGS[number % 5]).key(format!("KEY{number}")),
+    ..SIMPLE
 };
 const BATCH: Sample = Sample {
     group: "BatchProducerGroupName",
     count: 3,
     way: Way::Batches(BATCH_BYTES),
-    is_traced: false,
     message: |number| {
         Message::new("BatchTest", format!("Hello world {number}")).tag("Tag").key(format!("OrderID00{}", number + 1))
     },
+    ..SIMPLE
 };
 const SPLIT_BATCH: Sample = Sample {
     count: 100_000,
@@ -183,39 +189,60 @@ const SPLIT_BATCH: Sample = Sample {
 const TAGS: Sample = Sample {
     group: UNIQUE_GROUP,
     count: 60,
-    way: Way::Sync,
-    is_traced: false,
     message: |number| Message::new("TagFilterTest", "Hello world").tag(FIVE_TAGS[number % 3]),
+    ..SIMPLE
 };
 const SQL: Sample = Sample {
     group: UNIQUE_GROUP,
     count: 10,
-    way: Way::Sync,
-    is_traced: false,
     message: |number| {
         Message::new("SqlFilterTest", hello(number)).tag(FIVE_TAGS[number % 3]).property("a", number.to_string())
     },
+    ..SIMPLE
 };
 const SCHEDULED: Sample = Sample {
     group: "ExampleProducerGroup",
     count: 100,
-    way: Way::Sync,
-    is_traced: false,
     message: |number| Message::new("TestTopic", format!("Hello scheduled message {number}")).delay_level(3),
+    ..SIMPLE
+};
+const TIMED: Sample = Sample {
+    group: "TimerMessageProducerGroup",
+    count: 10,
+    message: |number| {
+        let due = SystemTime::now() + Duration::from_secs(10);
+        Message::new("TimerTopic", format!("Hello scheduled message {number}")).deliver_at(due)
+    },
+    ..SIMPLE
+};
+const NAMESPACED: Sample = Sample {
+    group: "pidTest",
+    count: 100,
+    set_up: in_namespace,
+    message: |_| Message::new("NAMESPACE_TOPIC", "Hello world").tag("tagTest"),
+    line: |receipt| format!("Topic:{} send success, misId is:{}", receipt.queue.topic, receipt.message_id),
+    ..SIMPLE
+};
+const LIGHT: Sample = Sample {
+    message: |number| {
+        let message = Message::new("TopicLMQParent", hello(number)).tag("TagA").key(format!("Key{number}"));
+        message.property("INNER_MULTI_DISPATCH", "%LMQ%123,%LMQ%456")
+    },
+    ..SIMPLE
 };
 
 fn run(invocation: &Invocation, sample: &Sample) -> ExitCode {
-    with_client(invocation, async |client| send(&client, sample).await)
+    with_client(invocation, sample.set_up, async |client| send(&client, sample).await)
 }
 
-async fn send(client: &Client, sample: &Sample) -> anyhow::Result<ExitCode> {
+pub(super) async fn send(client: &Client, sample: &Sample) -> anyhow::Result<ExitCode> {
     let builder = client.producer(sample.group).accept_weak_ack();
     let builder = if sample.is_traced { builder.trace() } else { builder };
     let producer = builder.start().await?;
     let mut failed = 0;
     let mut take = |outcome: raptormq_client::Result<String>| match outcome {
         Ok(line) if line.is_empty() => {}
-        Ok(line) => println!("{line}"),
+        Ok(line) => say!("{line}"),
         Err(error) => {
             failed += 1;
             eprintln!("{error}");
@@ -224,7 +251,7 @@ async fn send(client: &Client, sample: &Sample) -> anyhow::Result<ExitCode> {
     match sample.way {
         Way::Sync => {
             for number in 0..sample.count {
-                take(producer.send((sample.message)(number)).await.map(|receipt| receipt.to_string()));
+                take(producer.send((sample.message)(number)).await.map(|receipt| (sample.line)(&receipt)));
             }
         }
         Way::Async => {
@@ -235,7 +262,7 @@ async fn send(client: &Client, sample: &Sample) -> anyhow::Result<ExitCode> {
             for (number, ack) in acks.into_iter().enumerate() {
                 match ack.await {
                     Ok(receipt) => take(Ok(format!("{number:<10} OK {} ", receipt.message_id))),
-                    Err(error) => take(Err(error).inspect_err(|error| println!("{number:<10} Exception {error} "))),
+                    Err(error) => take(Err(error).inspect_err(|error| say!("{number:<10} Exception {error} "))),
                 }
             }
         }
@@ -249,12 +276,12 @@ async fn send(client: &Client, sample: &Sample) -> anyhow::Result<ExitCode> {
                 let order = order_of(number);
                 let choose = move |queues: &[MessageQueue]| order % queues.len();
                 let sent = producer.send((sample.message)(number)).select(choose).await;
-                take(sent.map(|receipt| receipt.to_string()));
+                take(sent.map(|receipt| (sample.line)(&receipt)));
             }
         }
         Way::Batches(bytes_max) => {
             for receipt in producer.send_batches((0..sample.count).map(sample.message), bytes_max).await? {
-                take(Ok(receipt.to_string()));
+                take(Ok((sample.line)(&receipt)));
             }
         }
     }
@@ -264,7 +291,7 @@ async fn send(client: &Client, sample: &Sample) -> anyhow::Result<ExitCode> {
 
 /// Messages whose transactions stay open; the broker's questions are answered with not known, yes and no in turn.
 fn transactions(invocation: &Invocation) -> ExitCode {
-    with_client(invocation, async |client| {
+    with_client(invocation, plain, async |client| {
         let turn = AtomicUsize::new(0);
         let check = move |_| {
             let state = match turn.fetch_add(1, Ordering::Relaxed) % 3 {
@@ -279,7 +306,7 @@ fn transactions(invocation: &Invocation) -> ExitCode {
             for number in 0..10 {
                 let message = Message::new("TopicTest1234", hello(number)).tag(FIVE_TAGS[number % 5]);
                 match producer.send(message.key(format!("KEY{number}")), async { TransactionState::Unknown }).await {
-                    Ok((receipt, _)) => println!("{receipt}"),
+                    Ok((receipt, _)) => say!("{receipt}"),
                     Err(error) => eprintln!("{error}"),
                 }
             }
@@ -299,14 +326,14 @@ fn transactions(invocation: &Invocation) -> ExitCode {
 fn request(invocation: &Invocation) -> ExitCode {
     /// How long the reply may take (Java: `RequestProducer`).
     const PATIENCE: Duration = Duration::from_secs(3);
-    with_client(invocation, async |client| {
+    with_client(invocation, plain, async |client| {
         let producer = client.producer(UNIQUE_GROUP).start().await?;
         let began = std::time::Instant::now();
         let reply = producer.request(Message::new("RequestTopic", "Hello world"), PATIENCE).await;
         let took_ms = began.elapsed().as_millis();
         match &reply {
-            Ok(reply) => println!("request to <RequestTopic> cost: {took_ms} replyMessage: {reply} "),
-            Err(error) => eprintln!("{error}"),
+            Ok(reply) => say!("request to <RequestTopic> cost: {took_ms} replyMessage: {reply} "),
+            Err(error) => eprintln!("request to <RequestTopic> fail. {error}"),
         }
         producer.shutdown().await;
         Ok(if reply.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -337,7 +364,7 @@ fn operation(invocation: &Invocation) -> ExitCode {
         for number in 0..count {
             let message = Message::new(value("t"), format!("Hello RocketMQ {number}"));
             match producer.send(message.tag(value("a")).key(value("k"))).await {
-                Ok(receipt) => println!("{number:<8} {receipt}"),
+                Ok(receipt) => say!("{number:<8} {receipt}"),
                 Err(error) => {
                     failed += 1;
                     eprintln!("{error}");

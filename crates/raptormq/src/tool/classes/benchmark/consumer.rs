@@ -3,58 +3,35 @@
 //! Java: `example/…/example/benchmark/Consumer.java`, whose options and lines these are. `-c` is the members' own
 //! rebalance, which is all there is here.
 
-use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use jiff::{Timestamp, Zoned};
-use raptormq_admin::commons_cli::Known;
+use jiff::Timestamp;
 use raptormq_client::{Client, Consumer, MessageView, Retry};
 
-use super::options::{self, Found, with_value};
+use super::{COMMON, Found, Row, client, now, read, until_signal, watch};
 use crate::argv::Invocation;
-use crate::tool;
+use crate::tool::classes::run_with;
 
-/// Seconds over which rates are computed.
-const SNAPSHOTS: usize = 10;
-/// The account of the original's samples (Java: `AclClient`).
-const ACCESS_KEY: &str = "12345678";
-/// See [`ACCESS_KEY`].
-const SECRET_KEY: &str = "rocketmq2";
+const OPTIONS: &[Row] = &[
+    ("w", "threadCount", "Thread count, Default: 20"),
+    ("g", "group", "Consumer group name, Default: benchmark_consumer"),
+    ("p", "group prefix enable", "Is group prefix enable, Default: false"),
+    ("f", "filterType", "TAG, SQL92"),
+    ("e", "expression", "filter expression content file path.ie: ./test/expr"),
+    ("r", "fail rate", "consumer fail rate, default 0"),
+    ("c", "clientRebalanceEnable", "Client rebalance enable, Default: true"),
+];
 
 /// Runs it until Ctrl-C.
 pub(super) fn run(invocation: Invocation) -> ExitCode {
-    let found = match options::read(&invocation, "benchmarkConsumer", &known()) {
-        Ok(found) => found,
-        Err(status) => return status,
-    };
-    let namesrv = tool::namesrv(found.text("n"), &invocation);
-    let outcome = Plan::read(&found).and_then(|plan| {
-        let _logging = tool::log_to_stderr()?;
-        Ok(tool::run_to_end(&invocation.program, measure(&namesrv, plan)))
-    });
-    outcome.unwrap_or_else(|error| tool::fail(&invocation.program, &error))
-}
-
-fn known() -> Vec<Known> {
-    vec![
-        with_value("t", "topic", "Topic name, Default: BenchmarkTest"),
-        with_value("w", "threadCount", "Thread count, Default: 20"),
-        with_value("g", "group", "Consumer group name, Default: benchmark_consumer"),
-        with_value("p", "group prefix enable", "Is group prefix enable, Default: false"),
-        with_value("f", "filterType", "TAG, SQL92"),
-        with_value("e", "expression", "filter expression content file path.ie: ./test/expr"),
-        with_value("r", "fail rate", "consumer fail rate, default 0"),
-        with_value("m", "msgTraceEnable", "Message Trace Enable, Default: false"),
-        with_value("a", "aclEnable", "Acl Enable, Default: false"),
-        with_value("ak", "accessKey", "Acl access key, Default: 12345678"),
-        with_value("sk", "secretKey", "Acl secret key, Default: rocketmq2"),
-        with_value("c", "clientRebalanceEnable", "Client rebalance enable, Default: true"),
-        with_value("ri", "reportInterval", "The number of ms between reports, Default: 10000"),
-    ]
+    match read(&invocation, "benchmarkConsumer", &[COMMON, OPTIONS]) {
+        Ok(found) => run_with(&invocation, client(&found, &invocation), async |client| measure(&client, &found).await),
+        Err(status) => status,
+    }
 }
 
 /// What is asked for.
@@ -66,49 +43,39 @@ struct Plan {
     filter: Option<(String, String)>,
     fail_rate: f64,
     is_traced: bool,
-    account: Option<(String, String)>,
     report_interval: Duration,
 }
 
 impl Plan {
     fn read(found: &Found) -> anyhow::Result<Plan> {
-        let is_true = |option: &str| found.text(option).is_some_and(|text| text.eq_ignore_ascii_case("true"));
-        let topic = found.text("t").unwrap_or("BenchmarkTest");
-        let threads = number(found, "w", 20)?;
+        let topic = super::topic(found);
+        let threads = found.number("w", 20)?;
         let suffix = found.text("p").unwrap_or("false");
         let mut group = found.text("g").unwrap_or("benchmark_consumer").to_owned();
-        if is_true("p") {
+        if found.is_true("p") {
             group = format!("{group}_{}", Timestamp::now().as_millisecond() % 100);
         }
         let (kind, file) = (found.text("f"), found.text("e"));
-        let interval: u64 = number(found, "ri", 10_000)?;
-        anyhow::ensure!(threads > 0 && interval > 0, "-w and -ri are numbers from 1 on");
-        println!(
+        let report_interval = super::report_interval(found)?;
+        anyhow::ensure!(threads > 0, "-w is a number from 1 on");
+        say!(
             "topic: {topic}, threadCount {threads}, group: {group}, suffix: {suffix}, filterType: {}, expression: {}, \
-             msgTraceEnable: {}, aclEnable: {}, reportInterval: {interval}",
+             msgTraceEnable: {}, aclEnable: {}, reportInterval: {}",
             kind.unwrap_or("null"),
             file.unwrap_or("null"),
-            is_true("m"),
-            is_true("a"),
+            found.is_true("m"),
+            found.is_true("a"),
+            report_interval.as_millis(),
         );
-        let text = |option: &str, default: &str| found.text(option).unwrap_or(default).to_owned();
         Ok(Plan {
-            topic: topic.to_owned(),
+            topic,
             threads,
             group,
             filter: kind.zip(file).map(|(kind, file)| read_filter(kind, file)).transpose()?,
-            fail_rate: number(found, "r", 0.0)?,
-            is_traced: is_true("m"),
-            account: is_true("a").then(|| (text("ak", ACCESS_KEY), text("sk", SECRET_KEY))),
-            report_interval: Duration::from_millis(interval),
+            fail_rate: found.number("r", 0.0)?,
+            is_traced: found.is_true("m"),
+            report_interval,
         })
-    }
-}
-
-fn number<N: std::str::FromStr>(found: &Found, option: &str, default: N) -> anyhow::Result<N> {
-    match found.text(option) {
-        None => Ok(default),
-        Some(text) => text.parse().map_err(|_| anyhow::anyhow!("-{option} {text} is not the number that it needs")),
     }
 }
 
@@ -116,7 +83,7 @@ fn number<N: std::str::FromStr>(found: &Found, option: &str, default: N) -> anyh
 fn read_filter(kind: &str, file: &str) -> anyhow::Result<(String, String)> {
     anyhow::ensure!(matches!(kind, "TAG" | "SQL92"), "-f {kind}: a filter is of type TAG or SQL92");
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the filter in {file}"))?;
-    println!("Expression: {text}");
+    say!("Expression: {text}");
     Ok((kind.to_owned(), text))
 }
 
@@ -176,7 +143,7 @@ impl Stats {
         format!(
             "Current Time: {} | Consume TPS: {} | AVG(B2C) RT(ms): {} | AVG(S2C) RT(ms): {} | MAX(B2C) RT(ms): {} | \
              MAX(S2C) RT(ms): {} | Consume Fail: {}",
-            Zoned::now().strftime("%Y-%m-%d %H:%M:%S,%3f"),
+            now(),
             rate as u64,
             mean(end.since_born_ms - begin.since_born_ms),
             mean(end.since_stored_ms - begin.since_stored_ms),
@@ -187,21 +154,14 @@ impl Stats {
     }
 }
 
-async fn measure(namesrv: &str, plan: Plan) -> anyhow::Result<ExitCode> {
-    let mut builder = Client::builder().namesrv(namesrv);
-    if let Some((access_key, secret_key)) = &plan.account {
-        builder = builder.credentials(access_key, secret_key);
-    }
-    let client = builder.connect().await?;
+async fn measure(client: &Client, found: &Found) -> anyhow::Result<ExitCode> {
+    let plan = Plan::read(found)?;
     let stats = Arc::<Stats>::default();
-    let consumer = start(&client, &plan, &stats).await?;
-    println!("Consumer Started.");
-    tokio::select! {
-        told = tool::until_told() => told?,
-        () = report(&stats, plan.report_interval) => {}
-    }
+    let consumer = start(client, &plan, &stats).await?;
+    say!("Consumer Started.");
+    let line = |begin, end| stats.report(begin, end);
+    watch(plan.report_interval, || stats.snapshot(), line, until_signal(std::future::pending())).await;
     consumer.shutdown().await;
-    client.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -226,32 +186,6 @@ async fn start(client: &Client, plan: &Plan, stats: &Arc<Stats>) -> raptormq_cli
 /// Whether the message of this turn fails: so many of all turns, evenly spread.
 fn fails(turn: u64, rate: f64) -> bool {
     ((turn + 1) as f64 * rate) as u64 > (turn as f64 * rate) as u64
-}
-
-/// Prints a line each interval, once ten seconds are known.
-async fn report(stats: &Stats, interval: Duration) {
-    let mut snapshots = VecDeque::with_capacity(SNAPSHOTS + 1);
-    let mut seconds = tokio::time::interval(Duration::from_secs(1));
-    let mut reports = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
-    seconds.tick().await;
-    loop {
-        tokio::select! {
-            biased;
-            _ = seconds.tick() => {
-                snapshots.push_back(stats.snapshot());
-                if snapshots.len() > SNAPSHOTS {
-                    snapshots.pop_front();
-                }
-            }
-            _ = reports.tick() => {
-                if let (Some(begin), Some(end)) = (snapshots.front(), snapshots.back())
-                    && snapshots.len() >= SNAPSHOTS
-                {
-                    println!("{}", stats.report(*begin, *end));
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
