@@ -216,6 +216,39 @@ fn bench_measures_a_cluster_of_its_own_and_leaves_nothing() {
     assert_eq!(std::fs::read_dir(home.path().join("raptormq-data")).unwrap().count(), 0);
 }
 
+#[test]
+fn bench_measures_the_way_from_producers_to_consumers_and_keeps_a_rate() {
+    let home = tempfile::tempdir().unwrap();
+    let words = ["bench", "--seconds", "2", "--warmup", "0", "-p", "2", "-d", "64", "-s", "1", "-c", "3", "-r", "500"];
+    let ended = run_tool(home.path(), &[&words[..], &["--json", "-"]].concat());
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("2 producers x 64 on their way, 1 bytes each, 500 a second, "), "{ended:?}");
+    let json = &ended.stdout[ended.stdout.find('{').unwrap()..];
+    let report: serde_json::Value = serde_json::from_str(json).unwrap();
+    let messages = report["messages"].as_u64().unwrap();
+    assert!((900..=1000).contains(&messages), "{report}");
+    assert!(report["consumed"].as_u64().unwrap() >= messages, "{report}");
+    assert!(report["endToEndMicros"]["p50"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(ended.stdout.contains("ms from producer to consumer"), "{ended:?}");
+}
+
+#[test]
+fn bench_consumes_what_is_there_and_ends_with_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    let sent = run_tool(home.path(), &["send", "Backlog", "body", "-q", "--count", "5000", "-n", &namesrv]);
+    assert_eq!(sent.status, Some(0), "{sent:?}");
+    let words = ["bench", "-n", &namesrv, "-p", "0", "-c", "1", "-t", "Backlog", "--warmup", "0", "--seconds", "60"];
+    let ended = run_tool(home.path(), &[&words[..], &["--json", "-"]].concat());
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let json = &ended.stdout[ended.stdout.find('{').unwrap()..];
+    let report: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!((report["consumed"].as_u64(), report["messages"].as_u64()), (Some(5000), Some(5000)), "{report}");
+    assert!(report["latencyMicros"].is_null() && report["measuredSeconds"].as_u64().unwrap() < 60, "{report}");
+    let nothing = run_tool(home.path(), &["bench", "-n", &namesrv, "-p", "0"]);
+    assert!(nothing.stderr.contains("there is nothing to do"), "{nothing:?}");
+}
+
 /// Runs a class until it has printed so many lines that fit, and ends it as Ctrl-C does. Answers with those lines.
 fn class_lines(home: &Path, namesrv: &str, words: &[&str], (count, fits): (usize, fn(&str) -> bool)) -> Vec<String> {
     let mut class =
