@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 
 use crate::client::Client;
 use crate::clock;
-use crate::consumer::ConsumeFrom;
 use crate::consumer::calls::{self, Pull, PullOutcome, Pulled};
 use crate::consumer::pull::{ERROR_PAUSE, FLOW_CONTROL_PAUSE, has_tag};
+use crate::consumer::{ConsumeFrom, check_filter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::MessageView;
 use crate::names;
@@ -84,12 +84,20 @@ impl ReaderBuilder {
     }
 
     /// Begins to read; when this returns, the beginning is fixed. A topic that does not exist yet is waited for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a name or filter that cannot be; those of the name server and of brokers that
+    /// cannot say where to begin, or that take no SQL.
     pub async fn open(self) -> Result<Reader> {
         let topic = self.client.with_namespace(&self.topic).into_owned();
         names::check_topic(&topic)?;
         let subscription = SubscriptionData::build(&topic, &self.filter, self.filter_kind)
             .map_err(|error| Error::invalid(format!("{:?} is no filter: {error}", self.filter)).with_source(error))?;
         let subscription = SubscriptionData { sub_version: clock::now_ms(), ..subscription };
+        let route = self.client.subscribe_route(&topic).await?;
+        if let Some(address) = route.as_ref().and_then(|route| route.any_broker()) {
+            check_filter(&self.client, address, READER_GROUP, &subscription).await?;
+        }
         let (messages, receiver) = mpsc::channel(WAITING_MAX);
         let mut keeper = Keeper {
             source: Arc::new(Source { client: self.client, subscription, messages }),

@@ -215,3 +215,44 @@ async fn a_namespace_is_seen_by_brokers_and_not_by_programs() {
     eventually("a heartbeat", || !cluster.state.lock().heartbeats.is_empty()).await;
     assert_eq!(cluster.state.lock().heartbeats[0].producer_data_set[0].group_name, "NS%p");
 }
+
+/// The newer form leaves names as they are, and names the namespace in every request.
+#[tokio::test]
+async fn a_namespace_of_the_second_form_is_told_by_every_request() {
+    let cluster = Cluster::start(1).with_topics(&["T"]);
+    let client = Client::builder().namesrv(cluster.namesrv()).namespace_v2("NS").connect().await.unwrap();
+    let producer = client.producer("p").start().await.unwrap();
+    let consumer = client.consumer("c").subscribe("T", "*").start(|_| async { Ok(()) }).await.unwrap();
+    let receipt = producer.send(Message::new("T", "x")).await.unwrap();
+    assert_eq!((receipt.queue.topic.as_str(), stored(&cluster)[0].topic.as_str()), ("T", "T"));
+    eventually("a pull", || cluster.count(RequestCode::PULL_MESSAGE) > 0).await;
+    consumer.shutdown().await;
+    producer.shutdown().await;
+    let state = cluster.state.lock();
+    let groups: Vec<&str> = state
+        .heartbeats
+        .iter()
+        .flat_map(|heartbeat| &heartbeat.producer_data_set)
+        .map(|one| &*one.group_name)
+        .collect();
+    assert!(!groups.is_empty() && groups.iter().all(|group| *group == "p"), "{groups:?}");
+    for code in [SEND, RequestCode::GET_ROUTEINFO_BY_TOPIC, RequestCode::HEART_BEAT, RequestCode::PULL_MESSAGE] {
+        assert!(state.namespaces.iter().any(|(seen, _)| *seen == code), "{code:?}");
+    }
+    assert!(state.namespaces.iter().all(|(_, namespace)| namespace.as_deref() == Some("NS")), "{:?}", state.namespaces);
+}
+
+/// What tells clients on one machine apart, and those of several sites.
+#[tokio::test]
+async fn brokers_know_a_client_by_its_address_its_instance_and_its_unit() {
+    let cluster = Cluster::start(1).with_topics(&["T"]);
+    let builder = Client::builder().namesrv(cluster.namesrv());
+    let client = builder.instance_name("one").unit_name("north").connect().await.unwrap();
+    let other = Client::connect(cluster.namesrv()).await.unwrap();
+    assert!(client.id().ends_with("@one@north") && client.id().split('@').count() == 3, "{}", client.id());
+    assert!(other.id().split('@').count() == 2 && other.id() != client.id(), "{}", other.id());
+    let producer = client.producer("p").start().await.unwrap();
+    producer.send(Message::new("T", "x")).await.unwrap();
+    eventually("a heartbeat", || !cluster.state.lock().heartbeats.is_empty()).await;
+    assert_eq!(cluster.state.lock().heartbeats[0].client_id, client.id());
+}

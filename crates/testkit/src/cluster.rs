@@ -47,7 +47,10 @@ const SMALL_STORE: &[(&str, &str)] = &[
 /// # }
 /// ```
 pub struct Cluster {
-    namesrv: RunningNamesrv,
+    /// `None` while it is stopped.
+    namesrv: Option<RunningNamesrv>,
+    /// As the name server was started with them, and is started again.
+    namesrv_settings: NamesrvSettings,
     /// `None` while it is stopped.
     broker: Option<RunningBroker>,
     /// As the broker was started with them, and is started again.
@@ -93,7 +96,7 @@ impl ClusterBuilder {
     /// A key that is unknown, a value that its key does not take, or a start that failed; nothing runs then.
     pub async fn start(self) -> anyhow::Result<Cluster> {
         let folder = tempfile::tempdir().context("no temporary folder")?;
-        let namesrv = start_namesrv(folder.path(), &self.namesrv)?;
+        let (namesrv, namesrv_settings) = start_namesrv(folder.path(), &self.namesrv)?;
         let namesrv_addr = namesrv.local_addr().to_string();
         let mut settings = BrokerSettings::new(&environment(&folder.path().join("broker"), &namesrv_addr));
         settings.server.bind_address = LOOPBACK.to_owned();
@@ -103,7 +106,8 @@ impl ClusterBuilder {
         let (broker, settings) = start_broker_somewhere(&settings, &disk)?;
         broker.registered().await;
         let broker_addr = broker.local_addr().to_string();
-        Ok(Cluster { namesrv, broker: Some(broker), settings, disk, broker_addr, namesrv_addr, folder })
+        let (namesrv, broker) = (Some(namesrv), Some(broker));
+        Ok(Cluster { namesrv, namesrv_settings, broker, settings, disk, broker_addr, namesrv_addr, folder })
     }
 }
 
@@ -171,6 +175,23 @@ impl Cluster {
         Ok(())
     }
 
+    /// Stops the name server in order, if it runs.
+    pub async fn stop_name_server(&mut self) {
+        if let Some(namesrv) = self.namesrv.take() {
+            namesrv.shutdown().await;
+        }
+    }
+
+    /// Starts the name server again, on the same port. It knows nothing until brokers register with it.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_name_server(&mut self) -> anyhow::Result<()> {
+        self.stop_name_server().await;
+        self.namesrv = Some(run_namesrv(&self.namesrv_settings)?);
+        Ok(())
+    }
+
     /// Starts a slave of the broker, with keys of its own. It is registered when this returns.
     ///
     /// # Errors
@@ -192,7 +213,7 @@ impl Cluster {
     /// Stops both in order.
     pub async fn shutdown(mut self) {
         self.stop_broker().await;
-        self.namesrv.shutdown().await;
+        self.stop_name_server().await;
     }
 }
 
@@ -255,12 +276,20 @@ fn known(remarks: Remarks) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start_namesrv(folder: &Path, pairs: &[(String, String)]) -> anyhow::Result<RunningNamesrv> {
+/// Starts a name server on a port of the system's choice; returns the settings that have that port.
+fn start_namesrv(folder: &Path, pairs: &[(String, String)]) -> anyhow::Result<(RunningNamesrv, NamesrvSettings)> {
     let mut settings = NamesrvSettings::new(&environment(&folder.join("namesrv"), ""));
     settings.server.bind_address = LOOPBACK.to_owned();
     settings.server.listen_port = 0;
     known(settings.load(&properties(pairs.iter().map(|(key, value)| (&**key, &**value))))?)?;
-    raptormq_namesrv::start(settings, Arc::new(|| SystemClock.now_ms())).context("the name server does not start")
+    let namesrv = run_namesrv(&settings)?;
+    settings.server.listen_port = namesrv.local_addr().port();
+    Ok((namesrv, settings))
+}
+
+fn run_namesrv(settings: &NamesrvSettings) -> anyhow::Result<RunningNamesrv> {
+    let clock = Arc::new(|| SystemClock.now_ms());
+    raptormq_namesrv::start(settings.clone(), clock).context("the name server does not start")
 }
 
 /// Starts the broker on a port that nobody else has; returns the settings that it runs with.

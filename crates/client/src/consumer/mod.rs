@@ -80,7 +80,7 @@ fn open_offsets(client: &Client, group: &str, home: Option<PathBuf>) -> Result<L
 }
 
 /// Lets a broker read a filter that is not one of tags, so that a mistake is told to who made it.
-async fn check_filter(client: &Client, address: &str, group: &str, filter: &SubscriptionData) -> Result<()> {
+pub(crate) async fn check_filter(client: &Client, address: &str, group: &str, filter: &SubscriptionData) -> Result<()> {
     if filter.expression_type == EXPRESSION_TAG {
         return Ok(());
     }

@@ -55,6 +55,8 @@ pub struct State {
     pub heartbeats: Vec<HeartbeatData>,
     /// Every request: broker name and code.
     pub requests: Vec<(String, RequestCode)>,
+    /// The namespace that each request names in its fields.
+    pub namespaces: Vec<(RequestCode, Option<String>)>,
     /// Answers to give instead of the usual ones, by broker name and code.
     pub answers: HashMap<(String, RequestCode), Vec<ResponseCode>>,
     /// Requests that are not answered at all.
@@ -246,6 +248,8 @@ impl Service for Broker {
         let code = RequestCode(request.code);
         let mut state = self.state.lock();
         state.requests.push((self.name.clone(), code));
+        let namespace = request.fields.get("ns").filter(|_| request.fields.get("nsd") == Some("true"));
+        state.namespaces.push((code, namespace.map(str::to_owned)));
         if state.silent.contains(&code) {
             return Outcome::Done;
         }

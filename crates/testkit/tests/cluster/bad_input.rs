@@ -66,7 +66,7 @@ async fn silent_server() -> SocketAddr {
 }
 
 /// What a broker at `address` with that topic tells a name server.
-fn registration(address: &str, topic: &str) -> Request {
+pub(crate) fn registration(address: &str, topic: &str) -> Request {
     let header = RegisterBrokerRequestHeader {
         broker_name: "other",
         broker_addr: address,
@@ -179,6 +179,21 @@ async fn a_body_that_is_too_long_or_none() {
     let producer = client.producer("big").max_message_bytes(8 << 20).compress_from(usize::MAX).start().await.unwrap();
     fails(&[cluster.broker_addr(), "MESSAGE_ILLEGAL"], producer.send(five_megabytes)).await;
     cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_condition_that_cannot_be_read() {
+    for (is_on, reason) in [("true", "is not accepted"), ("false", "enablePropertyFilter=true")] {
+        let cluster = Cluster::builder().set("enablePropertyFilter", is_on).start().await.unwrap();
+        let client = client(&cluster).await;
+        send(&client, Message::new("T", "x")).await.unwrap();
+        let condition = "price > AND";
+        let words = [cluster.broker_addr(), "\"price > AND\"", "topic T", reason];
+        fails(&words, client.consumer("c").subscribe_sql("T", condition).start(|_| async { Ok(()) })).await;
+        fails(&words, client.pull_consumer("c").subscribe_sql("T", condition).start()).await;
+        fails(&words, client.reader("T").sql(condition).open()).await;
+        cluster.shutdown().await;
+    }
 }
 
 /// Files of a key and of a certificate that was good until 2020.

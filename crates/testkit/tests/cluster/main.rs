@@ -17,4 +17,5 @@ mod restart;
 mod sending;
 mod serving;
 mod slaves;
+mod troubles;
 mod two_brokers;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use raptormq_client::{Client, ConsumeFrom, Error, ErrorKind, Message, Retry, TransactionState};
+use raptormq_client::{Client, ClientTls, ConsumeFrom, Error, ErrorKind, Message, Retry, TlsConfig, TransactionState};
 use raptormq_testkit::{Cluster, PATIENCE};
 
 use crate::common::*;
@@ -169,6 +169,23 @@ async fn messages_go_to_the_second_port_where_that_is_asked_for() {
     let receipts = send_numbered(&client, "T", 0..5).await;
     assert_eq!(ids_received(&inbox.take(5).await), ids_sent(&receipts));
     consumer.shutdown().await;
+    cluster.shutdown().await;
+}
+
+/// A broker that takes nothing else takes what a client with TLS sends, and not what one without it does.
+#[tokio::test]
+async fn an_encrypted_client_sends_and_consumes() {
+    let cluster = Cluster::builder().set("tls.server.mode", "enforcing").start().await.unwrap();
+    let tls = ClientTls::new(&TlsConfig::default()).unwrap();
+    let client = Client::builder().namesrv(cluster.namesrv_addr()).tls(tls).connect().await.unwrap();
+    let mut inbox = Inbox::new();
+    let consumer = inbox.consume(&client, "readers", "T").await;
+    let receipts = send_numbered(&client, "T", 0..5).await;
+    assert_eq!(ids_received(&inbox.take(5).await), ids_sent(&receipts));
+    consumer.shutdown().await;
+    let plain = self::client(&cluster).await.producer("p").timeout(Duration::from_secs(1)).start().await.unwrap();
+    let error = plain.send(Message::new("T", "x")).await.unwrap_err();
+    assert!(error.to_string().contains("TLS"), "{error}");
     cluster.shutdown().await;
 }
 
