@@ -195,9 +195,9 @@ impl StoreOptions {
         folders.get((number % count) as usize).map_or(&self.root, |folder| folder)
     }
 
-    /// Whether a log file can begin there.
+    /// Whether a log can begin there: where a file does, with room for more behind it.
     pub(crate) fn is_segment_start(&self, log_offset: i64) -> bool {
-        (0..=FILE_START_MAX).contains(&log_offset) && log_offset % self.segment_bytes as i64 == 0
+        (0..=FILE_START_MAX / 2).contains(&log_offset) && log_offset % self.segment_bytes as i64 == 0
     }
 
     /// Checks sizes and rounds the queue files to whole units.

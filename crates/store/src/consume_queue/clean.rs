@@ -23,10 +23,11 @@ impl Queue {
         let end = self.first().min(last_written) / units;
         let first = self.first_file.load(Ordering::Acquire) / units;
         let mut deleted = 0;
-        for number in first..end {
+        for number in files.numbers(self, first..end)? {
             deleted += usize::from(files.delete(self, number)?);
             self.first_file.store((number + 1) * units, Ordering::Release);
         }
+        self.first_file.fetch_max(end * units, Ordering::AcqRel);
         Ok(deleted)
     }
 

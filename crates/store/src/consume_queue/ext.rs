@@ -160,10 +160,12 @@ impl Queue {
             return Ok(());
         };
         let first = self.ext_first_file.load(Ordering::Acquire);
-        for number in first..at / files.ext_file_bytes() {
+        let end = at / files.ext_file_bytes();
+        for number in files.ext_numbers(self, first..end)? {
             files.delete_ext(self, number)?;
             self.ext_first_file.store(number + 1, Ordering::Release);
         }
+        self.ext_first_file.fetch_max(end, Ordering::AcqRel);
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,8 @@ use crate::unfit::file_start;
 const OPEN_FILES_MAX: u64 = 256;
 /// Open files that are kept in any case.
 const OPEN_FILES_MIN: u64 = 16;
+/// Names that are tried before the folder is listed.
+const TRIED_MAX: i64 = 64;
 /// Written files that are synced one by one; beyond, one sync of the file system is cheaper.
 const SYNC_SINGLY_MAX: usize = 16;
 
@@ -205,6 +208,26 @@ impl QueueFiles {
         Ok(())
     }
 
+    /// The numbers of a queue's files in that range, or all of it when it is short. A damaged offset makes one that is longer
+    /// than any life.
+    pub(crate) fn numbers(&self, queue: &Queue, range: Range<i64>) -> io::Result<Vec<i64>> {
+        self.numbers_in(&self.queue_folder(queue), self.file_bytes(queue.queue_type), range)
+    }
+
+    /// The same of its extension's files.
+    pub(crate) fn ext_numbers(&self, queue: &Queue, range: Range<i64>) -> io::Result<Vec<i64>> {
+        self.numbers_in(&self.ext_folder(queue), self.ext.file_bytes, range)
+    }
+
+    fn numbers_in(&self, folder: &Path, file_bytes: i64, range: Range<i64>) -> io::Result<Vec<i64>> {
+        if range.end.saturating_sub(range.start) <= TRIED_MAX {
+            return Ok(range.collect());
+        }
+        let entries = self.disk.list(folder)?;
+        let numbers = entries.iter().filter_map(|entry| file_start(&entry.name)).map(|start| start / file_bytes);
+        Ok(numbers.filter(|number| range.contains(number)).collect())
+    }
+
     /// Removes the file of that number, counted from the queue's position 0. Returns whether it was there.
     pub(crate) fn delete(&self, queue: &Queue, number: i64) -> io::Result<bool> {
         let file_start = number * self.file_bytes(queue.queue_type);
@@ -222,9 +245,12 @@ impl QueueFiles {
         self.ext.file_bytes
     }
 
+    fn ext_folder(&self, queue: &Queue) -> PathBuf {
+        self.ext.folder.join(&*queue.topic).join(queue.queue_id.to_string())
+    }
+
     fn ext_path(&self, queue: &Queue, file_start: i64) -> PathBuf {
-        let folder = self.ext.folder.join(&*queue.topic).join(queue.queue_id.to_string());
-        folder.join(format!("{file_start:020}"))
+        self.ext_folder(queue).join(format!("{file_start:020}"))
     }
 
     /// Fills `into` from a queue's extension; all of it lies in one file. `WouldBlock` as in [`QueueFiles::read`].
