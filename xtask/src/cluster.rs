@@ -110,6 +110,8 @@ impl Cluster {
             child: None,
         });
         let addresses = names.iter().map(NameServer::address).collect::<Vec<_>>().join(";");
+        // The second group's brokers prove who they are.
+        let secrets = ["", "haSharedSecret=only brokers know it\n"];
         let groups = [0, 1].map(|group| {
             let setting = |number: usize, name: &str, more: &str| Setting {
                 binary: binary.to_owned(),
@@ -119,8 +121,8 @@ impl Cluster {
                 flush: Flush::Async,
                 more: format!(
                     "brokerName=broker-{group}\nbrokerIP2={}\nslaveReadEnable=true\ncleanFileForciblyEnable=false\n\
-                     namesrvAddr={addresses}\n{more}",
-                    places[number].host
+                     namesrvAddr={addresses}\n{}{more}",
+                    places[number].host, secrets[group]
                 ),
                 place: places[number].clone(),
             };
