@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use raptormq_client::Admin;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -73,7 +73,9 @@ impl Serialize for Record<'_> {
 impl<'o> Session<'o> {
     pub(crate) fn new(admin: Admin, program: &str, output: Output, streams: Streams<'o>) -> Session<'o> {
         let progress = match streams.shows_progress {
-            true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
+            // Without a style there is a bar without a text.
+            true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+                .with_style(ProgressStyle::default_spinner()),
             false => ProgressBar::hidden(),
         };
         let program = program.to_owned();

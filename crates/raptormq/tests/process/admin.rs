@@ -1,4 +1,4 @@
-//! Commands of `raptormq admin` that look at much: what they hold of it, and how they are stopped.
+//! `mqadmin` as a process: its environment, its statuses, its terminal, what it holds in memory, and how it is stopped.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use raptormq_client::{Admin, Client, Message};
 use raptormq_protocol::body::{MessageQueue, SubscriptionGroupConfig, TopicConfig};
 
-use crate::common::{ended, memory, raptormq, standalone};
+use crate::common::{Ended, ended, memory, raptormq, script, standalone};
 
 /// Messages in one queue, and bytes of each.
 const MESSAGES: usize = 40_000;
@@ -112,6 +112,121 @@ fn commands_that_look_at_all_topics_and_groups_hold_one_at_a_time() {
     });
     for line in ["statsAll", "consumerProgress", "topicList -c"] {
         holds_little(home.path(), &namesrv, line, TOPICS);
+    }
+}
+
+/// Runs `mqadmin` by its script, with variables in its environment.
+fn mqadmin(home: &Path, line: &str, variables: &[(&str, &str)]) -> Ended {
+    let mut command = script(home, "mqadmin");
+    command.args(line.split(' ')).envs(variables.iter().copied());
+    ended(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
+#[test]
+fn name_servers_are_those_of_the_option_else_of_the_property_else_of_the_environment() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    let property = format!("-Drocketmq.namesrv.addr={namesrv} topicList");
+    for (line, variable) in [
+        ("topicList", namesrv.as_str()),
+        (&property, "127.0.0.1:1"),
+        (&format!("topicList -n {namesrv} -Drocketmq.namesrv.addr=127.0.0.1:1"), "127.0.0.1:1"),
+    ] {
+        let listed = mqadmin(home.path(), line, &[("NAMESRV_ADDR", variable)]);
+        assert!(listed.stdout.contains("TBW102") && listed.stderr.is_empty(), "{line}: {listed:?}");
+    }
+    let without = mqadmin(home.path(), "topicList", &[]);
+    assert_eq!((without.stdout.as_str(), without.status, without.stderr.lines().count()), ("", Some(0), 1));
+    assert!(without.stderr.contains("-n HOST:PORT or in NAMESRV_ADDR"), "{without:?}");
+}
+
+#[test]
+fn the_status_is_the_original_s_unless_a_strict_one_is_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    let strict = [("NAMESRV_ADDR", namesrv.as_str()), ("MQADMIN_STRICT_EXIT", "1")];
+    for (line, lenient, is_wrong, ours) in [
+        ("topicRoute -t TBW102", 0, 0, 0),
+        ("topicRoute -t noSuchTopic", 0, 1, 1),
+        ("topicRoute", 1, 1, 2),
+        ("noSuchCommand", 0, 1, 2),
+        ("electMaster -a x -b 1 -bn B -c C", 1, 1, 1),
+    ] {
+        let status = |line: &str, variables: &[(&str, &str)]| mqadmin(home.path(), line, variables).status;
+        let by_option = status(&format!("{line} --strict-exit"), &strict[..1]);
+        let found = [status(line, &strict[..1]), by_option, status(line, &strict)];
+        assert_eq!(found, [Some(lenient), Some(is_wrong), Some(is_wrong)], "{line}");
+        let words: Vec<&str> = ["admin"].into_iter().chain(line.split(' ')).collect();
+        let mut command = raptormq(home.path());
+        command.args(words).env("NAMESRV_ADDR", &namesrv).stdout(Stdio::null()).stderr(Stdio::null());
+        assert_eq!(command.status().unwrap().code(), Some(ours), "{line}");
+    }
+}
+
+/// What a command line prints on a terminal, standard output elsewhere; `None` on a machine that has no `script`.
+fn on_a_terminal(home: &Path, namesrv: &str, line: &str) -> Option<String> {
+    let binary = env!("CARGO_BIN_EXE_raptormq");
+    let line = format!("{binary} admin {line} -n {namesrv} > {}", home.join("out").display());
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR").stdin(Stdio::null());
+    let output = command.output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn a_terminal_shows_how_far_a_command_is_and_complaints_in_red() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    fill(&namesrv);
+    let Some(shown) = on_a_terminal(home.path(), &namesrv, "printMsg -t Big") else {
+        println!("skipped: this machine has no script(1)");
+        return;
+    };
+    assert!(shown.contains("queue 1 of 1: offset ") && shown.contains(" messages"), "{shown}");
+    let printed = std::fs::read_to_string(home.path().join("out")).unwrap();
+    assert_eq!(printed.lines().filter(|line| line.starts_with("MSGID: ")).count(), MESSAGES);
+    let shown = on_a_terminal(home.path(), &namesrv, "topicRoute -t noSuchTopic").unwrap();
+    assert!(shown.contains("\u{1b}[31mmqadmin topicRoute\u{1b}[0m: No topic route"), "{shown}");
+}
+
+#[test]
+fn watch_shows_it_again_and_again() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    let mut child = command(home.path(), &namesrv, "topicList --watch 1");
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let shown: Vec<String> = lines.filter(|line| line == "TBW102").take(3).collect();
+    assert_eq!(shown.len(), 3);
+    assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(ended(child).status, Some(130));
+}
+
+#[test]
+fn ctrl_c_ends_what_goes_on_for_ever() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    for (line, shows_errors) in [
+        ("clusterRT -a 2", false),
+        ("checkMsgSendRT -t Probed -a 100000000", false),
+        ("clusterList -i 1", false),
+        ("haStatus -c DefaultCluster -i 1", false),
+        // Its reports are on standard error.
+        ("startMonitoring", true),
+    ] {
+        let mut child = command(home.path(), &namesrv, line);
+        let (mut out, mut errors) =
+            (BufReader::new(child.stdout.take().unwrap()), BufReader::new(child.stderr.take().unwrap()));
+        let mut first = String::new();
+        if shows_errors { errors.read_line(&mut first) } else { out.read_line(&mut first) }.unwrap();
+        assert!(!first.is_empty(), "{line}");
+        assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        assert!(rest.is_empty() || rest.ends_with('\n'), "{line}: only whole lines");
+        let mut said = String::new();
+        errors.read_to_string(&mut said).unwrap();
+        assert!(said.lines().all(|said| said.contains("[MONITOR]")), "{line}: {said}");
+        assert_eq!(ended(child).status, Some(130), "{line}");
     }
 }
 
