@@ -140,7 +140,7 @@ backslashes doubled. `mqbroker -c FILE` reads the keys of broker, server, client
 - A key that is not here is ignored, and named in a warning with the nearest real one.
 - A value that its key does not take keeps the process from starting; the message names file, line and key.
 - **dynamic**: a change over the wire (`updateBrokerConfig`, `updateNamesrvConfig`) takes effect at once; other keys
-  need a restart. **fixed**: never changed over the wire. A broker takes no changes over the wire yet.
+  need a restart. **fixed**: never changed over the wire.
 - **no effect**: accepted so that files written for RocketMQ work, and without effect in this version.
 - **own**: a key of RaptorMQ that RocketMQ does not know.
 

@@ -202,18 +202,6 @@ pub(crate) const REMOVE_COLD_DATA_FLOW_CTR_GROUP_CONFIG: Command = Command {
     run: Run::Absent("RaptorMQ does not have flow control of cold reads yet"),
 };
 
-pub(crate) const SET_COMMIT_LOG_READ_AHEAD_MODE: Command = Command {
-    name: "setCommitLogReadAheadMode",
-    about: "Choose how the log is read from disk",
-    kind: Kind::Changes,
-    options: &[
-        Opt::value("b", "brokerAddr", "The broker, host:port"),
-        Opt::value("c", "clusterName", "All brokers of this cluster"),
-        Opt::value("m", "commitLogReadAheadMode", "0 for as usual, 1 for random access").required(),
-    ],
-    run: Run::Absent("RaptorMQ does not have flow control of cold reads yet"),
-};
-
 pub(crate) const CREATE_USER: Command = Command {
     name: "createUser",
     about: "Create a user",

@@ -90,6 +90,46 @@ pub(crate) const RESET_MASTER_FLUSH_OFFSET: Command = Command {
     run: Run::By(|session, arguments| Box::pin(reset_master_flush_offset(session, arguments))),
 };
 
+pub(crate) const SET_READ_AHEAD: Command = Command {
+    name: "setCommitLogReadAheadMode",
+    about: "Have the disk read on in the log behind what is read, or not",
+    kind: Kind::Changes,
+    options: &[
+        BROKER,
+        CLUSTER,
+        Opt::number("m", "commitLogReadAheadMode", "0 to read on, 1 to read no more than is asked for").required(),
+    ],
+    run: Run::By(|session, arguments| Box::pin(set_read_ahead(session, arguments))),
+};
+
+async fn set_read_ahead(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
+    let reads_ahead = match arguments.number::<i64>("m")? {
+        Some(0) => true,
+        Some(1) => false,
+        _ => {
+            line!(session, "set the read mode error; 0 is default, 1 random read");
+            return Err(Failure::argument(format!("-m {}: 0 or 1 is expected", arguments.require("m")?)));
+        }
+    };
+    let places = match (arguments.get("b"), arguments.get("c")) {
+        (Some(address), _) => vec![(format!("============{address}============"), Some(address.to_owned()))],
+        (None, Some(cluster)) => headed(session, cluster).await?,
+        (None, None) => return Err(Failure::Usage),
+    };
+    for (head, address) in places {
+        line!(session, " {head}");
+        let Some(address) = address else { continue };
+        if session.is_dry_run() {
+            let what = if reads_ahead { "read on in its log" } else { "read no more of its log than is asked for" };
+            session.change(format_args!("have broker {address} {what}"), async { Ok(()) }).await?;
+            continue;
+        }
+        let answer = session.admin.set_read_ahead(&address, reads_ahead).await?;
+        line!(session, "commitLog set readAhead mode rstStr{answer}");
+    }
+    Ok(())
+}
+
 async fn reset_master_flush_offset(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let address = arguments.require("b")?;
     let missing = || Failure::argument("option -o is missing");
@@ -173,20 +213,28 @@ async fn get_config(session: &Session<'_>, arguments: &Arguments) -> Result<()> 
     let Some(cluster) = arguments.get("c") else {
         return Err(Failure::argument("name a broker with -b HOST:PORT or a cluster with -c NAME"));
     };
-    for group in targets::groups_of(session, cluster).await? {
-        let master = group.broker_addrs.get(&MASTER_ID).map_or("NO_MASTER", String::as_str);
-        let head = format!("============Master: {master}============");
-        if group.broker_addrs.contains_key(&MASTER_ID) {
-            print_config(session, &head, master).await?;
-        } else {
-            line!(session, "{head}");
-        }
-        for slave in group.broker_addrs.iter().filter(|(id, _)| **id != MASTER_ID).map(|(_, address)| address) {
-            let head = format!("============My Master: {master}=====Slave: {slave}============");
-            print_config(session, &head, slave).await?;
+    for (head, address) in headed(session, cluster).await? {
+        match address {
+            Some(address) => print_config(session, &head, &address).await?,
+            None => line!(session, "{head}"),
         }
     }
     Ok(())
+}
+
+/// The brokers of a cluster, each slave behind its master, with what stands above what is shown of it; a master that is not
+/// there has no address.
+async fn headed(session: &Session<'_>, cluster: &str) -> Result<Vec<(String, Option<String>)>> {
+    let mut all = Vec::new();
+    for group in targets::groups_of(session, cluster).await? {
+        let master = group.broker_addrs.get(&MASTER_ID);
+        let name = master.map_or("NO_MASTER", String::as_str);
+        all.push((format!("============Master: {name}============"), master.cloned()));
+        for slave in group.broker_addrs.iter().filter(|(id, _)| **id != MASTER_ID).map(|(_, address)| address) {
+            all.push((format!("============My Master: {name}=====Slave: {slave}============"), Some(slave.clone())));
+        }
+    }
+    Ok(all)
 }
 
 async fn print_config(session: &Session<'_>, head: &str, address: &str) -> Result<()> {

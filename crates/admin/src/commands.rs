@@ -96,7 +96,7 @@ const COMMANDS: &[Command] = &[
     absent::GET_COLD_DATA_FLOW_CTR_INFO,
     absent::UPDATE_COLD_DATA_FLOW_CTR_GROUP_CONFIG,
     absent::REMOVE_COLD_DATA_FLOW_CTR_GROUP_CONFIG,
-    absent::SET_COMMIT_LOG_READ_AHEAD_MODE,
+    broker::SET_READ_AHEAD,
     absent::CREATE_USER,
     absent::UPDATE_USER,
     absent::DELETE_USER,

@@ -15,12 +15,17 @@ struct Outcome {
 
 /// Runs a command line whose words have blanks between, on a thread of its own: it starts a runtime.
 async fn call(cluster: &Cluster, line: &str) -> Outcome {
+    call_with(cluster, line, BTreeMap::new()).await
+}
+
+/// As [`call`], with system properties.
+async fn call_with(cluster: &Cluster, line: &str, system_properties: BTreeMap<String, String>) -> Outcome {
     let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     words.extend(["-n".to_owned(), cluster.namesrv_addr().to_owned()]);
     let (done, outcome) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let (mut out, mut errors) = (Vec::new(), Vec::new());
-        let invocation = Invocation { style: Style::Raptormq, words, system_properties: BTreeMap::new() };
+        let invocation = Invocation { style: Style::Raptormq, words, system_properties };
         let status = run_on(invocation, &mut out, &mut errors);
         let text = |bytes| String::from_utf8(bytes).expect("commands print text");
         // Nobody waits when the test has ended before.
@@ -142,6 +147,11 @@ async fn groups_brokers_and_name_servers_are_administrated() {
     ok(&cluster, &format!("updateBrokerConfig -b {address} -k waitTimeMillsInSendQueue -v 321")).await;
     let settings = ok(&cluster, &format!("getBrokerConfig -b {address}")).await;
     assert!(settings.contains(&format!("{:<50}=  321\n", "waitTimeMillsInSendQueue")), "{settings}");
+    let mode = ok(&cluster, &format!("setCommitLogReadAheadMode -b {address} -m 1")).await;
+    assert!(mode.ends_with("rstStrset commitlog readahead mode success, mode: 1\n"), "{mode}");
+    let settings = ok(&cluster, &format!("getBrokerConfig -b {address}")).await;
+    assert!(settings.contains(&format!("{:<50}=  false\n", "dataReadAheadEnable")), "{settings}");
+    assert!(refused(&cluster, "setCommitLogReadAheadMode -c DefaultCluster -m 7").await.contains("0 or 1"));
     ok(&cluster, "updateKvConfig -s N -k k -v v").await;
     ok(&cluster, "deleteKvConfig -s N -k k").await;
     assert!(ok(&cluster, "getNamesrvConfig").await.starts_with(&format!("============{server}============\n")));
@@ -241,6 +251,28 @@ async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
         assert!(!said.is_empty() && said.lines().all(|said| said.starts_with("would ")), "{line}: {said}");
     }
     assert_eq!(state(&cluster).await, before);
+    cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn requests_are_signed_with_the_keys_of_tools_yml() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("conf")).unwrap();
+    let accounts = "accounts:\n- accessKey: operators\n  secretKey: 12345678\n  admin: true\n";
+    std::fs::write(home.path().join("conf/plain_acl.yml"), accounts).unwrap();
+    let path = home.path().to_str().unwrap().to_owned();
+    let cluster = Cluster::builder().set("aclEnable", "true").set("rocketmqHome", &path).start().await.unwrap();
+    let line = "updateTopic -c DefaultCluster -t Orders -r 1 -w 1";
+    let properties = BTreeMap::from([("rocketmq.home.dir".to_owned(), path)]);
+    // There is no file yet.
+    let refused = call_with(&cluster, line, properties.clone()).await;
+    assert_eq!((refused.status, refused.errors.lines().count()), (1, 1), "{refused:?}");
+    for (secret, status) in [("87654321", 1), ("12345678", 0)] {
+        let keys = format!("accessKey: operators\nsecretKey: {secret}\n");
+        std::fs::write(home.path().join("conf/tools.yml"), keys).unwrap();
+        let outcome = call_with(&cluster, line, properties.clone()).await;
+        assert_eq!((outcome.status, outcome.errors.is_empty()), (status, status == 0), "{outcome:?}");
+    }
     cluster.shutdown().await;
 }
 

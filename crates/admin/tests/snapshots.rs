@@ -69,6 +69,7 @@ const NEW: &[Step] = &[
     all("updateOrderConf -t Orders -m put -v broker-a:2"),
     all("allocateMQ -t Orders -i 10.0.0.1,10.0.0.2"),
     all("resetMasterFlushOffset -b {broker} -o 0"),
+    all("setCommitLogReadAheadMode -b {broker} -m 0"),
     all("setConsumeMode -c DefaultCluster -t Orders -g readers -m PULL"),
 ];
 

@@ -221,6 +221,7 @@ impl Broker {
         self.filters.fill_bit_maps(new.broker.enable_calc_filter_bit_map);
         self.keeper.set_intervals(intervals(&new));
         self.store.set_clean_options(deletion);
+        self.store.set_reads_ahead(new.store.data_read_ahead_enable);
         self.outer.follow(&new);
         let is_permission_new = old.broker.broker_permission != new.broker.broker_permission;
         if self.topics.follow(&old, &new, now_ms) || is_permission_new {

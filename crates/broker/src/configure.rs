@@ -21,6 +21,8 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// A change, and who waits for it.
 pub(crate) struct Change {
     pub(crate) changes: Properties,
+    /// What is said when it is made.
+    pub(crate) remark: Option<String>,
     pub(crate) responder: Responder,
 }
 
@@ -28,7 +30,7 @@ impl Change {
     /// Makes the change and answers.
     pub(crate) fn run(self, broker: &Broker, disk: &dyn Disk) {
         match make(broker, disk, &self.changes) {
-            Ok(()) => self.responder.respond(ResponseCode::SUCCESS, None),
+            Ok(()) => self.responder.respond(ResponseCode::SUCCESS, self.remark.as_deref()),
             Err(failure) => self.refuse(&failure),
         }
     }

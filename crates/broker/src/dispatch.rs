@@ -145,6 +145,7 @@ requests! {
     DELETE_EXPIRED_COMMITLOG => clean::expired_files, Admin, Admin;
     UPDATE_BROKER_CONFIG => config::update, Admin, Admin;
     GET_BROKER_CONFIG => config::get, Admin, Account;
+    SET_COMMITLOG_READ_MODE => config::set_read_mode, Admin, Admin;
     GET_BROKER_RUNTIME_INFO => admin::runtime_info, Admin, Account;
     VIEW_BROKER_STATS_DATA(ViewBrokerStatsDataRequestHeader) => admin::stats, Admin, Account;
     EXCHANGE_BROKER_HA_INFO(ExchangeHAInfoRequestHeader) => ha::exchange, Admin, Account;
@@ -242,7 +243,6 @@ const ABSENT: &[(RequestCode, Absent)] = &[
     (RequestCode::UPDATE_COLD_DATA_FLOW_CTR_CONFIG, Absent::Later("flow control of cold reads")),
     (RequestCode::REMOVE_COLD_DATA_FLOW_CTR_CONFIG, Absent::Later("flow control of cold reads")),
     (RequestCode::GET_COLD_DATA_FLOW_CTR_INFO, Absent::Later("flow control of cold reads")),
-    (RequestCode::SET_COMMITLOG_READ_MODE, Absent::Later("flow control of cold reads")),
     (RequestCode::AUTH_CREATE_USER, Absent::Later("access control")),
     (RequestCode::AUTH_UPDATE_USER, Absent::Later("access control")),
     (RequestCode::AUTH_DELETE_USER, Absent::Later("access control")),

@@ -352,7 +352,7 @@ config! {
         /// Ask the system which data is in memory.
         pub cold_data_scan_enable: bool = "coldDataScanEnable" => false, no_effect;
         /// Let the disk read on in the log behind what a pull or a slave had to wait for.
-        pub data_read_ahead_enable: bool = "dataReadAheadEnable" => true;
+        pub data_read_ahead_enable: bool = "dataReadAheadEnable" => true, dynamic;
         /// Milliseconds between two looks for cold data.
         pub timer_cold_data_check_interval_ms: u64 = "timerColdDataCheckIntervalMs" => 60_000, no_effect;
         /// Pages between two that are looked at.

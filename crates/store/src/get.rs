@@ -140,6 +140,11 @@ impl GetResult {
 }
 
 impl Store {
+    /// Makes another value of [`StoreOptions::reads_ahead`](crate::StoreOptions::reads_ahead) count from now on.
+    pub fn set_reads_ahead(&self, reads_ahead: bool) {
+        self.shared.log.set_reads_ahead(reads_ahead);
+    }
+
     /// Reads messages of a queue from an offset on. `filter` sees the tags code of each message before the log is
     /// touched and says whether it is wanted.
     ///

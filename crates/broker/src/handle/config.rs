@@ -44,6 +44,25 @@ pub(crate) fn update(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, 
     }
     let by = call.peer.peer_addr();
     tracing::info!(keys = changes.entries.len(), %by, "settings shall be changed");
-    broker.keeper.configure(Change { changes, responder: call.responder() });
+    broker.keeper.configure(Change { changes, remark: None, responder: call.responder() });
+    Ok(Reply::Done)
+}
+
+/// Field of SET_COMMITLOG_READ_MODE. Java: `common/constant/FIleReadaheadMode.java`.
+const READ_AHEAD_MODE: &str = "READ_AHEAD_MODE";
+
+/// SET_COMMITLOG_READ_MODE (2004): whether the disk reads on in the log behind what is read, 0, or not, 1. That is the setting
+/// `dataReadAheadEnable`, which is kept as others are; the original forgets it at its next start.
+pub(crate) fn set_read_mode(broker: &Broker, call: &mut Call<'_, '_>) -> Result<Reply, Failure> {
+    let mode = call.request.fields.get(READ_AHEAD_MODE);
+    let reads_ahead = match mode.ok_or_else(|| Failure::system("set commitlog readahead mode param error"))? {
+        "0" => true,
+        "1" => false,
+        _ => return Err(Failure::system("set commitlog readahead mode param value error")),
+    };
+    let text = format!("dataReadAheadEnable={reads_ahead}\n");
+    let changes = Properties::parse(Path::new("the request"), text.as_bytes()).map_err(Failure::body)?;
+    let remark = Some(format!("set commitlog readahead mode success, mode: {}", u8::from(!reads_ahead)));
+    broker.keeper.configure(Change { changes, remark, responder: call.responder() });
     Ok(Reply::Done)
 }

@@ -74,6 +74,14 @@ impl Admin {
         self.ask(address, Request::new(RequestCode::GET_BROKER_HA_STATUS), "a state of replication").await
     }
 
+    /// Has a broker's disk read on in the log behind what is read, or not; returns what the broker says to that.
+    #[doc(alias = "setCommitLogReadAheadMode")]
+    pub async fn set_read_ahead(&self, address: &str, reads_ahead: bool) -> Result<String> {
+        let request = Request::new(RequestCode::SET_COMMITLOG_READ_MODE);
+        let answer = self.call(address, request.field("READ_AHEAD_MODE", if reads_ahead { "0" } else { "1" })).await?;
+        Ok(answer.remark.as_deref().unwrap_or_default().to_owned())
+    }
+
     /// Tells a slave up to where its master's log is on disk. RaptorMQ's slaves have no use for it.
     #[doc(alias = "resetMasterFlushOffset")]
     pub async fn reset_master_flush_offset(&self, address: &str, master_flush_offset: i64) -> Result<()> {

@@ -67,6 +67,8 @@ pub(crate) struct CommitLog {
     wants_segment: AtomicBool,
     /// Set while there is no room for the next file although it is needed.
     lacks_room: AtomicBool,
+    /// Whether the disk is asked to read on behind what a read had to wait for.
+    reads_ahead: AtomicBool,
     /// Folders with so little room that no file is made there as long as others have more.
     full_folders: Mutex<BTreeSet<PathBuf>>,
 }
@@ -113,6 +115,7 @@ impl CommitLog {
         let start = segments.front().map_or(0, |segment| segment.start);
         CommitLog {
             disk,
+            reads_ahead: AtomicBool::new(options.reads_ahead),
             options,
             segments: RwLock::new(segments),
             prepared: Mutex::new(None),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use raptormq_protocol::message::record::{RecordError, RecordHead, RecordView};
@@ -74,10 +75,15 @@ impl CommitLog {
     pub(crate) fn fetch(&self, log_offset: i64, len: usize, ahead: usize) -> Result<(), ReadError> {
         let segment = self.segment(log_offset).ok_or(ReadError::NotThere(log_offset))?;
         let at = (log_offset - segment.start) as u64;
-        if self.options.reads_ahead {
+        if self.reads_ahead.load(Ordering::Relaxed) {
             segment.file.read_ahead(at, len + ahead);
         }
         Ok(segment.file.load(at, len)?)
+    }
+
+    /// Makes it count from now on whether the disk is asked to read on.
+    pub(crate) fn set_reads_ahead(&self, reads_ahead: bool) {
+        self.reads_ahead.store(reads_ahead, Ordering::Relaxed);
     }
 
     /// The record at an offset.
