@@ -80,6 +80,11 @@ impl Shared {
     /// Renews the locks of all queues. A queue whose lock is lost is given up and asked for anew: another member may
     /// have gone on in it, so what is here of it is out of date.
     async fn renew_locks(&self) {
+        // Else a lock could be renewed that was just given back.
+        let _alone = self.balancing.lock().await;
+        if self.is_stopped() {
+            return;
+        }
         let queues: Vec<Arc<ProcessQueue>> = self.queues.lock().values().cloned().collect();
         let names: Vec<MessageQueue> = queues.iter().map(|queue| queue.queue.clone()).collect();
         let mut lost = Vec::new();

@@ -191,6 +191,8 @@ async fn shut_down(shared: &Shared) {
         return;
     }
     shared.stopped.send_replace(true);
+    // Whoever asks for locks now gets to know of the end, and gives them back.
+    drop(shared.balancing.lock().await);
     let queues: Vec<Arc<ProcessQueue>> = std::mem::take(&mut *shared.queues.lock()).into_values().collect();
     queues.iter().for_each(|queue| queue.release());
     let handlers = shared.permits.acquire_many(shared.settings.concurrency as u32);

@@ -91,12 +91,20 @@ impl Shared {
         let limits = self.settings.limits.of_share(mine.len());
         self.queues.lock().values().filter(|held| held.queue.topic == topic).for_each(|held| held.set_limits(limits));
         let starts = join_all(new.iter().map(|queue| self.first_offset(&route, queue))).await;
-        let mut failed = None;
+        let (mut failed, mut unused) = (None, Vec::new());
         for (queue, start) in new.into_iter().zip(starts) {
             match start {
-                Ok(offset) => self.take_on(queue, offset, limits),
-                Err(error) => failed = Some(error),
+                Ok(offset) if self.take_on(&queue, offset, limits) => {}
+                Ok(_) => unused.push(queue),
+                Err(error) => {
+                    failed = Some(error);
+                    unused.push(queue);
+                }
             }
+        }
+        if self.needs_locks() && !unused.is_empty() {
+            // Others would wait for a minute.
+            self.unlock(&unused).await;
         }
         failed.map_or(Ok(complete), Err)
     }
@@ -164,7 +172,7 @@ impl Shared {
             drop(idle);
         }
         let limits = old.limits();
-        self.take_on(queue.clone(), offset, limits);
+        self.take_on(queue, offset, limits);
         if let Some(new) = self.queues.lock().get(queue) {
             // An offset that was set is committed even when nothing is pulled.
             new.begin(offset);
@@ -173,23 +181,24 @@ impl Shared {
         Ok(())
     }
 
-    /// Begins to consume a queue, which is locked if it has to be.
-    fn take_on(self: &Arc<Self>, queue: MessageQueue, offset: i64, limits: QueueLimits) {
+    /// Begins to consume a queue, which is locked if it has to be; `false` when the consumer was stopped meanwhile.
+    fn take_on(self: &Arc<Self>, queue: &MessageQueue, offset: i64, limits: QueueLimits) -> bool {
         let counters = self.rates.counters(&queue.topic);
         let process_queue = Arc::new(ProcessQueue::new(queue.clone(), limits, counters));
         {
             let mut queues = self.queues.lock();
             // A shutdown sets this before it empties the table: either it sees the queue or we see that it began.
             if self.is_stopped() {
-                return;
+                return false;
             }
-            queues.insert(queue, process_queue.clone());
+            queues.insert(queue.clone(), process_queue.clone());
         }
         tracing::info!(group = self.settings.group, queue = %process_queue.queue, offset, "the queue is ours");
         if let Sink::Ordered(_) = self.sink {
             tokio::spawn(ordered::keep_handling(self.clone(), process_queue.clone()));
         }
         tokio::spawn(pull::keep_pulling(self.clone(), process_queue, offset));
+        true
     }
 
     /// Where to begin in a queue: where the group stopped, or where the settings say.

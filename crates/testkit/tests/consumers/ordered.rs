@@ -1,11 +1,15 @@
 //! Ordered consumers: one after another, whatever fails and whoever leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use raptormq_client::{Consumer, MessageView, Retry};
+use raptormq_protocol::body::{LockBatchRequestBody, LockBatchResponseBody, MessageQueue};
+use raptormq_protocol::code::RequestCode;
+use raptormq_protocol::json;
+use raptormq_remoting::Request;
 
 use super::*;
 
@@ -138,6 +142,32 @@ async fn a_handler_that_takes_too_long_is_dropped_and_its_queue_goes_on() {
     eventually("both", || seen.lock().len() == 3).await;
     consumer.shutdown().await;
     assert_eq!(texts(&seen), ["slow", "slow", "fast"]);
+}
+
+/// A lock that a member left behind would hold its queue up for a minute.
+#[tokio::test]
+async fn a_member_that_leaves_at_any_moment_leaves_no_lock() {
+    let (cluster, peer) = cluster(QUEUES).await;
+    let queue = |queue_id| MessageQueue { topic: TOPIC.into(), broker_name: cluster.broker_name().into(), queue_id };
+    let queues: BTreeSet<MessageQueue> = (0..QUEUES).map(queue).collect();
+    let locks = LockBatchRequestBody {
+        client_id: "another".into(),
+        consumer_group: GROUP.into(),
+        mq_set: queues.clone(),
+        only_this_broker: false,
+    };
+    let locks = json::to_vec(&locks).unwrap();
+    for steps in 0..120 {
+        let consumer = builder(&cluster).await.orderly().start(async |_| Ok::<(), Retry>(())).await.unwrap();
+        for _ in 0..steps {
+            tokio::task::yield_now().await;
+        }
+        consumer.shutdown().await;
+        let answer = peer.ok(Request::new(RequestCode::LOCK_BATCH_MQ).body(locks.clone())).await;
+        let locked = json::from_slice::<LockBatchResponseBody>(&answer.body).unwrap().lock_ok_mq_set;
+        assert_eq!(locked, queues, "after {steps} steps");
+        peer.ok(Request::new(RequestCode::UNLOCK_BATCH_MQ).body(locks.clone())).await;
+    }
 }
 
 #[tokio::test]
