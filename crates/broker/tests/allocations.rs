@@ -21,8 +21,8 @@ use support::{Rig, SUBSCRIPTION};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Requests before it is counted: what grows to its size does so then.
-const WARM_UP: usize = 20_000;
-const COUNTED: usize = 40_000;
+const WARM_UP: usize = 10_000;
+const COUNTED: usize = 20_000;
 
 /// What the process may allocate for a request, on average: the background writes queues and index out every second, and
 /// the tails of the queues in memory grow.
