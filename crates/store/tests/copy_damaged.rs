@@ -18,38 +18,10 @@ const CASES: u64 = 3_000;
 const EXTREMES: [i64; 12] =
     [0, 1, -1, 4095, 1 << 31, 1 << 40, 1 << 62, i64::MAX, i64::MAX - 7, i64::MIN, i32::MAX as i64, i32::MIN as i64];
 
-/// Numbers that look drawn: xorshift (Marsaglia).
-struct Random(u64);
-
-impl Random {
-    /// A number below `count`, which is not 0.
-    fn below(&mut self, count: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 8) as usize % count
-    }
-}
-
-/// Says which case it was when one fails.
-struct Case(u64);
-
-impl Drop for Case {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("COPY_SEED={}", self.0);
-        }
-    }
-}
-
-fn options() -> StoreOptions {
-    StoreOptions { batch_queue_file_bytes: 46 * 5, batch_topics: ["B".to_owned()].into(), ..small_options() }
-}
-
 /// A master's log over several files, with simple and batch queues; whether `sealed`, the records have a CRC of their own.
 fn log_of_a_master(sealed: bool) -> Vec<Vec<u8>> {
     let (disk, clock) = (MemoryDisk::default(), clock());
-    let options = StoreOptions { append_property_crc: sealed, ..options() };
+    let options = StoreOptions { append_property_crc: sealed, ..mixed_options() };
     let store = open_with(options, &disk, &clock);
     for number in 0..20 {
         let properties = format!("UNIQ_KEY\u{1}u{number}\u{2}TAGS\u{1}A\u{2}KEYS\u{1}k{number}\u{2}");
@@ -116,12 +88,10 @@ fn check(store: &Store) {
     }
 }
 
-fn run(seed: u64, logs: &[Vec<Vec<u8>>; 2]) -> bool {
-    let _case = Case(seed);
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-    let parts = damaged(&logs[random.below(2)], &mut random);
+fn run(random: &mut Random, logs: &[Vec<Vec<u8>>; 2]) -> bool {
+    let parts = damaged(&logs[random.below(2)], random);
     let (disk, clock) = (MemoryDisk::default(), clock());
-    let slave = open_with(options(), &disk, &clock);
+    let slave = open_with(mixed_options(), &disk, &clock);
     let mut copy = slave.log_copy();
     let size = 1 + random.below(900);
     let mut is_whole = true;
@@ -139,7 +109,7 @@ fn run(seed: u64, logs: &[Vec<Vec<u8>>; 2]) -> bool {
     slave.step(START_MS + 100_000);
     let end = slave.log_max_offset();
     drop(slave);
-    let slave = open_with(options(), &disk.after_kill(), &clock);
+    let slave = open_with(mixed_options(), &disk.after_kill(), &clock);
     assert!(slave.log_max_offset() <= end, "more in the log after the kill");
     check(&slave);
     slave.close().unwrap();
@@ -149,13 +119,7 @@ fn run(seed: u64, logs: &[Vec<Vec<u8>>; 2]) -> bool {
 #[test]
 fn a_damaged_log_is_copied_as_far_as_it_is_good() {
     let logs = [log_of_a_master(false), log_of_a_master(true)];
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    if let Some(seed) = number("COPY_SEED") {
-        run(seed, &logs);
-        return;
-    }
-    let cases = number("COPY_CASES").unwrap_or(CASES);
-    let whole = (0..cases).filter(|seed| run(*seed, &logs)).count() as u64;
+    let Some((cases, whole)) = run_cases("COPY", CASES, |random| run(random, &logs)) else { return };
     println!("{cases} logs, {whole} of them taken to their end");
     assert!((cases / 20..cases).contains(&whole), "{whole} of {cases}");
 }

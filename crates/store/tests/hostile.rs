@@ -56,46 +56,10 @@ const NAMES: [&str; 11] = [
     "-1",
 ];
 
-/// Numbers that look drawn: xorshift (Marsaglia).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 8
-    }
-
-    /// A number below `count`, which is not 0.
-    fn below(&mut self, count: usize) -> usize {
-        self.next() as usize % count
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len())]
-    }
-}
-
-/// Says which case it was when one fails.
-struct Case(u64);
-
-impl Drop for Case {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("HOSTILE_SEED={}", self.0);
-        }
-    }
-}
-
-fn options() -> StoreOptions {
-    StoreOptions { batch_queue_file_bytes: 46 * 5, batch_topics: ["B".to_owned()].into(), ..small_options() }
-}
-
 /// A store of several log, queue and index files, with simple queues, a batch queue and settings.
 fn sample(in_order: bool) -> MemoryDisk {
     let (disk, clock) = (MemoryDisk::default(), clock());
-    let store = open_with(options(), &disk, &clock);
+    let store = open_with(mixed_options(), &disk, &clock);
     for number in 0..30 {
         let properties = format!("UNIQ_KEY\u{1}u{number}\u{2}TAGS\u{1}T{}\u{2}KEYS\u{1}k{number}\u{2}", number % 3);
         put(&store, if number % 3 == 0 { "Other" } else { "T" }, number % 2, &message(&[7; 150], &[&properties]));
@@ -196,7 +160,7 @@ fn look(disk: &MemoryDisk) {
 fn serve(disk: &MemoryDisk) -> bool {
     let before = disk.files();
     let clock = clock();
-    let store = match Store::open_still(options(), Arc::new(disk.clone()), clock.clone()) {
+    let store = match Store::open_still(mixed_options(), Arc::new(disk.clone()), clock.clone()) {
         Ok(store) => store,
         Err(OpenError::Unfit(unfit)) => {
             let line = unfit.to_string();
@@ -234,13 +198,11 @@ fn serve(disk: &MemoryDisk) -> bool {
     is_taken
 }
 
-fn run(seed: u64) -> bool {
-    let _case = Case(seed);
+fn run(random: &mut Random) -> bool {
     let begun = Instant::now();
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let disk = sample(random.below(2) == 0);
     for _ in 0..=random.below(4) {
-        spoil(&disk, &mut random);
+        spoil(&disk, random);
     }
     look(&disk);
     let is_taken = serve(&disk);
@@ -251,13 +213,7 @@ fn run(seed: u64) -> bool {
 
 #[test]
 fn whatever_stands_in_a_folder_nothing_panics_and_nothing_hangs() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    if let Some(seed) = number("HOSTILE_SEED") {
-        run(seed);
-        return;
-    }
-    let cases = number("HOSTILE_CASES").unwrap_or(CASES);
-    let served = (0..cases).filter(|seed| run(*seed)).count() as u64;
+    let Some((cases, served)) = run_cases("HOSTILE", CASES, run) else { return };
     println!("{cases} folders, of which {served} were served");
     assert!((cases / 10..cases).contains(&served), "{served} of {cases}");
 }

@@ -94,3 +94,60 @@ pub(crate) fn bodies(store: &Store, topic: &str, queue_id: i32) -> Vec<Vec<u8>> 
     let result = store.get(&queue, queue.min_offset(), &ALL, &mut |_| true);
     messages(&result).into_iter().map(|message| message.body.to_vec()).collect()
 }
+
+/// Settings of small files, with a topic of batch queues.
+pub(crate) fn mixed_options() -> StoreOptions {
+    StoreOptions { batch_queue_file_bytes: 46 * 5, batch_topics: ["B".to_owned()].into(), ..small_options() }
+}
+
+/// Numbers that look drawn: xorshift (Marsaglia).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 8
+    }
+
+    /// A number below `count`, which is not 0.
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        self.next() as usize % count
+    }
+
+    pub(crate) fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+}
+
+/// Says which case it was when one fails.
+struct Case(&'static str, u64);
+
+impl Drop for Case {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}_SEED={}", self.0, self.1);
+        }
+    }
+}
+
+/// Runs so many cases, or `NAME_CASES`, each with numbers of its own; returns how many there were and how many were true.
+/// With `NAME_SEED` only that one is run, and there is nothing to count.
+pub(crate) fn run_cases(
+    name: &'static str,
+    count: u64,
+    mut run: impl FnMut(&mut Random) -> bool,
+) -> Option<(u64, u64)> {
+    let mut run = |seed: u64| {
+        let _case = Case(name, seed);
+        run(&mut Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1))
+    };
+    let number = |what: &str| std::env::var(format!("{name}_{what}")).ok().map(|text| text.parse::<u64>().unwrap());
+    if let Some(seed) = number("SEED") {
+        run(seed);
+        return None;
+    }
+    let cases = number("CASES").unwrap_or(count);
+    Some((cases, (0..cases).filter(|seed| run(*seed)).count() as u64))
+}

@@ -18,6 +18,27 @@ const CLIENTS: usize = 4;
 /// How long word of a group may take.
 const TOLD_MAX: Duration = Duration::from_secs(10);
 
+/// Goes through the parts of a recorded file, each with the steps behind it; `differing` says where a part's answers differ
+/// otherwise than they should.
+pub(super) async fn compare(file: &str, differing: impl AsyncFn(&Value, &[Value]) -> Vec<String>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/vectors").join(file);
+    let Value::Array(all) = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() else { panic!("a list") };
+    let mut wrong = Vec::new();
+    let mut steps = 0;
+    for part in all.chunk_by(|_, next| next.get("part").is_none()) {
+        wrong.extend(differing(&part[0], &part[1..]).await);
+        steps += part.len() - 1;
+    }
+    assert!(steps > 60 && wrong.is_empty(), "{} of {steps} differ\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What is said of a step whose answers differ.
+pub(super) fn difference(part: &Value, step: &Value, java: &Value, ours: &Value) -> String {
+    let mut asked = step.clone();
+    asked.as_object_mut().unwrap().remove("answer");
+    format!("{}: {asked:.500}\n  Java: {java}\n  ours: {ours}", part["part"])
+}
+
 /// One connection that says what was recorded.
 pub(super) struct Client {
     stream: TcpStream,
