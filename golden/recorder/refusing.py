@@ -46,13 +46,17 @@ def prepare():
         yield half(save=name)
 
 
-def store_in_every_way():
+def sends():
     yield send("Topic")
     yield send("Topic", properties=properties(UNIQ_KEY="k", WAIT="false"))
     yield send_short("Topic")
     yield send_short("Topic", code=BATCH, inner=["one", "two"], batch="true")
     yield send("Topic", properties=properties(UNIQ_KEY="k", DELAY="3"))
     yield half()
+
+
+def store_in_every_way():
+    yield from sends()
     yield end("first", 8, 0)
     yield end("second", 12, 1)
     for level in [0, -1]:
@@ -104,12 +108,7 @@ def slave():
 def too_few():
     """Fewer replicas than there must be: nothing is stored."""
     yield topic("Topic", read=1, write=1)
-    yield send("Topic")
-    yield send("Topic", properties=properties(UNIQ_KEY="k", WAIT="false"))
-    yield send_short("Topic")
-    yield send_short("Topic", code=BATCH, inner=["one", "two"], batch="true")
-    yield send("Topic", properties=properties(UNIQ_KEY="k", DELAY="3"))
-    yield half()
+    yield from sends()
     yield {**send("Topic", properties=properties(UNIQ_KEY="k", WAIT="false")), "save": "one"}
     yield group("group")
     yield given_back("$one", "group")
