@@ -13,6 +13,7 @@ use raptormq_remoting::{Client, Request};
 use raptormq_replication::{self as replication, Following, Host, Options, Slaves};
 use raptormq_store::{Arrival, Store};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::failure::Failure;
@@ -106,17 +107,22 @@ pub(crate) fn waits_for_slaves(broker: &Broker, rule: SyncRule, log_end: i64) ->
     Ok(true)
 }
 
-/// Waits until slaves have everything before `log_end`; what is said when they do not in time.
-pub(crate) async fn replicated(broker: &Broker, rule: SyncRule, log_end: i64) -> Result<(), ResponseCode> {
-    let timeout = Duration::from_millis(broker.settings().store.slave_timeout);
+/// Waits until slaves have everything before `log_end`; what is said when they do not by then.
+pub(crate) async fn replicated(
+    broker: &Broker,
+    rule: SyncRule,
+    log_end: i64,
+    deadline: Instant,
+) -> Result<(), ResponseCode> {
     let reached = async {
         match broker.slaves.replicated(rule.slaves) {
+            Some(replicated) if replicated.value() >= log_end => true,
             Some(replicated) => replicated.reached(log_end).await.is_ok(),
             // So many can never be connected.
             None => std::future::pending().await,
         }
     };
-    match tokio::time::timeout(timeout, reached).await {
+    match tokio::time::timeout_at(deadline, reached).await {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(ResponseCode::FLUSH_SLAVE_TIMEOUT),
     }

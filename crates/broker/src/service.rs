@@ -15,6 +15,7 @@ use crate::dispatch::{self, Call, Reply};
 use crate::handle::end_transaction::{self, EndTicket};
 use crate::handle::reply::{self, ReplyTicket};
 use crate::handle::send::answer::{self, SendTicket, Sent};
+use crate::handle::send::later::Held;
 use crate::handle::send_back::{self, SendBackTicket};
 use crate::hold;
 use crate::transaction::End;
@@ -38,6 +39,8 @@ pub(crate) struct Turn {
     waits_for_flush: Cell<bool>,
     /// Sends whose messages are staged.
     staged: Cell<usize>,
+    /// Sends of the turn that are answered later.
+    held: Held,
     /// Transactions that the turn ends.
     ends: RefCell<Vec<End>>,
     /// What notes their ends.
@@ -72,6 +75,7 @@ impl Turn {
             is_over: Cell::new(false),
             waits_for_flush: Cell::new(false),
             staged: Cell::new(0),
+            held: Held::default(),
             ends: RefCell::default(),
             ops: RefCell::new(ops),
             // Any odd number will do; threads should differ.
@@ -207,7 +211,8 @@ impl Service for BrokerService {
                 let keys = self.turn.keys.borrow();
                 let mut text = self.turn.text.borrow_mut();
                 let key = keys.get(ticket.key.clone()).unwrap_or_default();
-                answer::finish(&self.broker, peer, Sent { ticket, key, staging: &staging, text: &mut text }, out);
+                let sent = Sent { ticket, key, staging: &staging, text: &mut text, held: &self.turn.held };
+                answer::finish(&self.broker, peer, sent, out);
             }
             Ticket::End(ticket) => end_transaction::finish(&self.broker, ticket, &staging, out),
             Ticket::Reply(ticket) => reply::finish(&self.broker, peer, *ticket, &staging),

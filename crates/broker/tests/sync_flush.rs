@@ -108,6 +108,37 @@ async fn after_a_failed_sync_senders_and_tools_are_told_and_reads_go_on_until_th
     assert!(!peer.runtime().await.contains_key("storeFailure"));
 }
 
+/// Those of one turn share a wait; each is answered as its own message fares.
+#[tokio::test]
+async fn sends_that_come_together_are_all_answered_when_the_disk_goes_on_or_the_time_is_up() {
+    let (mut rig, disk, _) = hanging();
+    let producer = rig.peer();
+    assert_eq!(producer.send("T", "first").await.code, ResponseCode::SUCCESS);
+    disk.hang(true);
+    let (answers, ()) = tokio::join!(producer.send_together("T", 100), async {
+        appended(&rig.peer()).await;
+        disk.hang(false);
+    });
+    let mut offsets: Vec<i64> = answers
+        .iter()
+        .map(|answer| {
+            assert_eq!(answer.code, ResponseCode::SUCCESS);
+            answer.header::<SendMessageResponseHeader>().unwrap().queue_offset
+        })
+        .collect();
+    offsets.sort_unstable();
+    assert_eq!(offsets, Vec::from_iter(1..101));
+
+    rig.settings.store.sync_flush_timeout = 50;
+    rig.restart().await;
+    let producer = rig.peer();
+    assert_eq!(producer.send("T", "still quick").await.code, ResponseCode::SUCCESS);
+    disk.hang(true);
+    let answers = producer.send_together("T", 100).await;
+    disk.hang(false);
+    assert!(answers.iter().all(|answer| answer.code == ResponseCode::FLUSH_DISK_TIMEOUT));
+}
+
 #[tokio::test]
 async fn what_is_sent_without_waiting_can_be_read_after_the_next_flush() {
     let (rig, disk, _) = hanging();

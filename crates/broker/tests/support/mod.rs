@@ -206,6 +206,17 @@ impl Peer {
         self.ask(Message::new(topic).request(body)).await
     }
 
+    /// Sends so many messages over one connection, none of which waits for another's answer.
+    pub async fn send_together(&self, topic: &str, count: usize) -> Vec<Response> {
+        let mut sends = tokio::task::JoinSet::new();
+        for number in 0..count {
+            let (client, address) = (self.client.clone(), self.address.clone());
+            let request = Message::new(topic).request(&number.to_string());
+            sends.spawn(async move { client.call(&address, request, LONG).await.unwrap() });
+        }
+        sends.join_all().await
+    }
+
     pub async fn pull(&self, pull: Pull<'_>) -> Response {
         self.ask(pull.request()).await
     }

@@ -2,21 +2,19 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::command::CommandWriter;
 use raptormq_protocol::header::{FieldSink, FieldValue, SendMessageResponseHeader};
 use raptormq_protocol::message::properties::name;
-use raptormq_remoting::{Connection, Exchange, Output, Responder};
+use raptormq_remoting::{Connection, Exchange, Output};
 use raptormq_store::{PutStatus, Slot, Staging};
 
+use super::later::{Held, Later};
 use crate::broker::Broker;
 use crate::dispatch;
 use crate::failure::Failure;
 use crate::ha::{self, SyncRule};
-use crate::lane::Place;
-use crate::persist::Table;
 use crate::stats::Counters;
 
 /// A send whose message is staged.
@@ -45,11 +43,13 @@ pub(crate) struct Sent<'a> {
     pub(crate) staging: &'a Staging,
     /// Room to put the message ids together in.
     pub(crate) text: &'a mut String,
+    /// The sends of the turn that are answered later.
+    pub(crate) held: &'a Held,
 }
 
 /// Answers a send whose message is appended: now, or when what it waits for has happened.
 pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, out: &mut Output) {
-    let Sent { ticket, key, staging, text } = sent;
+    let Sent { ticket, key, staging, text, held } = sent;
     let placed = *staging.placed(ticket.slot);
     if let Err(failure) = put_outcome(broker, placed.status) {
         Counters::add(&broker.counters.sends_failed, 1);
@@ -88,7 +88,6 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
     });
     if waits_for_flush || ticket.waits_for_topic || slaves.is_some() {
         let later = Later {
-            broker: Arc::clone(broker),
             responder: peer.responder(ticket.to),
             message_id: text.clone(),
             key: key.to_owned(),
@@ -99,16 +98,19 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
             code,
             waits_for_flush,
             slaves,
-            waits_for_topic: ticket.waits_for_topic,
             _place: broker.lanes.sends.wait(),
         };
-        tokio::task::spawn_local(later.answer());
+        if ticket.waits_for_topic {
+            later.answer_after_topic(broker);
+        } else {
+            held.push(broker, later);
+        }
     } else if let Some(writer) = out.answer(ticket.to, code, None) {
         write_sent(broker, writer, &header);
     }
 }
 
-fn write_sent(broker: &Broker, writer: CommandWriter<'_, '_>, header: &SendMessageResponseHeader<'_>) {
+pub(super) fn write_sent(broker: &Broker, writer: CommandWriter<'_, '_>, header: &SendMessageResponseHeader<'_>) {
     write_fields(broker, writer.header(header));
 }
 
@@ -118,78 +120,6 @@ pub(crate) fn write_fields(broker: &Broker, mut writer: CommandWriter<'_, '_>) {
     writer.known_field(name::MSG_REGION, FieldValue::Text(&config.region_id));
     writer.known_field(name::TRACE_ON, FieldValue::Boolean(config.trace_on));
     writer.finish(&[]);
-}
-
-/// A send that is answered after its turn.
-struct Later {
-    broker: Arc<Broker>,
-    responder: Responder,
-    message_id: String,
-    key: String,
-    is_inner_batch: bool,
-    queue_id: i32,
-    queue_offset: i64,
-    /// Log offset behind the message.
-    log_end: i64,
-    /// What is answered when all goes well from here on.
-    code: ResponseCode,
-    waits_for_flush: bool,
-    slaves: Option<SyncRule>,
-    waits_for_topic: bool,
-    _place: Place,
-}
-
-impl Later {
-    async fn answer(self) {
-        let broker = &self.broker;
-        if self.waits_for_topic {
-            if let Ok(Err(reason)) = broker.keeper.kept(Table::Topics).await {
-                return self.responder.respond(ResponseCode::SYSTEM_ERROR, Some(&reason));
-            }
-            broker.outer.told().await;
-        }
-        let (flushed, replicated) = tokio::join!(self.flushed(), self.replicated());
-        // When both failed, the original tells of the slaves.
-        let code = replicated.and(flushed).err().unwrap_or(ResponseCode::SUCCESS);
-        let header = SendMessageResponseHeader {
-            msg_id: &self.message_id,
-            queue_id: self.queue_id,
-            queue_offset: self.queue_offset,
-            transaction_id: (!self.key.is_empty()).then_some(self.key.as_str()),
-            batch_uniq_id: self.is_inner_batch.then_some(self.key.as_str()),
-            ..SendMessageResponseHeader::default()
-        };
-        self.responder.answer(|to, out| {
-            if let Some(writer) = out.answer(to, code, None) {
-                write_sent(broker, writer, &header);
-            }
-        });
-    }
-}
-
-impl Later {
-    /// Waits until the message is on disk. Where it does not get there the message is stored, but nobody can say whether
-    /// it survives: what the original says then.
-    async fn flushed(&self) -> Result<(), ResponseCode> {
-        if !self.waits_for_flush {
-            return Ok(());
-        }
-        let flushed = self.broker.store.watermarks().flushed.reached(self.log_end);
-        let timeout = Duration::from_millis(self.broker.settings().store.sync_flush_timeout);
-        match tokio::time::timeout(timeout, flushed).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(ResponseCode::FLUSH_DISK_TIMEOUT),
-        }
-    }
-
-    /// Waits until slaves have the message.
-    async fn replicated(&self) -> Result<(), ResponseCode> {
-        match (self.slaves, self.code) {
-            (Some(rule), _) => ha::replicated(&self.broker, rule, self.log_end).await,
-            (None, ResponseCode::SUCCESS) => Ok(()),
-            (None, code) => Err(code),
-        }
-    }
 }
 
 /// What the original answers for how an append ended.

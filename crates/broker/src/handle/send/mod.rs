@@ -8,6 +8,7 @@
 pub(crate) mod answer;
 pub(crate) mod check;
 mod given;
+pub(crate) mod later;
 
 use std::sync::Arc;
 
