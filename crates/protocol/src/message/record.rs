@@ -390,7 +390,9 @@ impl<'a> RecordView<'a> {
 
     /// The property text; what is not UTF-8 in it becomes the replacement character, as in Java.
     pub fn properties(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.properties_bytes)
+        let bytes = self.properties_bytes;
+        // Nearly always it is; replacing looks at each character by itself.
+        simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
     }
 }
 
