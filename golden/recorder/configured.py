@@ -6,7 +6,7 @@ Usage: configured.py JARS FILE. JARS is a folder with the jars of rocketmq-broke
 starts a broker of its own from them. The form is that of serving.py; `set` lists the settings of a part.
 """
 import json, os, re, signal, subprocess, sys, tempfile, time
-from serving import (BATCH, QUERY_OFFSET, SEND_BACK, UPDATE_OFFSET, Client, answer, ask, beat, group, member, properties, pull, send,
+from serving import (BATCH, QUERY_OFFSET, SEND, SEND_BACK, UPDATE_OFFSET, Client, answer, ask, beat, group, member, properties, pull, send,
                      send_short, settings, topic)
 
 QUEUE, END, CHECK, REPLY = 321, 37, 46, 325
@@ -86,6 +86,10 @@ def filters():
     # A newer text that is none leaves nothing of the older one.
     yield beat(1, filtered("older", "a >", version=11))
     yield of_group("older", subVersion=11)
+    # Nor does none at all.
+    yield beat(1, filtered("older", "a > 1", version=12))
+    yield beat(1, filtered("older", "", version=13))
+    yield of_group("older", subVersion=13)
 
 
 def slave():
@@ -124,6 +128,36 @@ def light():
         yield named(names, differs="there is a limit, which nothing looks at any more in Java 5")
 
 
+def slow():
+    """Consumers for which what they want is no longer in memory, where slaves may be read."""
+    yield topic("Topic", read=1, write=1)
+    for tag in "AAB":
+        yield send("Topic", properties=properties(UNIQ_KEY="k", TAGS=tag))
+    yield group("usual")
+    yield group("other", brokerId=2, whichBrokerWhenConsumeSlowly=3)
+    for readable in ["true", "false"]:
+        yield settings(slaveReadEnable=readable)
+        for name in ["usual", "other"]:
+            for offset in [0, 2, 3, 9]:
+                yield pull("Topic", group=name, offset=offset)
+            yield pull("Topic", group=name, offset=0, subscription="C")
+            yield pull("Topic", group=name, offset=0, maxMsgNums=1)
+
+
+def timers():
+    """Messages with a time of their own: no broker here has them switched on."""
+    timed = lambda code=SEND, **more: send("TopicTest", code=code, properties=properties(UNIQ_KEY="k", **more))
+    for key in ["TIMER_DELIVER_MS", "TIMER_DELAY_SEC", "TIMER_DELAY_MS"]:
+        for value in ["4102444800000", "0", "x", ""]:
+            yield timed(**{key: value})
+        yield timed(**{key: "1", "DELAY": "1"})
+        yield timed(**{key: "1", "DELAY": "0"})
+        yield timed(**{key: "1", "TIMER_OUT_MS": "1"})
+    yield send_short("TopicTest", properties=properties(UNIQ_KEY="k", TIMER_DELAY_SEC="1"))
+    yield send_short("TopicTest", code=BATCH, inner=["one"], batch="true", properties=properties(TIMER_DELAY_SEC="1"))
+    yield send("TopicTest", sysFlag=4, properties=properties(UNIQ_KEY="k", TRAN_MSG="true", PGROUP="p", TIMER_DELAY_SEC="1"))
+
+
 def unwriteable():
     """No messages, no topics, no groups by themselves."""
     yield send("TopicTest")
@@ -139,6 +173,8 @@ PARTS = [
     (slave, {"brokerRole": "SLAVE", "brokerId": "1", "slaveReadEnable": "true"}),
     (replicas, {"brokerRole": "SYNC_MASTER", "inSyncReplicas": "3", "syncFlushTimeout": "300"}),
     (light, {"enableLmq": "true", "enableMultiDispatch": "true", "maxLmqConsumeQueueNum": "1"}),
+    (slow, {"slaveReadEnable": "true", "accessMessageInMemoryMaxRatio": "0"}),
+    (timers, {}),
     (unwriteable, {"autoCreateTopicEnable": "false", "autoCreateSubscriptionGroup": "false"}),
 ]
 OPENED = ["java.base/java.nio", "java.base/sun.nio.ch", "java.base/java.lang", "java.base/java.util"]

@@ -7,18 +7,20 @@ brokerName=broker-a, a name server of its own, and nothing else set. What cannot
 ports, ids. `differs` says why ours shall answer otherwise; where Java falls over something and answers an exception, it
 always may. Each step is a request by one of several clients; `save` keeps the log offset of a message for later steps,
 which write it as `$name`; `until` says that the answer may take a while to come true; `changed` lists the groups of
-which each client is then told.
+which each client is then told; `meanwhile` lists what others ask while the broker holds the request.
 """
 import json, re, socket, struct, sys, time
 
 SEND, PULL, QUERY_OFFSET, UPDATE_OFFSET, CREATE_TOPIC, SET = 10, 11, 14, 15, 17, 25
 MAX, MIN, SEARCH, EARLIEST = 30, 31, 29, 32
-BEAT, LEAVE, SEND_BACK, MEMBERS, NOTICE = 34, 35, 36, 38, 40
+BEAT, LEAVE, SEND_BACK, MEMBERS, NOTICE, LOCK, UNLOCK = 34, 35, 36, 38, 40, 41, 42
 CREATE_GROUP, DELETE_GROUP, DELETE_TOPIC, RESET, STATUS = 200, 207, 215, 222, 223
 CORRECT, CLONE, SEND_V2, BATCH, GET_TOPIC, GET_GROUP, FORBID, LITE_PULL = 308, 314, 310, 320, 351, 352, 353, 361
 ASSIGN, SET_MODE, MODES = 400, 401, 402
 LATER = "4102444800000"
 NOW_VERSION = 479
+# After so many seconds a pull is held that nothing is found for.
+UNTIL_HELD = 0.5
 
 
 class Client:
@@ -27,12 +29,19 @@ class Client:
         self.socket, self.opaque, self.notices = socket.create_connection((host, int(port))), 0, []
 
     def ask(self, step, values):
+        self.say(step, values)
+        return self.hear()
+
+    def say(self, step, values):
         self.opaque += 1
         fields = {key: fill(value, values) for key, value in step.get("fields", {}).items()}
         head = {"code": step["code"], "language": step.get("language", "JAVA"), "version": step.get("version", NOW_VERSION),
                 "opaque": self.opaque, "flag": 0, "extFields": fields}
         head, body = json.dumps(head).encode(), body_of(step)
         self.socket.sendall(struct.pack(">ii", 4 + len(head) + len(body), len(head)) + head + body)
+
+    def hear(self):
+        """The answer to what was said last."""
         while True:
             head, body = self.read()
             if head["opaque"] == self.opaque and head["flag"] & 1:
@@ -191,6 +200,9 @@ def sends():
     for name in ["Uneven", "Uneven2"]:
         for queue in [1, 5, 6]:
             yield send(name, queue)
+    yield topic("Lone", read=1, write=1)
+    for queue in [-1, -2147483648]:
+        yield send("Lone", queue)
     yield topic("Ordered", order="true")
     yield settings(brokerPermission=4)
     yield send("Ordered")
@@ -226,6 +238,13 @@ def retries():
     yield send("%RETRY%tries", reconsumeTimes=3, maxReconsumeTimes=9, version=120)
     yield send("%RETRY%tries", reconsumeTimes=2, maxReconsumeTimes=-1)
     yield pull("%DLQ%tries", count=32)
+    # Who locks queues consumes in order: what it gives up is tried no more.
+    locks = {"consumerGroup": "tries", "clientId": "c0", "mqSet": [{"topic": "New", "brokerName": "broker-a", "queueId": 0}]}
+    yield ask(LOCK, json=locks)
+    yield send("%RETRY%tries")
+    yield ask(UNLOCK, json=locks)
+    yield send("%RETRY%tries")
+    yield pull("%DLQ%tries", count=32)
     yield send("%RETRY%unit", unitMode="true")
     yield ask(GET_TOPIC, topic="%RETRY%unit")
     yield send("Unit", unitMode="true")
@@ -248,6 +267,11 @@ def kinds():
     yield send("Plain")
     for level in [1, 18, 19, 0, -1, "x"]:
         yield send("New", properties=properties(UNIQ_KEY="k", DELAY=level))
+    # Batches that stay together, and what only looks like one.
+    yield send("New", properties=properties(UNIQ_KEY="k", INNER_NUM="1"))
+    for flag in [128, 128 + 4]:
+        yield send("New", sysFlag=flag)
+        yield send("New", sysFlag=flag, properties=properties(UNIQ_KEY="k", INNER_NUM="1"))
     batch = lambda name, **more: send_short(name, code=BATCH, batch="true", **more)
     yield send("New", code=BATCH, inner=["one", "two"], batch="true")
     yield topic("Batch")
@@ -346,6 +370,53 @@ def pulls():
     for name in ["consumerGroup", "topic", "queueId", "queueOffset", "maxMsgNums", "sysFlag", "commitOffset",
                  "suspendTimeoutMillis", "subVersion"]:
         yield without(name, pull("Pulled"))
+
+
+def holds():
+    """Pulls that wait for messages."""
+    wait = lambda *meanwhile, timeout=0, flags=6, **more: {
+        **pull("Held", **{"group": "waits", "client": 1, "flags": flags,
+                          "suspendTimeoutMillis": timeout or (20000 if meanwhile else 300), **more}),
+        **({"meanwhile": list(meanwhile)} if meanwhile else {})}
+    tagged = lambda tag: send("Held", properties=properties(UNIQ_KEY="k", TAGS=tag))
+    yield topic("Held", read=2, write=2)
+    yield group("waits")
+    yield wait()
+    yield wait(send("Held"))
+    yield wait(offset=1)
+    yield wait(send("Held"), offset=1)
+    yield wait(send("Held"), offset=2, code=LITE_PULL)
+    for offset in [-1, 9]:
+        yield wait(offset=offset)
+    yield wait(offset=0, subscription="A")
+    yield wait(offset=3, flags=4)
+    # Only what it wants wakes it.
+    yield wait(tagged("B"), tagged("A"), offset=3, subscription="A")
+    yield wait(tagged("B"), offset=5, subscription="A", timeout=1000)
+    # Another queue is nothing to it.
+    yield wait(send("Held", 1), offset=6, timeout=1000)
+    yield wait(send("Held"), offset=6, flags=7, commitOffset=2)
+    yield ask(QUERY_OFFSET, consumerGroup="waits", topic="Held", queueId=0)
+    # What was changed meanwhile counts.
+    yield wait(settings(brokerPermission=2), send("Held"), offset=7)
+    yield settings(brokerPermission=6)
+    yield wait(group("waits", consumeEnable=False), send("Held"), offset=8)
+    yield wait(offset=9)
+    yield group("waits")
+    yield wait(ask(FORBID, group="waits", topic="Held", readable="false"), send("Held"), offset=9)
+    yield ask(FORBID, group="waits", topic="Held", readable="true")
+    yield wait(topic("Held", read=2, write=2, perm=2), send("Held"), offset=10)
+    yield topic("Held", read=1, write=1)
+    yield wait(offset=1, queue=1)
+    yield topic("Held", read=2, write=2)
+    yield wait(topic("Held", read=1, write=1), offset=1, queue=1, timeout=1000)
+    yield topic("Held", read=2, write=2)
+    # They look again after a second.
+    yield settings(longPollingEnable="false")
+    yield wait(offset=11)
+    yield wait(send("Held"), offset=11)
+    yield settings(longPollingEnable="true")
+    yield wait(ask(DELETE_TOPIC, topic="Held"), offset=12, timeout=1000)
 
 
 def members():
@@ -625,7 +696,7 @@ def no_new_topics():
     yield send("%RETRY%unheard")
 
 
-PARTS = [sends, retries, kinds, send_backs, pulls, members, topics, groups, offsets, resets, shares, no_new_topics]
+PARTS = [sends, retries, kinds, send_backs, pulls, holds, members, topics, groups, offsets, resets, shares, no_new_topics]
 MASKED = ["timestamp", "lastUpdateTimestamp", "counter", "stateVersion"]
 
 
@@ -661,12 +732,19 @@ def main():
     for part in PARTS:
         recorded.append({"part": part.__name__})
         for step in part():
-            head, body = clients[step["client"]].ask(step, values)
+            client = clients[step["client"]]
+            client.say(step, values)
+            if "meanwhile" in step:
+                time.sleep(UNTIL_HELD)
+            for other in step.get("meanwhile", []):
+                head, _ = clients[other["client"]].ask(other, values)
+                assert head["code"] == 0, head
+            head, body = client.hear()
             tries = 0
             while step.get("until") and b"queueId" not in body and tries < 60:
                 time.sleep(0.5)
                 tries += 1
-                head, body = clients[step["client"]].ask(step, values)
+                head, body = client.ask(step, values)
             if "save" in step:
                 assert head["code"] == 0, head
                 values[step["save"]] = int(head["extFields"]["msgId"][16:], 16)

@@ -12,14 +12,22 @@ use anyhow::ensure;
 /// How long they come and go; the tests read it.
 const SECONDS_KEY: &str = "RAPTORMQ_CROWD_SECONDS";
 
-/// Runs both tests, each for so many minutes.
+/// Runs both tests side by side for so many minutes.
 pub(crate) fn run(root: &Path, minutes: u64) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    for tests in ["cluster", "consumers"] {
+    let seconds = minutes.saturating_mul(60).to_string();
+    let words = ["test", "-p", "raptormq-testkit", "--no-run"];
+    let built = Command::new(&cargo).args(words).current_dir(root).status()?;
+    ensure!(built.success(), "the tests of testkit do not build");
+    let begin = |tests| {
         let words = ["test", "-p", "raptormq-testkit", "--test", tests, "crowd"];
-        let seconds = minutes.saturating_mul(60).to_string();
-        let tested = Command::new(&cargo).args(words).env(SECONDS_KEY, seconds).current_dir(root).status()?;
-        ensure!(tested.success(), "the crowd of {tests} found a fault");
+        Command::new(&cargo).args(words).env(SECONDS_KEY, &seconds).current_dir(root).spawn()
+    };
+    let crowds = [("cluster", begin("cluster")), ("consumers", begin("consumers"))];
+    // Both come to their end, whatever one of them finds.
+    let ends = crowds.map(|(tests, crowd)| (tests, crowd.and_then(|mut crowd| crowd.wait())));
+    for (tests, end) in ends {
+        ensure!(end?.success(), "the crowd of {tests} found a fault");
     }
     Ok(())
 }

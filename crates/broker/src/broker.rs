@@ -1,6 +1,6 @@
 //! The broker: everything that handlers need, built once and whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -214,6 +214,7 @@ impl Broker {
         let old = self.settings.swap(Arc::new(new));
         version.next(now_ms);
         drop(version);
+        self.keeper.rules_changed();
         let new = self.settings.load_full();
         self.identity.broker_properties.store(Arc::new(broker_properties(&new)));
         self.offsets.set_version_step(new.broker.consumer_offset_update_version_step);
@@ -334,6 +335,30 @@ impl Broker {
         }
         if is_other {
             self.topics_changed();
+        }
+    }
+
+    /// Stops groups that are too far behind, where that is set: what they read from the disk holds up others. Java:
+    /// `BrokerController.protectBroker`.
+    pub(crate) fn stop_slow_groups(&self) {
+        let settings = self.settings();
+        if !settings.broker.disable_consume_if_consumer_read_slowly {
+            return;
+        }
+        let max = i64::try_from(settings.broker.consumer_fallbehind_threshold).unwrap_or(i64::MAX);
+        let mut slow = BTreeMap::new();
+        self.offsets.for_each(|group, topic, _, progress| {
+            if progress.behind_bytes() > max {
+                slow.insert(group.to_owned(), (topic.to_owned(), progress.behind_bytes()));
+                // It begins anew when it may consume again.
+                progress.note_behind(0);
+            }
+        });
+        for (group, (topic, bytes)) in slow {
+            if self.groups.stop(&group, self.now_ms()) {
+                tracing::warn!(group, topic, bytes, max, "a group is too far behind and is stopped: see consumeEnable");
+                self.keeper.changed(Table::Groups);
+            }
         }
     }
 

@@ -99,6 +99,17 @@ impl Groups {
         version.next(now_ms);
     }
 
+    /// Lets a group consume no more; `false` when it may not, or there is none.
+    pub(crate) fn stop(&self, name: &str, now_ms: i64) -> bool {
+        let mut version = self.version.lock();
+        let pin = self.table.pin();
+        let Some(group) = pin.get(name).filter(|group| group.consume_enable) else { return false };
+        let stopped = SubscriptionGroupConfig { consume_enable: false, ..SubscriptionGroupConfig::clone(group) };
+        pin.insert(name.into(), Arc::new(stopped));
+        version.next(now_ms);
+        true
+    }
+
     /// Makes the table the master's, with its version.
     pub(crate) fn take_from_master(&self, master: SubscriptionGroupWrapper) {
         let mut version = self.version.lock();

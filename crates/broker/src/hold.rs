@@ -2,7 +2,8 @@
 //!
 //! A hold hangs on its queue and keeps no thread and no lock. The I/O thread that appends a message wakes the holds that
 //! want it at the end of its turn ([`wake`]), wherever their connections live; one task ends those whose time is up
-//! ([`run`]). Either way the pull runs once more, may not wait again, and answers. A queue counts its holds, so an append
+//! ([`run`]). Either way the pull runs once more, may not wait again, and answers; it is checked again if topics, groups or
+//! settings have changed meanwhile. A queue counts its holds, so an append
 //! to a queue that nobody waits for costs one load. Under SYNC_FLUSH a message can be read when it is on disk; a turn that
 //! ends before that *calls* its holds, and a task wakes them when the log is flushed ([`run_flushed`]). Java:
 //! `longpolling/PullRequestHoldService.java`; unlike there, a deadline is met when it comes, not at the next tick.

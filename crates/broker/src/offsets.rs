@@ -55,6 +55,8 @@ pub(crate) struct Progress {
     pulled: AtomicI64,
     /// An administrator has set `consumed`. The group's next pull is told, and until then its commits do not count.
     is_reset: AtomicBool,
+    /// Bytes of the log behind what the group has read last; noted with `disableConsumeIfConsumerReadSlowly` only.
+    behind_bytes: AtomicI64,
     /// What pulls were answered with since the start.
     pub(crate) reads: Reads,
 }
@@ -79,6 +81,7 @@ impl Default for Progress {
             consumed: AtomicI64::new(UNKNOWN),
             pulled: AtomicI64::new(UNKNOWN),
             is_reset: AtomicBool::new(false),
+            behind_bytes: AtomicI64::new(0),
             reads: Reads::default(),
         }
     }
@@ -98,6 +101,16 @@ impl Progress {
     /// A pull was answered: this is where the next one goes on.
     pub(crate) fn note_pulled(&self, next_offset: i64) {
         self.pulled.store(next_offset, Ordering::Relaxed);
+    }
+
+    /// What the group has read last lies so many bytes before the log's end.
+    pub(crate) fn note_behind(&self, bytes: i64) {
+        self.behind_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// How many bytes before the log's end that was; 0 when nobody looked.
+    pub(crate) fn behind_bytes(&self) -> i64 {
+        self.behind_bytes.load(Ordering::Relaxed)
     }
 
     /// A pull was answered with messages; the read took `took`.

@@ -7,6 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -109,6 +110,8 @@ pub(crate) struct Keeper {
     intervals: Mutex<Intervals>,
     pending: Mutex<Pending>,
     wake: Condvar,
+    /// How often topics, groups or settings have changed: what a pull was allowed by may be other than it was.
+    rules: AtomicU64,
     /// When each table's backup was last written.
     backed_up: Mutex<[Option<Instant>; Table::ALL.len()]>,
 }
@@ -158,6 +161,7 @@ impl Keeper {
             intervals: Mutex::new(intervals),
             pending: Mutex::default(),
             wake: Condvar::new(),
+            rules: AtomicU64::default(),
             backed_up: Mutex::default(),
         }
     }
@@ -247,8 +251,21 @@ impl Keeper {
         }
     }
 
+    /// A number that becomes another one when topics, groups or settings have changed.
+    pub(crate) fn rules(&self) -> u64 {
+        self.rules.load(Ordering::Acquire)
+    }
+
+    /// Notes that what requests are allowed by has changed.
+    pub(crate) fn rules_changed(&self) {
+        self.rules.fetch_add(1, Ordering::Release);
+    }
+
     /// Notes that a table changed; it is written soon.
     pub(crate) fn changed(&self, table: Table) {
+        if matches!(table, Table::Topics | Table::Groups) {
+            self.rules_changed();
+        }
         let mut pending = self.pending.lock();
         pending.mark(table);
         drop(pending);

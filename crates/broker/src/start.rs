@@ -36,6 +36,8 @@ const EXPIRE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 const SLAVE_RATIO_LESS: u32 = 10;
 /// How long a broker that stops waits for its slaves to have everything.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
+/// How often groups are looked for that are too far behind. Java: 3 min in `BrokerController.protectBroker`.
+const SLOW_INTERVAL: Duration = Duration::from_secs(5);
 /// How often members of changed groups are told when they are not told at once. Java: `DefaultConsumerIdsChangeListener`.
 const NOTIFY_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -289,6 +291,7 @@ fn keep_house(broker: Arc<Broker>, client: Client, stop: oneshot::Receiver<()>) 
         let interval = (timeout / 4).clamp(EXPIRE_INTERVAL_MIN, EXPIRE_INTERVAL);
         tokio::spawn(every(interval, Arc::clone(&broker), Broker::expire_clients));
         tokio::spawn(every(NOTIFY_INTERVAL, Arc::clone(&broker), Broker::notify_late));
+        tokio::spawn(every(SLOW_INTERVAL, Arc::clone(&broker), Broker::stop_slow_groups));
         tokio::spawn(every(OVERDUE_INTERVAL, Arc::clone(&broker), Broker::refuse_overdue));
         if broker.acl.is_some() {
             tokio::spawn(every(ACL_INTERVAL, Arc::clone(&broker), Broker::follow_accounts));

@@ -132,6 +132,15 @@ fn what_would_take_too_much_is_refused_at_once() {
             assert!(begin.elapsed().as_millis() < 1000, "{count} {open}: {:?}", begin.elapsed());
         }
     }
+    for piece in ["a = 1 OR ", "(", "NOT ", "'", "a ", "\u{1F600}", "-- x\n", "5"] {
+        let begin = std::time::Instant::now();
+        let text = piece.repeat(100_000 / piece.len());
+        assert!(
+            Expression::parse(&text).is_err() && begin.elapsed().as_millis() < 1000,
+            "{piece:?}: {:?}",
+            begin.elapsed()
+        );
+    }
     let printed = (0..30).fold("a".to_owned(), |inner, _| format!("-({inner} BETWEEN 1 AND 2)"));
     let refusal = Expression::parse(&format!("{printed} > 1 > 1")).unwrap_err().to_string();
     assert!(refusal.len() <= 4096, "{}", refusal.len());

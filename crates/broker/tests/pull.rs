@@ -236,3 +236,33 @@ async fn a_long_answer_is_cut_where_the_pull_says() {
     let header = PullMessageRequestHeader { max_msg_bytes: Some(1), ..Pull::new("T", 0).header() };
     assert_eq!(messages(&peer.get(RequestCode::PULL_MESSAGE, &header).await).len(), 1);
 }
+
+#[tokio::test]
+async fn a_group_that_is_too_far_behind_is_stopped_where_that_is_set() {
+    let rig = Rig::with(|settings| {
+        settings.broker.disable_consume_if_consumer_read_slowly = true;
+        settings.broker.consumer_fallbehind_threshold = 2000;
+    });
+    let peer = rig.peer();
+    for _ in 0..20 {
+        peer.send("T", &"x".repeat(100)).await;
+    }
+    let (slow, quick) =
+        (Pull { group: "slow", count: 1, ..Pull::new("T", 0) }, Pull { group: "quick", ..Pull::new("T", 0) });
+    assert_eq!(messages(&peer.pull(quick).await).len(), 20);
+    assert_eq!(messages(&peer.pull(slow).await).len(), 1);
+    // It waits at the end of another queue, and is refused there, too.
+    let waiting = peer.pull(Pull { group: "slow", queue_id: 1, ..Pull::new("T", 0) }.waiting(60_000));
+    let stopped = async {
+        peer.held(1).await;
+        let begin = Instant::now();
+        while peer.pull(Pull { group: "slow", count: 1, ..Pull::new("T", 0) }).await.code == ResponseCode::SUCCESS {
+            assert!(begin.elapsed() < LONG, "it still consumes");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        peer.ask(Message::new("T").queue(1).request("y")).await
+    };
+    let (refused, _) = tokio::join!(waiting, stopped);
+    assert_refused(&refused, ResponseCode::NO_PERMISSION, "subscription group no permission, slow");
+    assert_eq!(messages(&peer.pull(Pull { group: "quick", ..Pull::new("T", 0) }).await).len(), 20);
+}

@@ -131,10 +131,10 @@ config! {
         pub send_heartbeat_timeout_millis: u64 = "sendHeartbeatTimeoutMillis" => 1000, no_effect;
         /// Tell consumers that have fallen behind to read from a slave.
         pub slave_read_enable: bool = "slaveReadEnable" => false, dynamic;
-        /// Stop groups that have fallen behind by consumerFallbehindThreshold.
-        pub disable_consume_if_consumer_read_slowly: bool = "disableConsumeIfConsumerReadSlowly" => false, dynamic, no_effect;
-        /// Bytes after which a group counts as having fallen behind.
-        pub consumer_fallbehind_threshold: u64 = "consumerFallbehindThreshold" => 17_179_869_184, dynamic, no_effect;
+        /// Stop groups that have fallen behind by consumerFallbehindThreshold: they may not consume until an administrator lets them (updateSubGroup).
+        pub disable_consume_if_consumer_read_slowly: bool = "disableConsumeIfConsumerReadSlowly" => false, dynamic;
+        /// Bytes of the log by which a group may be behind in what it reads.
+        pub consumer_fallbehind_threshold: u64 = "consumerFallbehindThreshold" => 17_179_869_184, dynamic;
         /// Refuse requests that have waited too long for a thread. RaptorMQ never refuses a send so: none waits in front of the log.
         pub broker_fast_failure_enable: bool = "brokerFastFailureEnable" => true, dynamic;
         /// Milliseconds that a message given back may wait for a thread before it is refused.

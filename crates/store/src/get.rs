@@ -115,6 +115,8 @@ pub struct GetResult {
     pub count: usize,
     /// Bytes of the records.
     pub bytes: usize,
+    /// Bytes of the log behind the beginning of the last message that was looked at, wanted or not.
+    pub behind_bytes: i64,
     /// Whether the reader is so far behind that it should read from a slave.
     pub suggest_slave: bool,
 }
@@ -129,6 +131,7 @@ impl GetResult {
             slices: SmallVec::new(),
             count: 0,
             bytes: 0,
+            behind_bytes: 0,
             suggest_slave: false,
         }
     }
@@ -295,7 +298,7 @@ struct Read<'a> {
     run: Range<usize>,
     /// Where the log goes on behind a part that was deleted: units before it are passed over.
     skip_log_until: i64,
-    /// Log offset of the last unit that was answered.
+    /// Log offset of the last unit that was looked at.
     last_log_offset: i64,
     patience: Patience,
     /// The part of the window that is known to be in memory: from where to where in it.
@@ -436,6 +439,7 @@ impl<'a> Read<'a> {
         if unit.is_blank() || unit.log_offset < self.skip_log_until {
             return true;
         }
+        self.last_log_offset = unit.log_offset;
         if self.is_full(unit, messages.1) {
             return false;
         }
@@ -566,7 +570,6 @@ impl<'a> Read<'a> {
         }
         self.result.count += messages;
         self.result.bytes += unit.size as usize;
-        self.last_log_offset = unit.log_offset;
         self.result.status = GetStatus::Found;
     }
 
@@ -588,8 +591,8 @@ impl<'a> Read<'a> {
 
     fn finish(mut self) -> GetResult {
         self.close_run();
-        let behind = self.log_end - self.last_log_offset;
-        self.result.suggest_slave = behind > self.store.shared.options.in_memory_bytes;
+        self.result.behind_bytes = self.log_end - self.last_log_offset;
+        self.result.suggest_slave = self.result.behind_bytes > self.store.shared.options.in_memory_bytes;
         self.result
     }
 }

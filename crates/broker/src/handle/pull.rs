@@ -1,12 +1,13 @@
 //! Pulls (11, 361).
 //! Java: `processor/PullMessageProcessor.java`, `processor/DefaultPullMessageResultHandler.java`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use raptormq_config::BrokerRole;
 use raptormq_protocol::body::{PERM_READ, SubscriptionGroupConfig};
-use raptormq_protocol::code::{RequestCode, ResponseCode};
+use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
 use raptormq_protocol::heartbeat::{EXPRESSION_SQL92, EXPRESSION_TAG, MessageModel, SubscriptionData};
 use raptormq_protocol::message::properties::{Properties, name};
@@ -15,7 +16,7 @@ use raptormq_remoting::{Exchange, Output, Responder};
 use raptormq_store::{Arrival, Extension, Filter, GetLimits, GetResult, GetStatus, Queue};
 
 use crate::broker::Broker;
-use crate::dispatch::{Call, Reply};
+use crate::dispatch::{Call, Reply, refuse_waiting};
 use crate::failure::{Failure, Forbidden};
 use crate::filter::kept::ConsumerFilter;
 use crate::filter::sql::Expression;
@@ -48,6 +49,10 @@ pub(crate) struct Pull {
     pub(crate) filter: PullFilter,
     limits: GetLimits,
     is_lite: bool,
+    /// The request has brought the filter.
+    has_own_filter: bool,
+    /// [`Keeper::rules`](crate::persist::Keeper::rules) by which it was allowed.
+    rules: u64,
     topic_sys_flag: i32,
     pub(crate) group: Arc<SubscriptionGroupConfig>,
     /// How far the group is in the queue.
@@ -143,8 +148,7 @@ pub(crate) fn pull(
     call: &mut Call<'_, '_>,
     header: PullMessageRequestHeader<'_>,
 ) -> Result<Reply, Failure> {
-    check_broker(broker)?;
-    run(broker, call, &header)
+    run(broker, call, &header, false)
 }
 
 /// LITE_PULL_MESSAGE (361).
@@ -153,17 +157,16 @@ pub(crate) fn lite_pull(
     call: &mut Call<'_, '_>,
     header: PullMessageRequestHeader<'_>,
 ) -> Result<Reply, Failure> {
-    check_broker(broker)?;
-    if !broker.settings().broker.lite_pull_message_enable {
-        let ip = &broker.settings().broker.broker_ip1;
-        let remark = format!("the broker[{ip}] for lite pull consumer is forbidden");
-        return Err(Failure::pull_forbidden(Forbidden::Broker, remark));
-    }
-    run(broker, call, &header)
+    run(broker, call, &header, true)
 }
 
-fn run(broker: &Broker, call: &mut Call<'_, '_>, header: &PullMessageRequestHeader<'_>) -> Result<Reply, Failure> {
-    let pull = allow(broker, call, header)?;
+fn run(
+    broker: &Broker,
+    call: &mut Call<'_, '_>,
+    header: &PullMessageRequestHeader<'_>,
+    is_lite: bool,
+) -> Result<Reply, Failure> {
+    let pull = allow(broker, call.peer.peer_addr(), header, is_lite)?;
     let (is_committing, progress) = (header.sys_flag & pull_flag::COMMIT_OFFSET != 0, &pull.progress);
     if progress.is_reset() {
         // A client that was started after the reset stands where it should already; any other is told, and what it
@@ -214,9 +217,14 @@ fn hold(broker: &Broker, pull: Pull, responder: Responder, asked_ms: i64) {
 }
 
 /// Runs a pull that waited, and answers whatever there is.
-pub(crate) fn again(broker: &Broker, pull: Pull, responder: Responder) {
+pub(crate) fn again(broker: &Broker, mut pull: Pull, responder: Responder) {
     if responder.connection().is_closed() {
         return;
+    }
+    if pull.rules != broker.keeper.rules()
+        && let Err(failure) = allow_again(broker, &mut pull, responder.connection().peer_addr())
+    {
+        return refuse_waiting(responder, &failure);
     }
     match read_cached(broker, &pull) {
         Some(answer) => responder.answer(|to, out| answer.write(to, out)),
@@ -224,24 +232,79 @@ pub(crate) fn again(broker: &Broker, pull: Pull, responder: Responder) {
     }
 }
 
-fn check_broker(broker: &Broker) -> Result<(), Failure> {
-    if broker.settings().broker.broker_permission & PERM_READ as u32 != 0 {
-        return Ok(());
+/// Checks a pull that waited by the rules as they are now: the topic may be gone, the group may not consume any more. The
+/// group's subscription, which was new enough, has not become older.
+fn allow_again(broker: &Broker, pull: &mut Pull, peer: SocketAddr) -> Result<(), Failure> {
+    let group = Arc::clone(&pull.group);
+    let before = Arc::clone(&pull.queue);
+    let header = PullMessageRequestHeader {
+        consumer_group: &group.group_name,
+        topic: &before.topic,
+        queue_id: before.queue_id,
+        ..PullMessageRequestHeader::default()
+    };
+    let allowed = check(broker, peer, &header, pull.is_lite)?;
+    match (pull.has_own_filter, pull.filter.needs_record()) {
+        (true, true) => check_expression_type(broker, EXPRESSION_SQL92)?,
+        (true, false) => {}
+        (false, _) => pull.filter = group_filter(broker, &allowed.group, &header)?,
     }
-    let remark = format!("the broker[{}] pulling message is forbidden", broker.settings().broker.broker_ip1);
-    Err(Failure::pull_forbidden(Forbidden::Broker, remark))
+    pull.topic_sys_flag = allowed.topic.config.topic_sys_flag;
+    (pull.group, pull.queue) = (allowed.group, allowed.queue);
+    Ok(())
 }
 
-/// Checks a pull in the original's order.
-fn allow(broker: &Broker, call: &Call<'_, '_>, header: &PullMessageRequestHeader<'_>) -> Result<Pull, Failure> {
+/// What a pull is about.
+struct Allowed {
+    group: Arc<SubscriptionGroupConfig>,
+    topic: Arc<Topic>,
+    queue: Arc<Queue>,
+}
+
+/// Checks everything but the filter, in the original's order.
+fn check(
+    broker: &Broker,
+    peer: SocketAddr,
+    header: &PullMessageRequestHeader<'_>,
+    is_lite: bool,
+) -> Result<Allowed, Failure> {
+    check_broker(broker, is_lite)?;
     let group = find_group(broker, header.consumer_group)?;
     let topic = broker.topics.get(header.topic).ok_or_else(|| Failure::no_topic_to_pull(header.topic))?;
     if !topic.is_readable() {
         let remark = format!("the topic[{}] pulling message is forbidden", header.topic);
         return Err(Failure::pull_forbidden(Forbidden::Topic, remark));
     }
-    let queue = find_queue(broker, &topic, header, call)?;
-    let filter = match header.sys_flag & pull_flag::SUBSCRIPTION != 0 {
+    let queue = find_queue(broker, &topic, header, peer)?;
+    Ok(Allowed { group, topic, queue })
+}
+
+fn check_broker(broker: &Broker, is_lite: bool) -> Result<(), Failure> {
+    let config = &broker.settings().broker;
+    let ip = &config.broker_ip1;
+    if config.broker_permission & PERM_READ as u32 == 0 {
+        let remark = format!("the broker[{ip}] pulling message is forbidden");
+        return Err(Failure::pull_forbidden(Forbidden::Broker, remark));
+    }
+    if is_lite && !config.lite_pull_message_enable {
+        let remark = format!("the broker[{ip}] for lite pull consumer is forbidden");
+        return Err(Failure::pull_forbidden(Forbidden::Broker, remark));
+    }
+    Ok(())
+}
+
+/// Checks a pull.
+fn allow(
+    broker: &Broker,
+    peer: SocketAddr,
+    header: &PullMessageRequestHeader<'_>,
+    is_lite: bool,
+) -> Result<Pull, Failure> {
+    // What changes while it is checked is seen when it runs again.
+    let rules = broker.keeper.rules();
+    let Allowed { group, topic, queue } = check(broker, peer, header, is_lite)?;
+    let has_own_filter = header.sys_flag & pull_flag::SUBSCRIPTION != 0;
+    let filter = match has_own_filter {
         true => own_filter(broker, header)?,
         false => group_filter(broker, &group, header)?,
     };
@@ -254,7 +317,9 @@ fn allow(broker: &Broker, call: &Call<'_, '_>, header: &PullMessageRequestHeader
             count: usize::try_from(header.max_msg_nums).unwrap_or(0).max(1),
             bytes: bytes.unwrap_or(BYTES_DEFAULT).min(BYTES_MAX),
         },
-        is_lite: call.request.code == RequestCode::LITE_PULL_MESSAGE.0,
+        is_lite,
+        has_own_filter,
+        rules,
         topic_sys_flag: topic.config.topic_sys_flag,
         progress: broker.offsets.progress_or_new(header.consumer_group, header.topic, header.queue_id),
         group,
@@ -284,17 +349,14 @@ fn find_queue(
     broker: &Broker,
     topic: &Topic,
     header: &PullMessageRequestHeader<'_>,
-    call: &Call<'_, '_>,
+    peer: SocketAddr,
 ) -> Result<Arc<Queue>, Failure> {
     let is_readable = (0..topic.config.read_queue_nums).contains(&header.queue_id);
     let queue = if is_readable { topic.queue(&broker.store, header.queue_id) } else { None };
     queue.cloned().ok_or_else(|| {
         Failure::invalid(format!(
-            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[/{}]",
-            header.queue_id,
-            header.topic,
-            topic.config.read_queue_nums,
-            call.peer.peer_addr()
+            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[/{peer}]",
+            header.queue_id, header.topic, topic.config.read_queue_nums,
         ))
     })
 }
@@ -465,7 +527,15 @@ fn answer(broker: &Broker, pull: &Pull, mut result: GetResult, took: Duration) -
         }
         _ => Counters::add(&broker.counters.pulls_missed, 1),
     }
-    let suggested = match (broker.settings().broker.slave_read_enable, result.suggest_slave) {
+    let config = &broker.settings().broker;
+    if config.disable_consume_if_consumer_read_slowly {
+        match result.status {
+            GetStatus::Found | GetStatus::NoMatchedMessage => pull.progress.note_behind(result.behind_bytes),
+            GetStatus::OffsetOverflowOne => pull.progress.note_behind(0),
+            _ => {}
+        }
+    }
+    let suggested = match (config.slave_read_enable, result.suggest_slave) {
         _ if goes_elsewhere => pull.group.broker_id,
         (true, true) => pull.group.which_broker_when_consume_slowly,
         (true, false) => pull.group.broker_id,

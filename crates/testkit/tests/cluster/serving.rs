@@ -57,6 +57,11 @@ impl Client {
 
     /// Says a step, and reads until its answer.
     pub(super) fn ask(&mut self, step: &Value, saved: &BTreeMap<String, i64>) -> (Value, Vec<u8>) {
+        self.say(step, saved);
+        self.hear()
+    }
+
+    fn say(&mut self, step: &Value, saved: &BTreeMap<String, i64>) {
         self.opaque += 1;
         let fill = |value: &Value| match value.as_str().unwrap().strip_prefix('$') {
             Some(name) => json!(saved[name].to_string()),
@@ -69,6 +74,10 @@ impl Client {
             "version": step.get("version").unwrap_or(&json!(479)), "opaque": self.opaque, "flag": 0, "extFields": fields,
         });
         self.stream.write_all(&frame(head.to_string().as_bytes(), &body_of(step))).unwrap();
+    }
+
+    /// Reads until the answer to what was said last.
+    fn hear(&mut self) -> (Value, Vec<u8>) {
         loop {
             let (head, body) = self.read();
             if head["opaque"] == self.opaque && head["flag"].as_i64().unwrap() & 1 == 1 {
@@ -108,10 +117,38 @@ impl Client {
         std::mem::take(&mut self.notices)
     }
 
+    /// Waits until the broker holds a pull.
+    fn wait_for_held(&mut self) {
+        let info = json!({"code": RequestCode::GET_BROKER_RUNTIME_INFO.0, "fields": {}});
+        let deadline = Instant::now() + PATIENCE;
+        let mut is_held = false;
+        while !is_held {
+            assert!(Instant::now() < deadline, "no pull is held");
+            let (_, body) = self.ask(&info, &BTreeMap::new());
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            is_held = body["table"]["pullRequestsHeld"] == "1";
+        }
+    }
+
     fn ask_nothing(&mut self) {
         let code = RequestCode::GET_CONSUMER_LIST_BY_GROUP.0;
         self.ask(&json!({"code": code, "fields": {"consumerGroup": "nobody"}}), &BTreeMap::new());
     }
+}
+
+/// One of the clients says a step; others say what the step has for them while the broker holds it.
+fn ask(clients: &mut [Client], step: &Value, saved: &BTreeMap<String, i64>) -> (Value, Vec<u8>) {
+    let index_of = |step: &Value| step["client"].as_u64().unwrap() as usize;
+    let asking = index_of(step);
+    clients[asking].say(step, saved);
+    if let Some(meanwhile) = step.get("meanwhile") {
+        clients[index_of(&meanwhile[0])].wait_for_held();
+        for other in meanwhile.as_array().unwrap() {
+            let (head, _) = clients[index_of(other)].ask(other, saved);
+            assert_eq!(head["code"], 0, "{other}: {head}");
+        }
+    }
+    clients[asking].hear()
 }
 
 fn body_of(step: &Value) -> Vec<u8> {
@@ -210,11 +247,10 @@ async fn everything_is_answered_as_java_answers_it() {
         if let Some(body) = java.get("body") {
             java["body"] = content(body.as_str().unwrap().as_bytes());
         }
-        let client = step["client"].as_u64().unwrap() as usize;
         let deadline = Instant::now() + PATIENCE;
         let mut ours;
         loop {
-            let (head, body) = clients[client].ask(step, &saved);
+            let (head, body) = ask(&mut clients, step, &saved);
             if let Some(name) = step.get("save") {
                 let id = head["extFields"]["msgId"].as_str().unwrap();
                 saved.insert(name.as_str().unwrap().to_owned(), i64::from_str_radix(&id[16..], 16).unwrap());

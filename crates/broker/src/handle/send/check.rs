@@ -8,6 +8,7 @@ use raptormq_protocol::command::Version;
 use raptormq_store::PutError;
 
 use super::Send;
+use super::given::Given;
 use crate::broker::Broker;
 use crate::dispatch::Call;
 use crate::failure::Failure;
@@ -122,6 +123,17 @@ fn dead_letters(broker: &Broker, group: &str) -> Result<Target, Failure> {
 /// Whether only the last message of each key is kept.
 pub(super) fn is_compacted(config: &TopicConfig) -> bool {
     config.attributes.get(CLEANUP_POLICY).is_some_and(|policy| policy.eq_ignore_ascii_case("COMPACTION"))
+}
+
+/// Refuses a message that names a time for its delivery; a delay level counts more. Java: `HookUtils.handleScheduleMessage`.
+pub(super) fn timed(broker: &Broker, given: &Given<'_>) -> Result<(), Failure> {
+    if given.delay_level > 0 || !given.is_timed || given.was_timed {
+        return Ok(());
+    }
+    Err(match broker.settings().store.timer_wheel_enable {
+        true => Failure::not_built("timer messages"),
+        false => Failure::system("accurate timer message is not enabled, timerWheelEnable is false"),
+    })
 }
 
 pub(super) fn batch(send: &Send<'_>) -> Result<(), Failure> {

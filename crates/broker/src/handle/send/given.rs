@@ -18,6 +18,8 @@ pub(super) struct Given<'a> {
     pub(super) is_timed: bool,
     /// The sender waits until the message is on disk, if this broker does so.
     pub(super) waits: bool,
+    /// It says when its time was: it need not wait for one.
+    pub(super) was_timed: bool,
     /// Properties that the broker does not store as they came.
     is_unclean: bool,
 }
@@ -33,6 +35,7 @@ impl<'a> Given<'a> {
                 name::TRAN_MSG => given.is_transactional = value.eq_ignore_ascii_case("true"),
                 name::DELAY => given.delay_level = value.parse().unwrap_or(0),
                 name::TIMER_DELAY_MS | name::TIMER_DELAY_SEC | name::TIMER_DELIVER_MS => given.is_timed = true,
+                name::TIMER_OUT_MS => given.was_timed = true,
                 name::CLUSTER | name::MSG_REGION | name::TRACE_ON | name::POP_CK => given.is_unclean = true,
                 name if name.starts_with(name::TRANSIENT_PREFIX) => given.is_unclean = true,
                 _ => {}

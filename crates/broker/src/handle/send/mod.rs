@@ -122,6 +122,7 @@ fn accept(broker: &Broker, call: &mut Call<'_, '_>, send: Send<'_>) -> Result<Re
     let manner = match send.is_batch {
         true => {
             check::batch(&send)?;
+            check::timed(broker, &given)?;
             Manner::Plain
         }
         false => Manner::of(broker, &send, &given, &target)?,
@@ -158,13 +159,10 @@ impl Manner {
         if target.is_dead {
             return Ok(Manner::Plain);
         }
-        // Half messages and rollbacks are in no queue and so in none of delays.
-        if given.delay_level <= 0 && given.is_timed && (is_half || sys_flag::is_queued(send.sys_flag)) {
-            return Err(match broker.settings().store.timer_wheel_enable {
-                true => Failure::not_built("timer messages"),
-                false => Failure::system("accurate timer message is not enabled, timerWheelEnable is false"),
-            });
+        if is_half || sys_flag::is_queued(send.sys_flag) {
+            check::timed(broker, given)?;
         }
+        // Half messages and rollbacks are in no queue and so in none of delays.
         Ok(match is_half {
             true => Manner::Half,
             false if given.delay_level > 0 && sys_flag::is_queued(send.sys_flag) => Manner::Delayed(given.delay_level),
