@@ -179,8 +179,8 @@ async fn record(session: &Session<'_>, sent: &Sent<'_>) -> Result<()> {
 /// Sends a message that was found once more, to any queue of its topic. It gets a new id.
 pub(crate) async fn copy(session: &Session<'_>, group: &str, message: &MessageExt) -> Result<SendReceipt> {
     let mut copy = Message::new(&message.topic, message.body.clone()).flag(message.flag);
-    for (key, value) in &message.properties {
-        copy = match key.as_str() {
+    for (key, value) in message.properties.iter() {
+        copy = match key {
             name::TAGS => copy.tag(value),
             name::KEYS => copy.key(value),
             key if name::ALL.contains(&key) => copy,

@@ -472,7 +472,7 @@ async fn settings_change_all_or_none_in_the_file_and_in_effect() {
     );
     peer.send("Made", "y").await;
     let found = messages(&peer.pull(Pull { group: "TOOLS_CONSUMER", ..Pull::new("Made", 1) }).await);
-    assert!(found[0].properties.iter().any(|(name, value)| name == "MSG_REGION" && value == "moon"));
+    assert_eq!(found[0].property("MSG_REGION"), Some("moon"));
 
     assert_eq!(update("brokerPermission=4").await.code, ResponseCode::SUCCESS);
     assert_eq!(update("traceTopicEnable=true").await.code, ResponseCode::SUCCESS);

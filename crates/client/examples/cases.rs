@@ -2,6 +2,8 @@
 //! came exactly once: `cargo run -p raptormq-client --example cases -- 127.0.0.1:9876 [case…]`.
 //! `RUST_LOG=raptormq_client=debug` shows what the client does. Exit status 1 when one failed.
 
+#[path = "cases/consumers.rs"]
+mod consumers;
 #[path = "cases/producers.rs"]
 mod producers;
 
@@ -11,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use raptormq_client::{Client, ConsumeFrom, Consumer, Message, Producer, Retry};
 
@@ -49,11 +52,8 @@ async fn run(addresses: &str, cases: &[String]) -> raptormq_client::Result<usize
     let run = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let producer = client.producer(format!("rust_producer_{run}")).start().await?;
     let mut failed = 0;
-    for case in CASES
-        .into_iter()
-        .chain(producers::CASES)
-        .filter(|case| cases.is_empty() || cases.iter().any(|wanted| wanted == case))
-    {
+    let is_wanted = |case: &&str| cases.is_empty() || cases.iter().any(|wanted| wanted == case);
+    for case in CASES.into_iter().chain(producers::CASES).filter(is_wanted) {
         let topic = format!("Rust_{case}_{run}");
         let outcome = match case {
             "send" => sends(&client, &producer, &topic).await,
@@ -69,17 +69,25 @@ async fn run(addresses: &str, cases: &[String]) -> raptormq_client::Result<usize
             "retry" => retry(&client, &producer, &topic).await,
             _ => producers::run(case, &client, &producer, &topic).await,
         };
-        match outcome {
-            Ok(text) => println!("PASS {case}: {text}"),
-            Err(error) => {
-                println!("FAIL {case}: {error}");
-                failed += 1;
-            }
-        }
+        failed += usize::from(!passes(case, outcome));
     }
+    let of_consumers = consumers::CASES.into_iter().filter(is_wanted).map(async |case| {
+        let topic = format!("Rust_{case}_{run}");
+        passes(case, consumers::run(case, &client, &producer, (addresses, &topic)).await)
+    });
+    failed += join_all(of_consumers).await.into_iter().filter(|passes| !passes).count();
     producer.shutdown().await;
     client.shutdown().await;
     Ok(failed)
+}
+
+/// Says how a case went, and whether well.
+fn passes(case: &str, outcome: Outcome) -> bool {
+    match &outcome {
+        Ok(text) => println!("PASS {case}: {text}"),
+        Err(error) => println!("FAIL {case}: {error}"),
+    }
+    outcome.is_ok()
 }
 
 fn text(topic: &str, number: usize) -> Message {

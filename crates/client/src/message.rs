@@ -134,6 +134,10 @@ impl Message {
         &self.body
     }
 
+    pub(crate) fn into_topic_and_body(self) -> (String, Bytes) {
+        (self.topic, self.body)
+    }
+
     pub(crate) fn user_flag(&self) -> i32 {
         self.flag
     }

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use raptormq_protocol::command::Command;
 use raptormq_protocol::message::properties::name;
-use raptormq_remoting::Response;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -83,7 +83,7 @@ impl Traced {
     }
 
     /// Takes from a broker's answer where it is and whether it wants traces.
-    pub(crate) fn answered(&mut self, answer: &Response) {
+    pub(crate) fn answered(&mut self, answer: &Command<'_>) {
         self.region = answer.fields.get(name::MSG_REGION).map(str::to_owned);
         self.is_wanted = answer.fields.get(name::TRACE_ON) != Some("false");
     }

@@ -112,8 +112,10 @@ async fn the_causes_of_a_missing_route_are_told_apart() {
 #[tokio::test]
 async fn a_lost_answer_leaves_the_outcome_unknown() {
     let cluster = Cluster::start(1).with_topics(&["T"]);
-    cluster.state.lock().silent.insert(SEND);
     let producer = producer(&cluster).await;
+    // The connection is there before the time begins.
+    producer.send(Message::new("T", "x")).await.unwrap();
+    cluster.state.lock().silent.insert(SEND);
     let error = producer.send(Message::new("T", "x")).timeout(Duration::from_millis(80)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.outcome_unknown() && error.is_retryable());

@@ -1,6 +1,5 @@
 //! A connection as everybody but its owner sees it: who it is, and ways to say something on it from any thread.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,15 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use raptormq_protocol::code::{RequestCode, ResponseCode};
-use raptormq_protocol::command::{Head, Language};
+use raptormq_protocol::command::{Command, Head, Language};
 use raptormq_protocol::frame::Serialization;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::calls::{Calls, Pending, Taker, Unanswered, Waiter};
 use crate::message;
-use crate::{CallError, Exchange, Output, Request, Response};
+use crate::{CallError, Exchange, Inquiry, Output, Request, Response};
 
 /// A connection to a peer, on either side. Cheap to clone; keeps nothing open.
 #[derive(Clone)]
@@ -93,10 +93,7 @@ impl Mailbox {
 
 struct Outbox {
     output: Output,
-    calls: HashMap<i32, Waiter>,
-    /// The earliest deadline among `calls`, or earlier.
-    next_deadline: Option<Instant>,
-    next_opaque: i32,
+    calls: Calls,
     /// Why nothing more is taken.
     end: Option<String>,
     /// The owner is asked to end the connection.
@@ -116,18 +113,6 @@ pub(crate) struct Close {
 /// While so much waits to be sent already, an outbox keeps what it has, and its limit counts.
 const COLLECT_BYTES_MAX: usize = 1 << 20;
 
-struct Waiter {
-    deadline: Instant,
-    answer: oneshot::Sender<Result<Response, Failure>>,
-}
-
-/// Why a call that was sent has no answer.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Timeout,
-    Lost(String),
-}
-
 /// Why a request was not taken.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -140,9 +125,7 @@ impl Connection {
     pub(crate) fn new(ends: Ends, settings: Settings, doorbell: Doorbell) -> Connection {
         let outbox = Outbox {
             output: Output::new(settings.serialization),
-            calls: HashMap::new(),
-            next_deadline: None,
-            next_opaque: 0,
+            calls: Calls::default(),
             end: None,
             close: None,
             retired: false,
@@ -190,15 +173,16 @@ impl Connection {
 
     /// Sends a request that wants no answer. It is on its way when this returns; nobody learns whether it arrives.
     pub fn oneway(&self, request: &Request) -> Result<(), CallError> {
-        self.queue(request, None).map(drop).map_err(|refusal| self.refused(refusal, request))
+        let sent = self.admit(request.size_hint(), false).map(|outbox| self.put_request(outbox, request, None));
+        sent.map(drop).map_err(|refusal| self.refused(refusal, request))
     }
 
     /// Sends a request and waits for its answer, at most for `timeout`.
     pub async fn call(&self, request: Request, timeout: Duration) -> Result<Response, CallError> {
         let deadline = Instant::now() + timeout;
         let pending = self.begin(&request, deadline).map_err(|refusal| self.refused(refusal, &request))?;
-        let answer = tokio::time::timeout_at(deadline, pending).await.unwrap_or(Err(Failure::Timeout));
-        answer.map_err(|failure| failure.explain(self.peer.address.to_string(), request.code, timeout))
+        let answer = tokio::time::timeout_at(deadline, pending).await.unwrap_or(Err(Unanswered::Timeout));
+        answer.map_err(|why| why.explain(self.peer.address.to_string(), request.code, timeout))
     }
 
     /// Ends the connection as soon as no call waits for an answer.
@@ -210,7 +194,7 @@ impl Connection {
     /// Why the connection shall end, once it is retired and no call waits.
     pub(crate) fn close_if_quiet(&self) -> Option<String> {
         let outbox = self.peer.outbox.lock();
-        (outbox.retired && outbox.calls.is_empty() && outbox.output.is_empty())
+        (outbox.retired && outbox.calls.len() == 0 && outbox.output.is_empty())
             .then(|| "not needed any more".to_owned())
     }
 
@@ -227,47 +211,104 @@ impl Connection {
     /// Sends a request whose answer the returned future waits for, without end: the deadline is kept by whoever calls
     /// [`Connection::expire`], or by the caller.
     pub(crate) fn begin(&self, request: &Request, deadline: Instant) -> Result<Pending, Refusal> {
-        let (answer, receiver) = oneshot::channel();
-        let opaque = self.queue(request, Some(Waiter { deadline, answer }))?;
-        Ok(Pending { connection: self.clone(), opaque, receiver })
+        let outbox = self.admit(request.size_hint(), true)?;
+        let (sender, receiver) = oneshot::channel();
+        let opaque = self.put_request(outbox, request, Some(Waiter { deadline, taker: Taker::Pending(sender) }));
+        Ok(Pending::new(self.clone(), opaque, receiver))
     }
 
-    fn queue(&self, request: &Request, waiter: Option<Waiter>) -> Result<i32, Refusal> {
+    /// Sends what somebody asks who takes the answer where it is read. One that is refused is given back.
+    pub(crate) fn begin_inquiry<T: Inquiry>(
+        &self,
+        inquiry: Box<T>,
+        deadline: Instant,
+    ) -> Result<(), (Refusal, Box<T>)> {
+        let header = inquiry.header();
+        let bytes = message::size_hint(&header, inquiry.body());
+        let mut outbox = match self.admit(bytes, true) {
+            Ok(outbox) => outbox,
+            Err(refusal) => {
+                drop(header);
+                return Err((refusal, inquiry));
+            }
+        };
+        let opaque = outbox.calls.free_opaque();
+        let head = self.head(Head::request(inquiry.code().0, opaque));
+        message::write_header(&mut outbox.output, head, &header, inquiry.body());
+        drop(header);
+        self.put(outbox, opaque, Some(Waiter { deadline, taker: Taker::InPlace(inquiry) }));
+        Ok(())
+    }
+
+    /// As [`Connection::begin_inquiry`], for a request that was signed.
+    pub(crate) fn begin_signed_inquiry<T: Inquiry>(
+        &self,
+        inquiry: Box<T>,
+        signed: &Request,
+        deadline: Instant,
+    ) -> Result<(), (Refusal, Box<T>)> {
+        match self.admit(signed.size_hint(), true) {
+            Ok(outbox) => {
+                self.put_request(outbox, signed, Some(Waiter { deadline, taker: Taker::InPlace(inquiry) }));
+                Ok(())
+            }
+            Err(refusal) => Err((refusal, inquiry)),
+        }
+    }
+
+    /// The outbox, if a request of about so many bytes may be put there.
+    fn admit(&self, bytes: usize, is_call: bool) -> Result<MutexGuard<'_, Outbox>, Refusal> {
         let settings = &self.peer.settings;
-        let bytes = request.size_hint();
         if bytes > settings.frame_bytes_max {
             return Err(Refusal::TooLong(bytes));
         }
-        let mut outbox = self.peer.outbox.lock();
+        let outbox = self.peer.outbox.lock();
         if let Some(reason) = outbox.end.as_ref().or(outbox.close.as_ref().map(|close| &close.reason)) {
             return Err(Refusal::Ended(reason.clone()));
         }
-        if outbox.calls.len() >= settings.calls_max && waiter.is_some() {
+        if is_call && outbox.calls.len() >= settings.calls_max {
             return Err(Refusal::Busy("calls in flight"));
         }
         // One request always finds room, however long.
         if !outbox.output.is_empty() && outbox.output.len() + bytes > settings.outbox_bytes_max {
             return Err(Refusal::Busy("bytes waiting to be sent"));
         }
-        let opaque = outbox.free_opaque();
+        Ok(outbox)
+    }
+
+    fn head<'h>(&self, head: Head<'h>) -> Head<'h> {
+        Head { language: self.peer.settings.language, ..head }
+    }
+
+    /// Puts a request into the outbox, whose answer somebody waits for or nobody wants.
+    fn put_request(&self, mut outbox: MutexGuard<'_, Outbox>, request: &Request, waiter: Option<Waiter>) -> i32 {
+        let opaque = outbox.calls.free_opaque();
         let head = match waiter {
             Some(_) => Head::request(request.code.0, opaque),
             None => Head::oneway(request.code.0, opaque),
         };
-        let head = Head { language: settings.language, ..head };
-        message::write(&mut outbox.output, head, &request.fields, &request.body);
+        message::write(&mut outbox.output, self.head(head), &request.fields, &request.body);
+        self.put(outbox, opaque, waiter);
+        opaque
+    }
+
+    /// Lets the owner send what was written into the outbox.
+    fn put(&self, mut outbox: MutexGuard<'_, Outbox>, opaque: i32, waiter: Option<Waiter>) {
         if let Some(waiter) = waiter {
-            let earlier = outbox.next_deadline.is_none_or(|next| waiter.deadline < next);
-            outbox.next_deadline = if earlier { Some(waiter.deadline) } else { outbox.next_deadline };
             outbox.calls.insert(opaque, waiter);
         }
         drop(outbox);
         self.ring();
-        Ok(opaque)
+    }
+
+    /// The answer to a call is of no use any more.
+    pub(crate) fn forget_call(&self, opaque: i32) {
+        let forgotten = self.peer.outbox.lock().calls.remove(opaque);
+        drop(forgotten);
     }
 
     fn refused(&self, refusal: Refusal, request: &Request) -> CallError {
-        refusal.explain(self.peer.address.to_string(), request, self.peer.settings.frame_bytes_max)
+        refusal.explain(self.peer.address.to_string(), request.code, self.peer.settings.frame_bytes_max)
     }
 
     /// Lets the owner look into the outbox, unless it is about to.
@@ -324,47 +365,29 @@ impl Connection {
     }
 
     /// Hands an answer to the call that waits for it; `false` when none does.
-    pub(crate) fn answered(&self, opaque: i32, response: impl FnOnce() -> Response) -> bool {
-        let waiter = self.peer.outbox.lock().calls.remove(&opaque);
-        // A caller that no longer waits is nobody to tell.
-        waiter.map(|waiter| drop(waiter.answer.send(Ok(response())))).is_some()
+    pub(crate) fn answered(&self, answer: &Command<'_>) -> bool {
+        let waiter = self.peer.outbox.lock().calls.remove(answer.opaque);
+        waiter.map(|waiter| waiter.tell(Ok(answer))).is_some()
     }
 
     /// Fails the calls whose time is up; `true` when there were any.
     pub(crate) fn expire(&self, now: Instant) -> bool {
-        let mut outbox = self.peer.outbox.lock();
-        if outbox.next_deadline.is_none_or(|next| next > now) {
-            return false;
-        }
-        let mut next: Option<Instant> = None;
-        let late: Vec<Waiter> = outbox
-            .calls
-            .extract_if(|_, waiter| {
-                let late = waiter.deadline <= now;
-                if !late && next.is_none_or(|next| waiter.deadline < next) {
-                    next = Some(waiter.deadline);
-                }
-                late
-            })
-            .map(|(_, waiter)| waiter)
-            .collect();
-        outbox.next_deadline = next;
-        drop(outbox);
+        let late = self.peer.outbox.lock().calls.late(now);
         let any = !late.is_empty();
         for waiter in late {
-            drop(waiter.answer.send(Err(Failure::Timeout)));
+            waiter.tell(Err(Unanswered::Timeout));
         }
         any
     }
 
     /// When the first of the calls is late, or earlier.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.peer.outbox.lock().next_deadline
+        self.peer.outbox.lock().calls.next_deadline()
     }
 
     /// Whether calls wait for an answer.
     pub(crate) fn has_calls(&self) -> bool {
-        !self.peer.outbox.lock().calls.is_empty()
+        self.peer.outbox.lock().calls.len() > 0
     }
 
     /// The connection is gone: nothing more is taken, and who waits for an answer is told.
@@ -372,10 +395,10 @@ impl Connection {
         let mut outbox = self.peer.outbox.lock();
         outbox.end.get_or_insert_with(|| reason.to_owned());
         outbox.output = Output::new(self.peer.settings.serialization);
-        let calls = std::mem::take(&mut outbox.calls);
+        let calls = outbox.calls.take_all();
         drop(outbox);
-        for waiter in calls.into_values() {
-            drop(waiter.answer.send(Err(Failure::Lost(reason.to_owned()))));
+        for waiter in calls {
+            waiter.tell(Err(Unanswered::Lost(reason.to_owned())));
         }
     }
 }
@@ -395,60 +418,12 @@ impl PartialEq for Connection {
 
 impl Eq for Connection {}
 
-impl Outbox {
-    /// Numbers come round after 2³² requests; one that still waits is passed over.
-    fn free_opaque(&mut self) -> i32 {
-        loop {
-            let opaque = self.next_opaque;
-            self.next_opaque = opaque.wrapping_add(1);
-            if !self.calls.contains_key(&opaque) {
-                return opaque;
-            }
-        }
-    }
-}
-
-impl Failure {
-    pub(crate) fn explain(self, address: String, code: RequestCode, timeout: Duration) -> CallError {
-        match self {
-            Failure::Timeout => CallError::Timeout { address, code, timeout, sent: true },
-            Failure::Lost(reason) => CallError::Lost { address, code, reason, sent: true },
-        }
-    }
-}
-
 impl Refusal {
-    pub(crate) fn explain(self, address: String, request: &Request, max: usize) -> CallError {
-        let code = request.code;
+    pub(crate) fn explain(self, address: String, code: RequestCode, max: usize) -> CallError {
         match self {
             Refusal::Busy(what) => CallError::Busy { address, what },
             Refusal::TooLong(bytes) => CallError::TooLong { address, code, bytes, max },
             Refusal::Ended(reason) => CallError::Lost { address, code, reason, sent: false },
-        }
-    }
-}
-
-/// A call that was sent. Dropping it forgets the call.
-pub(crate) struct Pending {
-    connection: Connection,
-    opaque: i32,
-    receiver: oneshot::Receiver<Result<Response, Failure>>,
-}
-
-impl Future for Pending {
-    type Output = Result<Response, Failure>;
-
-    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        // The sender is dropped unused only with the connection's last owner.
-        let lost = |_| Failure::Lost("its owner is gone".to_owned());
-        std::pin::Pin::new(&mut self.receiver).poll(context).map(|answer| answer.map_err(lost).flatten())
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if !self.receiver.is_terminated() {
-            self.connection.peer.outbox.lock().calls.remove(&self.opaque);
         }
     }
 }

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod calls;
 mod client;
 mod configured;
 mod connection;
@@ -20,6 +21,7 @@ mod socket;
 mod tls;
 mod warnings;
 
+pub use self::calls::{Inquiry, Unanswered};
 pub use self::client::{Client, ClientOptions, Inbound, PendingCall, Signer};
 pub use self::connection::{Connection, Responder};
 pub use self::error::{CallError, StartError};

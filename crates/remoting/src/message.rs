@@ -110,7 +110,7 @@ impl Request {
 
     /// Upper bound of what the request takes up on the wire, escapes in its texts apart.
     pub(crate) fn size_hint(&self) -> usize {
-        self.fields.text.len() + 8 * self.fields.places.len() + self.body.len() + 160
+        self.fields.text.len() + FIELD_BYTES * self.fields.places.len() + self.body.len() + HEAD_BYTES
     }
 }
 
@@ -203,6 +203,52 @@ pub(crate) fn write(out: &mut Output, head: Head<'_>, fields: &OwnedFields, body
         out.attach(body.clone());
     }
 }
+
+/// Writes a request's head, header and body.
+pub(crate) fn write_header<'f>(out: &mut Output, head: Head<'_>, header: &impl Header<'f>, body: &Bytes) {
+    let writer = out.writer(head).header(header);
+    if body.len() <= COPY_BYTES_MAX {
+        writer.finish(body);
+    } else {
+        writer.finish_detached(body.len());
+        out.attach(body.clone());
+    }
+}
+
+/// As [`Request::size_hint`], of a header that is not encoded yet.
+pub(crate) fn size_hint<'f>(header: &impl Header<'f>, body: &Bytes) -> usize {
+    let mut counted = Counted(0);
+    header.encode(&mut counted);
+    counted.0 + body.len() + HEAD_BYTES
+}
+
+/// Bytes of fields, escapes in texts apart.
+struct Counted(usize);
+
+impl FieldSink for Counted {
+    #[inline]
+    fn field(&mut self, key: &str, value: FieldValue<'_>) {
+        /// Digits and sign of the longest number.
+        const NUMBER_BYTES: usize = 20;
+        let value = match value {
+            FieldValue::Text(text) => text.len(),
+            FieldValue::Integer(_) => NUMBER_BYTES,
+            FieldValue::Boolean(truth) => {
+                if truth {
+                    4
+                } else {
+                    5
+                }
+            }
+        };
+        self.0 += key.len() + value + FIELD_BYTES;
+    }
+}
+
+/// Upper bound of what a command takes besides its fields and its body.
+const HEAD_BYTES: usize = 160;
+/// Upper bound of what a field takes besides its key and its value.
+const FIELD_BYTES: usize = 8;
 
 /// Fields that most headers have at most; others grow.
 const HEADER_FIELDS: usize = 16;

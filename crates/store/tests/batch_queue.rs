@@ -217,7 +217,7 @@ fn records_carry_a_crc_of_all_of_them_when_asked_to() {
     let record = store.record_at(placed.log_offset).unwrap();
     assert_eq!(raptormq_protocol::message::record::sealed(&record), Some(true));
     let found = messages(&get(&store, "T", 0, 0));
-    let names: Vec<_> = found[0].properties.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<_> = found[0].properties.iter().map(|(name, _)| name).collect();
     assert_eq!(names.iter().filter(|name| **name == "__CRC32#").count(), 1);
     drop(store);
     // A bit of the properties, which no other CRC covers, ends the log where it is checked.

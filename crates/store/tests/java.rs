@@ -99,11 +99,9 @@ fn dump(store: &Store) -> Vec<String> {
 
 fn line(record: &[u8], queue: &str, at: Option<i64>) -> String {
     let view = RecordView::parse(record).unwrap();
-    let mut properties: Vec<_> = messages_of(record)[0].properties.clone();
-    // The last of a name counts.
-    properties.reverse();
-    properties.sort_by(|one, other| one.0.cmp(&other.0));
-    properties.dedup_by(|one, other| one.0 == other.0);
+    let messages = messages_of(record);
+    let mut properties: Vec<_> = messages[0].properties.iter().collect();
+    properties.sort_unstable();
     let ip = |host: std::net::SocketAddr| match host.ip() {
         std::net::IpAddr::V4(ip) => hex(&ip.octets()),
         std::net::IpAddr::V6(ip) => hex(&ip.octets()),

@@ -228,7 +228,7 @@ impl Admin {
         message: &Message,
     ) -> Result<SendReceipt> {
         let settings = ProducerSettings::of_group(group);
-        let outgoing = Outgoing::single(&self.client, &settings, message)?;
+        let outgoing = Outgoing::single(&self.client, &settings, message.clone())?;
         let request = outgoing.request(&settings, queue);
         let response = self.client.remoting().call(address, request, self.timeout).await?;
         SendReceipt::of(&response, &outgoing.message_id, queue, address)

@@ -9,8 +9,8 @@ use raptormq_protocol::header::{
     CheckTransactionStateRequestHeader, NotifyConsumerIdsChangedRequestHeader, ReplyMessageRequestHeader,
 };
 use raptormq_protocol::message::compress::{self, CompressError, Compression};
-use raptormq_protocol::message::properties::{Properties, name};
-use raptormq_protocol::message::{MessageExt, sys_flag};
+use raptormq_protocol::message::properties::name;
+use raptormq_protocol::message::{MessageExt, PropertyList, sys_flag};
 use raptormq_remoting::{Connection, Inbound, Output};
 
 use super::Attention;
@@ -109,10 +109,7 @@ fn pushed_message(
         Some(compression) => compress::decompress(compression, body, PUSHED_BODY_BYTES_MAX)?.into(),
         None => bytes::Bytes::copy_from_slice(body),
     };
-    let properties = Properties(header.properties.unwrap_or_default());
-    let properties: Vec<(String, String)> =
-        properties.iter().map(|(name, value)| (name.into(), value.into())).collect();
-    let unique_key = properties.iter().find(|(known, _)| known == name::UNIQ_KEY);
+    let properties = PropertyList::of(header.properties.unwrap_or_default());
     Ok(MessageExt {
         broker_name: String::new(),
         queue_id: header.queue_id,
@@ -123,7 +120,7 @@ fn pushed_message(
         born_host: address(header.born_host),
         store_timestamp_ms: header.store_timestamp,
         store_host: address(header.store_host),
-        msg_id: unique_key.map(|(_, key)| key.clone()).unwrap_or_default(),
+        msg_id: properties.get(name::UNIQ_KEY).unwrap_or_default().to_owned(),
         commit_log_offset: 0,
         body_crc: 0,
         reconsume_times: header.reconsume_times.unwrap_or(0),

@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::error::Error as StdError;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -140,7 +141,14 @@ impl Handler {
     pub(super) async fn run(&self, messages: Vec<MessageView>, timeout: Duration) -> Result<(), Failure> {
         // Calling the function may panic as well as polling what it returned.
         let handling = AssertUnwindSafe(async { (self.function)(messages).await });
-        match tokio::time::timeout(timeout, handling.catch_unwind()).await {
+        let mut handling = pin!(handling.catch_unwind());
+        // One that is done at once needs no timer.
+        let at_once = poll_fn(|context| Poll::Ready(handling.as_mut().poll(context))).await;
+        let outcome = match at_once {
+            Poll::Ready(outcome) => Ok(outcome),
+            Poll::Pending => tokio::time::timeout(timeout, handling).await,
+        };
+        match outcome {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(retry))) => Err(Failure::Said(retry)),
             Ok(Err(panic)) => Err(Failure::Panicked(panic_text(&*panic).to_owned())),

@@ -255,9 +255,6 @@ impl Shared {
             stopped: watch::channel(false).0,
             closed: AtomicBool::new(false),
         });
-        if let Sink::Concurrent(concurrent) = &shared.sink {
-            concurrent.start(&shared);
-        }
         if shared.needs_locks() {
             tokio::spawn(locks::keep_locked(shared.clone()));
         }

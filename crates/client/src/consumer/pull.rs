@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::calls::{self, Pull, PullOutcome, Pulled};
 use super::process_queue::{Held, ProcessQueue};
-use super::{Shared, Sink};
+use super::{Shared, Sink, work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::MessageView;
 use crate::route::MASTER_ID;
@@ -115,9 +115,10 @@ impl Puller {
         let Pulled { outcome, next_offset, min_offset, max_offset, suggested_broker_id } = pulled;
         match outcome {
             PullOutcome::Found(messages) => {
+                let (min_offset, max_offset) = (min_offset.to_string(), max_offset.to_string());
                 let wanted = messages.into_iter().filter(|message| self.passes(message)).map(|mut message| {
-                    message.set_property(name::MIN_OFFSET, min_offset.to_string());
-                    message.set_property(name::MAX_OFFSET, max_offset.to_string());
+                    message.set_property(name::MIN_OFFSET, &min_offset);
+                    message.set_property(name::MAX_OFFSET, &max_offset);
                     if let Sink::Ready(_) = self.shared.sink {
                         self.shared.restore_topic(&mut message);
                     }
@@ -181,12 +182,12 @@ impl Shared {
     }
 
     /// Hands messages to whoever handles them.
-    fn hand_on(&self, queue: &Arc<ProcessQueue>, messages: Vec<Held>) {
+    fn hand_on(self: &Arc<Self>, queue: &Arc<ProcessQueue>, messages: Vec<Held>) {
         if messages.is_empty() {
             return;
         }
         match &self.sink {
-            Sink::Concurrent(concurrent) => concurrent.put(queue, messages, self.settings.batch),
+            Sink::Concurrent(concurrent) => work::put(self, concurrent, queue, messages),
             Sink::Ordered(_) => queue.put(messages),
             Sink::Ready(ready) => ready.put(queue, messages),
         }

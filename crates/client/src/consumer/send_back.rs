@@ -101,6 +101,5 @@ fn properties_of(message: &MessageExt, origin_topic: &str) -> String {
     let origin = message.property(name::ORIGIN_MESSAGE_ID).unwrap_or(&message.msg_id);
     let changed = [(name::RETRY_TOPIC, origin_topic), (name::ORIGIN_MESSAGE_ID, origin), (name::DELAY, &level)];
     let is_kept = |name: &str| !LEFT_OUT.contains(&name) && !changed.iter().any(|(changed, _)| *changed == name);
-    let kept = message.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    properties::encode(kept.filter(|(name, _)| is_kept(name)).chain(changed))
+    properties::encode(message.properties.iter().filter(|(name, _)| is_kept(name)).chain(changed))
 }

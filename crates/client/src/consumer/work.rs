@@ -1,11 +1,11 @@
 //! Running the handlers of a concurrent consumer, and giving back what they could not do.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use raptormq_protocol::message::MessageExt;
 use raptormq_protocol::message::properties::name;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use super::Shared;
@@ -19,36 +19,33 @@ use crate::trace::Consumed;
 /// When a message that could not be given back is handled again here (Java: `submitConsumeRequestLater`).
 const LOCAL_RETRY_PAUSE: Duration = Duration::from_secs(5);
 
+/// Batches that a worker handles before the other tasks of its thread have their turn.
+const BATCHES_MAX: usize = 64;
+
 /// The handler of a concurrent consumer, and the way to it.
+///
+/// Workers are tasks that handle one batch after another as long as there are some. Each one that finds more than it can
+/// take at once starts the next, up to as many as may run, so that they are on all threads soon, and a handler that is
+/// done at once needs no task of its own.
 pub(super) struct Concurrent {
     pub(super) handler: Handler,
-    /// Messages to be handled. Bounded by what the queues may hold: they pull no more than that.
-    work: mpsc::UnboundedSender<Work>,
-    /// The other end, until the consumer starts.
-    to_do: parking_lot::Mutex<Option<mpsc::UnboundedReceiver<Work>>>,
+    to_do: parking_lot::Mutex<ToDo>,
+}
+
+/// What is to be handled, and by how many.
+#[derive(Default)]
+struct ToDo {
+    /// Bounded by what the queues may hold: they pull no more than that.
+    batches: VecDeque<Work>,
+    /// Workers that run.
+    workers: usize,
+    /// Whether one of them has not looked for work yet.
+    is_starting: bool,
 }
 
 impl Concurrent {
     pub(super) fn new(handler: Handler) -> Concurrent {
-        let (work, to_do) = mpsc::unbounded_channel();
-        Concurrent { handler, work, to_do: parking_lot::Mutex::new(Some(to_do)) }
-    }
-
-    /// Lets messages be handled, so many at once.
-    pub(super) fn put(&self, queue: &Arc<ProcessQueue>, messages: Vec<Held>, batch: usize) {
-        let mut messages = messages.into_iter();
-        while messages.len() > 0 {
-            let messages = messages.by_ref().take(batch).collect();
-            // Nobody listens any more only when the consumer has stopped, and then nothing is to be done.
-            let _ = self.work.send(Work { queue: queue.clone(), messages });
-        }
-    }
-
-    /// Begins to handle what is put.
-    pub(super) fn start(&self, shared: &Arc<Shared>) {
-        if let Some(to_do) = self.to_do.lock().take() {
-            tokio::spawn(dispatch(shared.clone(), to_do));
-        }
+        Concurrent { handler, to_do: parking_lot::Mutex::default() }
     }
 }
 
@@ -58,28 +55,74 @@ struct Work {
     messages: Vec<Held>,
 }
 
-/// Starts a handler for each batch, as many at once as allowed, until the consumer stops.
-async fn dispatch(shared: Arc<Shared>, mut to_do: mpsc::UnboundedReceiver<Work>) {
-    let next = async {
-        while let Some(mut work) = to_do.recv().await {
-            work.messages.retain(|(ticket, _)| work.queue.is_wanted(*ticket));
-            if work.messages.is_empty() {
-                continue;
-            }
-            let Ok(permit) = shared.permits.clone().acquire_owned().await else { return };
-            tokio::spawn(handle(shared.clone(), work, permit));
+impl ToDo {
+    /// Whether another worker is to be started; it counts from now on.
+    fn wants_worker(&mut self, workers_max: usize) -> bool {
+        let wants = !self.batches.is_empty() && !self.is_starting && self.workers < workers_max;
+        if wants {
+            self.workers += 1;
+            self.is_starting = true;
         }
-    };
-    tokio::select! {
-        biased;
-        () = shared.stopped() => {}
-        () = next => {}
+        wants
+    }
+}
+
+/// Lets messages be handled.
+pub(super) fn put(shared: &Arc<Shared>, concurrent: &Concurrent, queue: &Arc<ProcessQueue>, messages: Vec<Held>) {
+    let mut messages = messages.into_iter();
+    let mut to_do = concurrent.to_do.lock();
+    while messages.len() > 0 {
+        let messages = messages.by_ref().take(shared.settings.batch).collect();
+        to_do.batches.push_back(Work { queue: queue.clone(), messages });
+    }
+    let wants_worker = to_do.wants_worker(shared.settings.concurrency);
+    drop(to_do);
+    if wants_worker {
+        start_worker(shared);
+    }
+}
+
+fn start_worker(shared: &Arc<Shared>) {
+    tokio::spawn(work(shared.clone()));
+}
+
+/// A worker: handles batches until there are none, or the consumer stops.
+async fn work(shared: Arc<Shared>) {
+    let super::Sink::Concurrent(concurrent) = &shared.sink else { return };
+    // Each worker finds one, unless the consumer has stopped and waits for those that run.
+    let permit = shared.permits.try_acquire();
+    let mut is_new = true;
+    for handled in 1_usize.. {
+        let (next, wants_worker) = {
+            let mut to_do = concurrent.to_do.lock();
+            if std::mem::take(&mut is_new) {
+                to_do.is_starting = false;
+            }
+            if permit.is_err() || shared.is_stopped() {
+                to_do.batches.clear();
+            }
+            let next = to_do.batches.pop_front();
+            if next.is_none() {
+                to_do.workers -= 1;
+            }
+            (next, to_do.wants_worker(shared.settings.concurrency))
+        };
+        let Some(mut work) = next else { return };
+        if wants_worker {
+            start_worker(&shared);
+        }
+        work.messages.retain(|(ticket, _)| work.queue.is_wanted(*ticket));
+        if !work.messages.is_empty() {
+            handle(&shared, concurrent, work).await;
+        }
+        if handled.is_multiple_of(BATCHES_MAX) {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
 /// Handles one batch to its end.
-async fn handle(shared: Arc<Shared>, mut work: Work, permit: OwnedSemaphorePermit) {
-    let super::Sink::Concurrent(concurrent) = &shared.sink else { return };
+async fn handle(shared: &Arc<Shared>, concurrent: &Concurrent, mut work: Work) {
     let began = Instant::now();
     let messages = shared.prepare(&mut work.messages);
     let outcome = shared.run(&concurrent.handler, messages).await;
@@ -87,12 +130,12 @@ async fn handle(shared: Arc<Shared>, mut work: Work, permit: OwnedSemaphorePermi
     work.queue.counters.handled(done, work.messages.len() - done, began.elapsed());
     work.queue.finish_all(work.messages.drain(..done).map(|(ticket, _)| ticket));
     if let Err(failure) = outcome {
-        give_back(&shared, work, failure, permit).await;
+        give_back(shared, work, failure).await;
     }
 }
 
 /// Gives messages back to their broker, to be delivered again; those that it does not take are handled again here.
-async fn give_back(shared: &Arc<Shared>, mut work: Work, failure: Failure, permit: OwnedSemaphorePermit) {
+async fn give_back(shared: &Arc<Shared>, mut work: Work, failure: Failure) {
     let group = &shared.settings.group;
     let mut left = Vec::new();
     for (ticket, message) in work.messages.drain(..) {
@@ -121,7 +164,6 @@ async fn give_back(shared: &Arc<Shared>, mut work: Work, failure: Failure, permi
         }
     }
     if !left.is_empty() {
-        drop(permit);
         handle_again(shared.clone(), Work { queue: work.queue, messages: left });
     }
 }
@@ -136,8 +178,7 @@ fn handle_again(shared: Arc<Shared>, mut work: Work) {
         }
         work.messages.iter_mut().for_each(|(_, message)| message.ext_mut().reconsume_times += 1);
         if let super::Sink::Concurrent(concurrent) = &shared.sink {
-            // Nobody listens any more only when the consumer has stopped; the messages are unfinished and come again.
-            let _ = concurrent.work.send(work);
+            put(&shared, concurrent, &work.queue, work.messages);
         }
     });
 }
@@ -148,7 +189,7 @@ impl Shared {
         let now_ms = clock::now_ms().to_string();
         let prepare = |(_, message): &mut Held| {
             let ext = message.ext_mut();
-            ext.set_property(name::CONSUME_START_TIME, now_ms.as_str());
+            ext.set_property(name::CONSUME_START_TIME, &now_ms);
             self.restore_topic(ext);
             message.clone()
         };

@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use raptormq_protocol::body::MessageQueue;
-use raptormq_protocol::code::ResponseCode;
-use raptormq_remoting::{CallError, PendingCall, Response};
-use tokio::sync::OwnedSemaphorePermit;
+use raptormq_protocol::code::{RequestCode, ResponseCode};
+use raptormq_protocol::command::Command;
+use raptormq_protocol::header::Header;
+use raptormq_remoting::{CallError, Inquiry, Unanswered};
+use smallvec::SmallVec;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 use super::fault::Seen;
@@ -48,12 +52,13 @@ fn may_retry(error: &Error) -> bool {
 }
 
 impl Producer {
-    /// Hands the first try over to a connection; the rest of the way is a task of its own, so that an answer makes room
-    /// and a refusal is tried again whether or not somebody waits for the [`Ack`].
+    /// Hands the first try over to a connection. Whoever reads the answer there ends the delivery, or starts a task that
+    /// tries again: so an answer makes room, and a refusal is tried again, whether or not somebody waits for the [`Ack`].
     pub(super) async fn dispatch(&self, outgoing: Outgoing, target: Target, timeout: Duration) -> Result<Ack> {
         let room = Room::take(&self.shared, outgoing.body_bytes()).await?;
         let began = Instant::now();
-        let mut delivery = Delivery {
+        let (sender, receipt) = oneshot::channel();
+        let mut delivery = Box::new(Delivery {
             shared: self.shared.clone(),
             outgoing,
             timeout,
@@ -61,23 +66,28 @@ impl Producer {
             began,
             try_began: began,
             is_bound: !matches!(target, Target::Turn),
-            tries: Vec::with_capacity(1),
+            tries: SmallVec::new(),
+            sender,
+            _room: room,
+        });
+        let begun = match delivery.aim_first(target).await {
+            Ok(()) => delivery.begin_try(began).await,
+            Err(error) => Err((error, delivery)),
         };
-        let first_try = match delivery.first_try(target).await {
-            Err(error) if !delivery.may_go_on(&error) => {
+        match begun {
+            Ok(()) => {}
+            Err((error, delivery)) if delivery.may_go_on(&error) => {
+                delivery.note(&Err(error.clone()));
+                delivery.spawn(Step::Again(Some(error)));
+            }
+            Err((error, delivery)) => {
                 let error = delivery.failure(error);
                 delivery.note(&Err(error.clone()));
                 delivery.tell(&Err(error.clone()));
                 return Err(error);
             }
-            first_try => first_try,
-        };
-        let finish = async move {
-            let receipt = delivery.finish(first_try).await;
-            drop(room);
-            receipt
-        };
-        Ok(Ack { delivery: self.shared.client.runtime().spawn(finish) })
+        }
+        Ok(Ack { receipt })
     }
 
     /// Sends once, without an answer.
@@ -171,6 +181,9 @@ impl Room {
     }
 }
 
+/// Queues that a message of most producers is tried on at most: once and twice again.
+const TRIES_USUAL: usize = 3;
+
 /// A message being sent, with what was tried already.
 struct Delivery {
     shared: Arc<Shared>,
@@ -181,11 +194,50 @@ struct Delivery {
     try_began: Instant,
     /// Whether it may only go where the first try went.
     is_bound: bool,
-    /// The queues that were tried.
-    tries: Vec<Arc<PublishQueue>>,
+    /// The queues that were tried. Not empty once a request was made.
+    tries: SmallVec<[Arc<PublishQueue>; TRIES_USUAL]>,
+    /// Tells whoever has the [`Ack`].
+    sender: oneshot::Sender<Result<SendReceipt>>,
+    _room: Room,
+}
+
+/// What follows from a try.
+enum Step {
+    /// The send is over.
+    Over(Result<SendReceipt>),
+    /// Another try; after this error, or because the message is stored weaker than asked for.
+    Again(Option<Error>),
+}
+
+impl Inquiry for Delivery {
+    fn code(&self) -> RequestCode {
+        self.outgoing.code()
+    }
+
+    fn header(&self) -> impl Header<'_> {
+        self.outgoing.header(&self.shared.settings, &self.last_try().queue)
+    }
+
+    fn body(&self) -> &Bytes {
+        self.outgoing.body()
+    }
+
+    fn answered(mut self: Box<Self>, answer: Result<&Command<'_>, Unanswered>) {
+        let receipt = self.judge(answer);
+        match self.follow(receipt) {
+            // Hooks are the user's code: they may take their time and panic in a task, not here.
+            Step::Over(outcome) if self.shared.settings.hooks.is_empty() => self.end(outcome),
+            step => self.spawn(step),
+        }
+    }
 }
 
 impl Delivery {
+    /// The queue that is being tried.
+    fn last_try(&self) -> &Arc<PublishQueue> {
+        self.tries.last().expect("a queue is chosen before a request is made for it")
+    }
+
     /// The route of the topic.
     async fn route(&self) -> Result<Arc<Route>> {
         let Shared { client, settings, .. } = &*self.shared;
@@ -196,36 +248,43 @@ impl Delivery {
         tokio::time::timeout_at(self.deadline, route).await.map_err(|_| self.late())?
     }
 
-    async fn first_try(&mut self, target: Target) -> Result<PendingCall> {
+    /// Chooses the first queue.
+    async fn aim_first(&mut self, target: Target) -> Result<()> {
         let to = self.shared.aim(&*self.route().await?, target)?;
-        self.try_queue(to).await
+        self.tries.push(to);
+        Ok(())
     }
 
     /// Chooses another queue.
-    async fn try_again(&mut self) -> Result<PendingCall> {
+    async fn aim_again(&mut self) -> Result<()> {
         let failed_broker = self.tries.last().map(|to| to.queue.broker_name.as_str());
         let to = self.shared.choose(&*self.route().await?, failed_broker).clone();
-        self.try_queue(to).await
+        self.tries.push(to);
+        Ok(())
     }
 
-    /// Puts the request on the connection of a queue's broker.
-    async fn try_queue(&mut self, to: Arc<PublishQueue>) -> Result<PendingCall> {
-        let Shared { client, settings, .. } = &*self.shared;
-        let request = self.outgoing.request(settings, &to.queue);
-        self.try_began = Instant::now();
-        let left = self.deadline.saturating_duration_since(self.try_began).min(settings.try_timeout);
-        self.tries.push(to.clone());
-        Ok(client.remoting().begin(&to.address, &request, left).await?)
+    /// Puts the request on the connection of the chosen queue's broker, from where this comes back with the answer.
+    async fn begin_try(mut self: Box<Self>, now: Instant) -> Result<(), (Error, Box<Self>)> {
+        self.try_began = now;
+        let left = self.try_time();
+        let (shared, to) = (self.shared.clone(), self.last_try().clone());
+        let begun = shared.client.remoting().begin_inquiry(&to.address, self, now, left).await;
+        begun.map_err(|(error, delivery)| (error.into(), delivery))
+    }
+
+    /// How long the try may take.
+    fn try_time(&self) -> Duration {
+        self.deadline.saturating_duration_since(self.try_began).min(self.shared.settings.try_timeout)
     }
 
     /// What an answer means.
-    fn judge(&mut self, answer: Result<Response, CallError>) -> Result<SendReceipt> {
-        let Some(to) = self.tries.last() else { return Err(Error::protocol("an answer to nothing")) };
-        let answer = answer?;
+    fn judge(&mut self, answer: Result<&Command<'_>, Unanswered>) -> Result<SendReceipt> {
+        let answer = answer.map_err(|why| why.explain(&self.last_try().address, self.code(), self.try_time()))?;
         if let Some(traced) = &mut self.outgoing.traced {
-            traced.answered(&answer);
+            traced.answered(answer);
         }
-        let mut receipt = SendReceipt::of(&answer, &self.outgoing.message_id, &to.queue, &to.address)?;
+        let to = self.last_try();
+        let mut receipt = SendReceipt::of(answer, &self.outgoing.message_id, &to.queue, &to.address)?;
         self.shared.client.strip_namespace(&mut receipt.queue.topic);
         Ok(receipt)
     }
@@ -241,43 +300,62 @@ impl Delivery {
         may_retry(error) && self.has_try_left()
     }
 
-    /// Waits for the answer to the first try, and tries until it succeeds or nothing is left to try.
-    async fn finish(mut self, first_try: Result<PendingCall>) -> Result<SendReceipt> {
-        let outcome = self.run(first_try).await;
-        self.tell(&outcome);
-        outcome
+    /// What follows from how a try went.
+    fn follow(&self, receipt: Result<SendReceipt>) -> Step {
+        self.note(&receipt);
+        let settings = &self.shared.settings;
+        match receipt {
+            // Weaker than asked for: another broker may do better.
+            Ok(receipt) if receipt.status != SendStatus::SendOk && settings.retry_weak_ack && self.has_try_left() => {
+                tracing::debug!(status = %receipt.status, topic = self.outgoing.topic, "a send is tried again");
+                Step::Again(None)
+            }
+            Ok(receipt) => Step::Over(receipt.accept(settings.weak_ack)),
+            Err(error) if self.may_go_on(&error) => Step::Again(Some(error)),
+            Err(error) => Step::Over(Err(self.failure(error))),
+        }
     }
 
-    async fn run(&mut self, first_try: Result<PendingCall>) -> Result<SendReceipt> {
-        let mut a_try = first_try;
+    /// Takes a step in a task of its own.
+    fn spawn(self: Box<Self>, step: Step) {
+        let runtime = self.shared.client.runtime().clone();
+        runtime.spawn(self.go_on(step));
+    }
+
+    /// Tries until a request is on its way, or the send is over.
+    async fn go_on(mut self: Box<Self>, mut step: Step) {
         loop {
-            let receipt = match a_try {
-                Ok(pending) => self.judge(pending.await),
-                Err(error) => Err(error),
+            let error = match step {
+                Step::Over(outcome) => return self.end(outcome),
+                Step::Again(error) => error,
             };
-            self.note(&receipt);
-            let settings = &self.shared.settings;
-            match receipt {
-                // Weaker than asked for: another broker may do better.
-                Ok(receipt)
-                    if receipt.status != SendStatus::SendOk && settings.retry_weak_ack && self.has_try_left() =>
-                {
-                    tracing::debug!(status = %receipt.status, topic = self.outgoing.topic, "a send is tried again");
-                }
-                Ok(receipt) => return receipt.accept(settings.weak_ack),
-                Err(error) if self.may_go_on(&error) => {
-                    tracing::debug!(%error, topic = self.outgoing.topic, "a send is tried again");
-                    if error.kind() == ErrorKind::Unreachable {
-                        self.shared.client.suspect_routes();
-                        if !self.wait_for_same_broker().await {
-                            return Err(self.failure(error));
-                        }
+            if let Some(error) = error {
+                tracing::debug!(%error, topic = self.outgoing.topic, "a send is tried again");
+                if error.kind() == ErrorKind::Unreachable {
+                    self.shared.client.suspect_routes();
+                    if !self.wait_for_same_broker().await {
+                        let outcome = Err(self.failure(error));
+                        return self.end(outcome);
                     }
                 }
-                Err(error) => return Err(self.failure(error)),
             }
-            a_try = self.try_again().await;
+            let begun = match self.aim_again().await {
+                Ok(()) => self.begin_try(Instant::now()).await,
+                Err(error) => Err((error, self)),
+            };
+            let Err((error, delivery)) = begun else { return };
+            self = delivery;
+            step = self.follow(Err(error));
         }
+    }
+
+    /// The send is over.
+    fn end(self: Box<Self>, outcome: Result<SendReceipt>) {
+        self.tell(&outcome);
+        let Delivery { sender, _room: room, .. } = *self;
+        // Nobody need wait for it.
+        drop(sender.send(outcome));
+        drop(room);
     }
 
     /// Notes for the next choice of a broker how a try went.

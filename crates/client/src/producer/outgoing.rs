@@ -50,7 +50,7 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// Checks a message, gives it its id and compresses its body.
-    pub(crate) fn single(client: &Client, settings: &ProducerSettings, message: &Message) -> Result<Outgoing> {
+    pub(crate) fn single(client: &Client, settings: &ProducerSettings, message: Message) -> Result<Outgoing> {
         Outgoing::of_kind(client, settings, message, Kind::Normal)
     }
 
@@ -58,34 +58,34 @@ impl Outgoing {
     pub(super) fn of_kind(
         client: &Client,
         settings: &ProducerSettings,
-        message: &Message,
+        mut message: Message,
         kind: Kind,
     ) -> Result<Outgoing> {
         message.check(settings.body_bytes_max)?;
         let now_ms = clock::now_ms();
         let message_id = client.new_message_id(now_ms);
-        let (body, compressed_flag) = compressed(message.body(), settings)?;
-        let mut message = Cow::Borrowed(message);
-        let retried = match message.topic().starts_with(RETRY_PREFIX) {
-            true => Some(message.to_mut().take_retries()),
-            false => None,
-        };
+        let retried = message.topic().starts_with(RETRY_PREFIX).then(|| message.take_retries());
         let (code, kind_flag) = match kind {
             Kind::Normal => (RequestCode::SEND_MESSAGE_V2, 0),
             Kind::Half => (RequestCode::SEND_MESSAGE_V2, sys_flag::TRANSACTION_PREPARED),
             Kind::Reply => (RequestCode::SEND_REPLY_MESSAGE_V2, 0),
         };
+        let properties = message.property_text(&message_id)?;
+        let traced = settings.traces.then(|| Box::new(Traced::of(&message, kind == Kind::Half)));
+        let flag = message.user_flag();
+        let (topic, body) = message.into_topic_and_body();
+        let (body, compressed_flag) = compressed(body, settings)?;
         Ok(Outgoing {
-            topic: full_topic(client, settings, message.topic(), kind),
+            topic: full_topic(client, settings, topic, kind),
             code,
             body,
-            properties: message.property_text(&message_id)?,
+            properties,
             message_id,
-            flag: message.user_flag(),
+            flag,
             sys_flag: compressed_flag | kind_flag,
             born_timestamp_ms: now_ms,
             retried,
-            traced: settings.traces.then(|| Box::new(Traced::of(&message, kind == Kind::Half))),
+            traced,
         })
     }
 
@@ -126,7 +126,7 @@ impl Outgoing {
         }
         let wait = if first.waits_for_store() { "true" } else { "false" };
         Ok(Outgoing {
-            topic: full_topic(client, settings, first.topic(), Kind::Normal),
+            topic: full_topic(client, settings, first.topic().to_owned(), Kind::Normal),
             code: RequestCode::SEND_BATCH_MESSAGE,
             traced: settings.traces.then(|| Box::new(Traced::batch(body.len()))),
             body: body.into(),
@@ -144,9 +144,28 @@ impl Outgoing {
         self.body.len()
     }
 
+    /// The body as it is sent.
+    pub(super) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// What brokers are asked to do with it.
+    pub(super) fn code(&self) -> RequestCode {
+        self.code
+    }
+
     /// The request that puts this into a queue.
     pub(crate) fn request(&self, settings: &ProducerSettings, to: &MessageQueue) -> Request {
-        let header = SendMessageRequestHeaderV2 {
+        Request::new(self.code).header(&self.header(settings, to)).body(self.body.clone())
+    }
+
+    /// The header of the request that puts this into a queue.
+    pub(super) fn header<'h>(
+        &'h self,
+        settings: &'h ProducerSettings,
+        to: &'h MessageQueue,
+    ) -> SendMessageRequestHeaderV2<'h> {
+        SendMessageRequestHeaderV2 {
             producer_group: &settings.group,
             topic: &self.topic,
             default_topic: DEFAULT_TOPIC,
@@ -161,14 +180,19 @@ impl Outgoing {
             max_reconsume_times: self.retried.and_then(|(_, times_max)| times_max),
             batch: Some(self.code == RequestCode::SEND_BATCH_MESSAGE),
             broker_name: Some(&to.broker_name),
-        };
-        Request::new(self.code).header(&header).body(self.body.clone())
+        }
     }
 }
 
 /// The topic as brokers know it. Replies go to a topic of the cluster, which is in no namespace.
-fn full_topic(client: &Client, settings: &ProducerSettings, topic: &str, kind: Kind) -> String {
-    if settings.is_inner || kind == Kind::Reply { topic.to_owned() } else { client.with_namespace(topic).into_owned() }
+fn full_topic(client: &Client, settings: &ProducerSettings, topic: String, kind: Kind) -> String {
+    if settings.is_inner || kind == Kind::Reply {
+        return topic;
+    }
+    match client.with_namespace(&topic) {
+        Cow::Owned(full) => full,
+        Cow::Borrowed(_) => topic,
+    }
 }
 
 /// Appends a message of a batch.
@@ -207,14 +231,14 @@ pub(super) fn split(messages: impl IntoIterator<Item = Message>, bytes_max: usiz
 
 /// The body as it is sent and the system flag that says so: compressed from the settings' size on, unless that makes it
 /// longer.
-fn compressed(body: &Bytes, settings: &ProducerSettings) -> Result<(Bytes, i32)> {
+fn compressed(body: Bytes, settings: &ProducerSettings) -> Result<(Bytes, i32)> {
     if body.len() < settings.compress_from_bytes {
-        return Ok((body.clone(), 0));
+        return Ok((body, 0));
     }
     let (compression, level): (Compression, i32) = settings.compression;
     let failed = |error| Error::invalid("the body cannot be compressed").with_source(error);
-    let short = compress::compress(compression, level, body).map_err(failed)?;
-    if short.len() < body.len() { Ok((short.into(), compression.flag())) } else { Ok((body.clone(), 0)) }
+    let short = compress::compress(compression, level, &body).map_err(failed)?;
+    if short.len() < body.len() { Ok((short.into(), compression.flag())) } else { Ok((body, 0)) }
 }
 
 #[cfg(test)]
@@ -227,15 +251,15 @@ mod tests {
             let mut settings = ProducerSettings::of_group("p");
             (settings.compress_from_bytes, settings.compression) = (5001, (compression, 5));
             let text = Bytes::from(vec![b'a'; 5000]);
-            assert_eq!(compressed(&text, &settings).unwrap(), (text.clone(), 0));
+            assert_eq!(compressed(text.clone(), &settings).unwrap(), (text.clone(), 0));
             settings.compress_from_bytes = 5000;
-            let (short, sys_flag) = compressed(&text, &settings).unwrap();
+            let (short, sys_flag) = compressed(text.clone(), &settings).unwrap();
             assert_eq!(sys_flag, compression.flag());
             assert_eq!(compress::decompress(compression, &short, 5000).unwrap(), text);
             // A second compression cannot help.
             settings.compress_from_bytes = 1;
             let noise: Bytes = (0..5000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-            let (sent, _) = compressed(&noise, &settings).unwrap();
+            let (sent, _) = compressed(noise.clone(), &settings).unwrap();
             assert!(sent.len() <= noise.len());
         }
     }

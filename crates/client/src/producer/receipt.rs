@@ -4,7 +4,8 @@ use std::fmt;
 
 use raptormq_protocol::body::MessageQueue;
 use raptormq_protocol::code::ResponseCode;
-use raptormq_protocol::header::SendMessageResponseHeader;
+use raptormq_protocol::command::Command;
+use raptormq_protocol::header::{HeaderError, SendMessageResponseHeader};
 use raptormq_remoting::Response;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -64,19 +65,54 @@ impl fmt::Display for SendStatus {
     }
 }
 
+/// An answer to a send, where it was read or copied.
+pub(crate) trait SendAnswer {
+    fn code(&self) -> ResponseCode;
+    fn remark(&self) -> Option<&str>;
+    fn header(&self) -> Result<SendMessageResponseHeader<'_>, HeaderError>;
+}
+
+impl SendAnswer for Command<'_> {
+    fn code(&self) -> ResponseCode {
+        ResponseCode(self.code)
+    }
+
+    fn remark(&self) -> Option<&str> {
+        self.remark
+    }
+
+    fn header(&self) -> Result<SendMessageResponseHeader<'_>, HeaderError> {
+        Command::header(self)
+    }
+}
+
+impl SendAnswer for Response {
+    fn code(&self) -> ResponseCode {
+        self.code
+    }
+
+    fn remark(&self) -> Option<&str> {
+        self.remark.as_deref()
+    }
+
+    fn header(&self) -> Result<SendMessageResponseHeader<'_>, HeaderError> {
+        Response::header(self)
+    }
+}
+
 impl SendReceipt {
     /// The receipt in a broker's answer to a message that was sent to `queue`.
     pub(crate) fn of(
-        response: &Response,
+        answer: &impl SendAnswer,
         message_id: &str,
         queue: &MessageQueue,
         address: &str,
     ) -> Result<SendReceipt> {
-        let Some(status) = SendStatus::of(response.code) else {
-            return Err(Error::refused(response.code.0, response.remark.as_deref(), address));
+        let Some(status) = SendStatus::of(answer.code()) else {
+            return Err(Error::refused(answer.code().0, answer.remark(), address));
         };
         let unreadable = |error| Error::protocol("the answer to a send cannot be read").with_source(error);
-        let header: SendMessageResponseHeader<'_> = response.header().map_err(unreadable)?;
+        let header = answer.header().map_err(unreadable)?;
         Ok(SendReceipt {
             status,
             message_id: message_id.to_owned(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use raptormq_protocol::body::MessageQueue;
 use raptormq_protocol::hash::java_hash;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use super::outgoing::{Kind, Outgoing};
 use super::{Producer, SendReceipt};
@@ -114,7 +114,7 @@ impl<'a> Send<'a> {
         let outgoing = match self.payload {
             Payload::One(mut message) => {
                 shared.before_send(&mut message)?;
-                Outgoing::of_kind(&shared.client, &shared.settings, &message, self.kind)?
+                Outgoing::of_kind(&shared.client, &shared.settings, message, self.kind)?
             }
             Payload::Batch(mut messages) => {
                 for message in &mut messages {
@@ -142,15 +142,15 @@ impl<'a> IntoFuture for Send<'a> {
 /// what became of it.
 #[must_use = "whether the message was taken is known only here"]
 pub struct Ack {
-    pub(super) delivery: JoinHandle<Result<SendReceipt>>,
+    pub(super) receipt: oneshot::Receiver<Result<SendReceipt>>,
 }
 
 impl Future for Ack {
     type Output = Result<SendReceipt>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // The task ends early only with its runtime.
+        // A delivery is dropped before its end only with its runtime.
         let ended = |error| Error::closed("client's runtime").with_outcome_unknown().with_source(error);
-        Pin::new(&mut self.delivery).poll(context).map(|receipt| receipt.map_err(ended).flatten())
+        Pin::new(&mut self.receipt).poll(context).map(|receipt| receipt.map_err(ended).flatten())
     }
 }

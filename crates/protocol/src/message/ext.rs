@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use super::PropertyList;
 use super::compress::{self, CompressError, Compression};
 use super::id::OffsetMessageId;
-use super::properties::{Properties, name};
+use super::properties::name;
 use super::record::{RecordError, RecordView};
 use super::sys_flag;
 
@@ -47,7 +48,7 @@ pub struct MessageExt {
     /// The user's flag.
     pub flag: i32,
     /// Name and value; each name once.
-    pub properties: Vec<(String, String)>,
+    pub properties: PropertyList,
     /// The body, decompressed.
     pub body: Bytes,
     /// Id of the transaction, where there is one.
@@ -103,13 +104,6 @@ impl MessageExt {
             }
             None => Bytes::copy_from_slice(view.body),
         };
-        let mut properties: Vec<(String, String)> = Vec::new();
-        for (name, value) in Properties(&view.properties()).iter() {
-            match properties.iter_mut().find(|(known, _)| known == name) {
-                Some((_, known)) => value.clone_into(known),
-                None => properties.push((name.to_owned(), value.to_owned())),
-            }
-        }
         let id = OffsetMessageId { store_host: view.store_host, log_offset: view.log_offset };
         Ok(MessageExt {
             broker_name: String::new(),
@@ -122,14 +116,14 @@ impl MessageExt {
             born_host: view.born_host,
             store_timestamp_ms: view.store_timestamp_ms,
             store_host: view.store_host,
-            msg_id: id.to_string(),
+            msg_id: id.text(),
             commit_log_offset: view.log_offset,
             body_crc: view.body_crc,
             reconsume_times: view.reconsume_times,
             prepared_transaction_offset: view.prepared_transaction_offset,
             topic: view.topic.to_owned(),
             flag: view.flag,
-            properties,
+            properties: PropertyList::of(&view.properties()),
             body,
             transaction_id: None,
         })
@@ -137,15 +131,12 @@ impl MessageExt {
 
     /// The value of a property.
     pub fn property(&self, name: &str) -> Option<&str> {
-        self.properties.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.properties.get(name)
     }
 
     /// Sets a property.
-    pub fn set_property(&mut self, name: &str, value: impl Into<String>) {
-        match self.properties.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => *known = value.into(),
-            None => self.properties.push((name.to_owned(), value.into())),
-        }
+    pub fn set_property(&mut self, name: &str, value: impl AsRef<str>) {
+        self.properties.set(name, value.as_ref());
     }
 
     /// The message's tags.
@@ -228,7 +219,7 @@ impl fmt::Display for JavaBytes<'_> {
 const JAVA_TABLE_SIZE: usize = 128;
 
 /// The properties in the order in which a Java client prints them: by bucket of its hash table.
-fn in_java_order(properties: &[(String, String)]) -> Vec<&(String, String)> {
+fn in_java_order(properties: &PropertyList) -> Vec<(&str, &str)> {
     let mut size = JAVA_TABLE_SIZE;
     while properties.len() * 4 > size * 3 {
         size *= 2;
@@ -237,7 +228,7 @@ fn in_java_order(properties: &[(String, String)]) -> Vec<&(String, String)> {
         let hash = name.encode_utf16().fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
         (hash ^ (hash >> 16)) as usize & (size - 1)
     };
-    let mut ordered: Vec<&(String, String)> = properties.iter().collect();
+    let mut ordered: Vec<(&str, &str)> = properties.iter().collect();
     ordered.sort_by_key(|(name, _)| bucket(name));
     ordered
 }

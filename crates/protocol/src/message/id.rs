@@ -24,10 +24,24 @@ pub struct OffsetMessageId {
 #[error("not an offset message id: 32 or 56 hexadecimal digits with a port below 65536 are expected")]
 pub struct OffsetMessageIdError;
 
+impl OffsetMessageId {
+    /// The text: every message that is read gets one.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(if self.store_host.is_ipv4() { 32 } else { 56 });
+        let (ip, ip_digits) = match self.store_host.ip() {
+            IpAddr::V4(ip) => (u128::from(ip.to_bits()), 8),
+            IpAddr::V6(ip) => (ip.to_bits(), 32),
+        };
+        push_hex(&mut text, ip, ip_digits);
+        push_hex(&mut text, self.store_host.port(), 8);
+        push_hex(&mut text, self.log_offset.cast_unsigned(), 16);
+        text
+    }
+}
+
 impl fmt::Display for OffsetMessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_ip(f, self.store_host.ip())?;
-        write!(f, "{:08X}{:016X}", self.store_host.port(), self.log_offset)
+        f.write_str(&self.text())
     }
 }
 
@@ -131,13 +145,17 @@ impl UniqueIdGenerator {
     }
 }
 
-/// `digits` upper-case hexadecimal digits of `value`, without the formatting machinery: this runs for every message
-/// that comes without an id.
-fn push_hex(out: &mut String, value: u32, digits: u32) {
-    for digit in (0..digits).rev() {
-        let nibble = (value >> (digit * 4)) & 0xF;
-        out.push(char::from_digit(nibble, 16).expect("a nibble is a hexadecimal digit").to_ascii_uppercase());
+/// `digits` upper-case hexadecimal digits of `value`, at most 32, without the formatting machinery: this runs for every
+/// message.
+fn push_hex(out: &mut String, value: impl Into<u128>, digits: usize) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut text = [0; 32];
+    let mut rest = value.into();
+    for place in text[..digits].iter_mut().rev() {
+        *place = HEX[(rest & 0xF) as usize];
+        rest >>= 4;
     }
+    out.push_str(std::str::from_utf8(&text[..digits]).expect("hexadecimal digits are text"));
 }
 
 #[cfg(test)]

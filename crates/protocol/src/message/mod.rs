@@ -9,7 +9,9 @@ pub mod compress;
 mod ext;
 pub mod id;
 pub mod properties;
+mod property_list;
 pub mod record;
 pub mod sys_flag;
 
 pub use ext::{DecodeError, MessageExt};
+pub use property_list::PropertyList;

@@ -75,7 +75,8 @@ fn clients_get_and_print_the_message_that_java_clients_get_and_print() {
         assert_eq!(size as i64, vector.number("storeSize"), "{name}");
         assert_eq!(message.body, vector.bytes("body"), "{name}");
         assert_eq!(message.msg_id, vector.text("msgId"), "{name}");
-        let mut properties = message.properties.clone();
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let mut properties: Vec<(String, String)> = message.properties.iter().map(owned).collect();
         properties.sort();
         assert_eq!(properties, vector.pairs("properties"), "{name}");
         message.broker_name = "broker-a".to_owned();

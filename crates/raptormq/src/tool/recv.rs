@@ -209,7 +209,7 @@ fn json(message: &MessageView) -> String {
         Err(_) => ("bodyHex", hex(message.body())),
     };
     let properties: serde_json::Map<String, serde_json::Value> =
-        ext.properties.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        ext.properties.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     let mut object = serde_json::json!({
         "topic": message.topic(),
         "brokerName": ext.broker_name,

@@ -184,10 +184,9 @@ fn line(unit: &Unit, message: Option<&MessageExt>) -> String {
     let Some(message) = message else {
         return format!("log {}, {} bytes: no good record lies there", unit.log_offset, unit.size);
     };
-    let property = |name: &str| message.properties.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
     let mut text = format!("log {}, {} bytes, {}", unit.log_offset, unit.size, time(message.store_timestamp_ms));
     for name in ["TAGS", "KEYS", "UNIQ_KEY"] {
-        if let Some(value) = property(name) {
+        if let Some(value) = message.property(name) {
             text.push_str(&format!(", {name} {value}"));
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::command::Command;
 use raptormq_protocol::frame::Frame;
 use tokio::time::{Instant, Sleep};
@@ -13,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 use super::pool::Pool;
 use crate::inbox::{Flow, Inbox};
 use crate::socket::Socket;
-use crate::{Connection, Output, Response};
+use crate::{Connection, Output};
 
 /// Bytes read at once.
 const INPUT_BYTES: usize = 64 << 10;
@@ -131,22 +132,26 @@ impl Link {
     }
 
     fn handle(&mut self, count: usize) -> Result<(), String> {
-        let Link { connection, inbox, input, output, pool, .. } = self;
+        let Link { connection, inbox, input, output, pool, address, .. } = self;
         let mut bad = None;
         let mut scratch = Vec::new();
         let max = pool.options.frame_bytes_max;
         let found = inbox.drain(&input[..count], max, &mut |bytes: &[u8], frame: &Frame| {
-            match Command::decode(bytes, frame, &mut scratch) {
-                Ok(command) if command.is_response() => {
-                    if !connection.answered(command.opaque, || Response::of(&command)) {
-                        tracing::debug!(server = %connection.peer_addr(), opaque = command.opaque, "an answer too late");
-                    }
-                }
-                Ok(request) => pool.inbound.handle(connection, &request, output),
-                Err(error) => {
-                    bad = Some(error.to_string());
-                    return Flow::Stop;
-                }
+            let mut command = Command::empty();
+            if let Err(error) = command.read(bytes, frame, &mut scratch) {
+                bad = Some(error.to_string());
+                return Flow::Stop;
+            }
+            if !command.is_response() {
+                pool.inbound.handle(connection, &command, output);
+                return Flow::Continue;
+            }
+            if command.code == ResponseCode::GO_AWAY.0 {
+                // First, so that whoever asks again does so on another connection.
+                pool.retire(address, connection);
+            }
+            if !connection.answered(&command) {
+                tracing::debug!(server = %connection.peer_addr(), opaque = command.opaque, "an answer too late");
             }
             Flow::Continue
         });

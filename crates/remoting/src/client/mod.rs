@@ -18,9 +18,10 @@ use raptormq_protocol::frame::{FRAME_BYTES_MAX, Serialization};
 use tokio::time::Instant;
 
 use self::pool::Pool;
-use crate::connection::{Pending, Settings};
+use crate::calls::Pending;
+use crate::connection::{Refusal, Settings};
 use crate::tls::ClientTls;
-use crate::{CallError, Connection, Output, Request, Response};
+use crate::{CallError, Connection, Inquiry, Output, Request, Response};
 
 /// Takes what servers send of their own accord.
 pub trait Inbound: Send + Sync + 'static {
@@ -167,13 +168,47 @@ impl Client {
         timeout: Duration,
         deadline: Instant,
     ) -> Result<PendingCall, CallError> {
-        let link = self.link(address, request, timeout, deadline).await?;
-        let pool = &self.shared.pool;
+        let link = self.link(address, request.code, timeout, deadline).await?;
         let pending = link
             .begin(&self.signed(request), deadline)
-            .map_err(|refusal| refusal.explain(address.to_owned(), request, pool.options.frame_bytes_max))?;
-        let address = Box::from(address);
-        Ok(PendingCall { pool: pool.clone(), link, address, code: request.code, timeout, pending })
+            .map_err(|refusal| self.explain(refusal, address, request.code))?;
+        Ok(PendingCall { address: address.into(), code: request.code, timeout, pending })
+    }
+
+    /// As [`Client::begin`], for somebody who takes the answer where it is read, without a copy of it and without a task
+    /// that waits; `timeout` counts from `began` on. An inquiry that was not sent is given back.
+    pub async fn begin_inquiry<T: Inquiry>(
+        &self,
+        address: &str,
+        mut inquiry: Box<T>,
+        began: Instant,
+        timeout: Duration,
+    ) -> Result<(), (CallError, Box<T>)> {
+        let (code, deadline) = (inquiry.code(), began + timeout);
+        let mut is_second = false;
+        loop {
+            let link = match self.link(address, code, timeout, deadline).await {
+                Ok(link) => link,
+                Err(error) => return Err((error, inquiry)),
+            };
+            let begun = match &self.shared.pool.options.signer {
+                None => link.begin_inquiry(inquiry, deadline),
+                Some(signer) => {
+                    let request = Request::new(code).header(&inquiry.header()).body(inquiry.body().clone());
+                    link.begin_signed_inquiry(inquiry, &with_signature(signer, request), deadline)
+                }
+            };
+            match begun {
+                Ok(()) => return Ok(()),
+                // It ended in between.
+                Err((Refusal::Ended(_), back)) if !is_second => (inquiry, is_second) = (back, true),
+                Err((refusal, back)) => return Err((self.explain(refusal, address, code), back)),
+            }
+        }
+    }
+
+    fn explain(&self, refusal: Refusal, address: &str, code: RequestCode) -> CallError {
+        refusal.explain(address.to_owned(), code, self.shared.pool.options.frame_bytes_max)
     }
 
     /// Sends a request that wants no answer. An error says that it was not sent; nobody learns whether it arrives.
@@ -181,9 +216,9 @@ impl Client {
         let timeout = self.shared.pool.options.connect_timeout;
         let deadline = Instant::now() + timeout;
         let signed = self.signed(request);
-        match self.link(address, request, timeout, deadline).await?.oneway(&signed) {
+        match self.link(address, request.code, timeout, deadline).await?.oneway(&signed) {
             // It ended in between.
-            Err(CallError::Lost { .. }) => self.link(address, request, timeout, deadline).await?.oneway(&signed),
+            Err(CallError::Lost { .. }) => self.link(address, request.code, timeout, deadline).await?.oneway(&signed),
             result => result,
         }
     }
@@ -196,14 +231,13 @@ impl Client {
     /// The request with its signature, where requests are signed.
     fn signed<'r>(&self, request: &'r Request) -> Cow<'r, Request> {
         let Some(signer) = &self.shared.pool.options.signer else { return Cow::Borrowed(request) };
-        let add = |request: Request, (key, value): (&str, String)| request.field(key, &value);
-        Cow::Owned(signer.sign(request).into_iter().fold(request.clone(), add))
+        Cow::Owned(with_signature(signer, request.clone()))
     }
 
     async fn link(
         &self,
         address: &str,
-        request: &Request,
+        code: RequestCode,
         timeout: Duration,
         deadline: Instant,
     ) -> Result<Connection, CallError> {
@@ -211,8 +245,8 @@ impl Client {
         if let Some(link) = pool.open_link(address) {
             return Ok(link);
         }
-        let late = |_| CallError::Timeout { address: address.to_owned(), code: request.code, timeout, sent: false };
-        tokio::time::timeout_at(deadline, pool.connect(address, request.code)).await.map_err(late)?
+        let late = |_| CallError::Timeout { address: address.to_owned(), code, timeout, sent: false };
+        tokio::time::timeout_at(deadline, pool.connect(address, code)).await.map_err(late)?
     }
 
     /// The connection to `address`, if one is open.
@@ -238,11 +272,15 @@ impl Client {
     }
 }
 
+/// The request with the fields that its signer adds.
+fn with_signature(signer: &Arc<dyn Signer>, request: Request) -> Request {
+    let add = |request: Request, (key, value): (&str, String)| request.field(key, &value);
+    signer.sign(&request).into_iter().fold(request, add)
+}
+
 /// A call on its way: a future of its answer. Dropping it forgets the call; the request goes its way.
 #[must_use = "the answer is known only here"]
 pub struct PendingCall {
-    pool: Arc<Pool>,
-    link: Connection,
     address: Box<str>,
     code: RequestCode,
     timeout: Duration,
@@ -254,10 +292,7 @@ impl Future for PendingCall {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.pending).poll(context));
-        if answer.as_ref().is_ok_and(|response| response.code == ResponseCode::GO_AWAY) {
-            self.pool.retire(&self.address, &self.link);
-        }
-        Poll::Ready(answer.map_err(|failure| failure.explain(self.address.to_string(), self.code, self.timeout)))
+        Poll::Ready(answer.map_err(|why| why.explain(&*self.address, self.code, self.timeout)))
     }
 }
 

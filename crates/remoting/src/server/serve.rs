@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use super::accept::Seat;
 use super::thread::{Phase, Thread};
 use super::{Outcome, Service};
+use crate::Output;
 use crate::connection::Connection;
 use crate::inbox::{Flow, Inbox};
 use crate::socket::Socket;
 use crate::tls::Session;
-use crate::{Output, Response};
 
 /// Scratch space beyond this is given back.
 const SCRATCH_BYTES_MAX: usize = 64 << 10;
@@ -308,7 +308,7 @@ impl<S: Service> Conn<S> {
     }
 
     fn answered(&self, command: &Command<'_>) {
-        if !self.public.answered(command.opaque, || Response::of(command)) {
+        if !self.public.answered(command) {
             tracing::debug!(peer = %self.public.peer_addr(), opaque = command.opaque, "an answer that nobody waits for");
         }
     }

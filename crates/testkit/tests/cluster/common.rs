@@ -26,12 +26,14 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 
 /// Waits until the broker holds so many pulls.
 pub(crate) async fn held(peer: &Peer, count: usize) {
-    until("pulls are held", async || {
-        let answer = peer.ok(Request::new(RequestCode::GET_BROKER_RUNTIME_INFO)).await;
-        let info: KVTable = json::from_slice(&answer.body).unwrap();
-        info.table["pullRequestsHeld"] == count.to_string()
-    })
-    .await;
+    until("pulls are held", async || runtime_info(peer, "pullRequestsHeld").await == count.to_string()).await;
+}
+
+/// What the broker tells of itself under a key.
+pub(crate) async fn runtime_info(peer: &Peer, key: &str) -> String {
+    let answer = peer.ok(Request::new(RequestCode::GET_BROKER_RUNTIME_INFO)).await;
+    let mut info: KVTable = json::from_slice(&answer.body).unwrap();
+    info.table.remove(key).unwrap()
 }
 
 /// A client of the cluster.

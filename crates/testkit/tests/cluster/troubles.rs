@@ -1,5 +1,5 @@
-//! Servers that stop, come back, are slow or stand still: what producers make of it. What they make of one that is busy is
-//! in the client's own tests (`tests/producer.rs`).
+//! Servers that stop, come back, are slow, stand still or have too much to do: what producers make of it. More of what they
+//! make of busy ones is in the client's own tests (`tests/producer.rs`).
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use raptormq_client::{Client, ErrorKind, Message, Producer, ProducerBuilder};
-use raptormq_protocol::body::TopicConfig;
+use raptormq_protocol::body::{MessageQueue, TopicConfig};
+use raptormq_protocol::code::{RequestCode, ResponseCode};
+use raptormq_remoting::Request;
+use raptormq_testkit::peer::send_header;
 use raptormq_testkit::{Cluster, Peer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -206,4 +209,66 @@ async fn clients_go_on_without_a_name_server_and_find_it_again() {
     assert_eq!(ids_received(&inbox.take(4).await), ids_sent(&after));
     consumer.shutdown().await;
     cluster.shutdown().await;
+}
+
+/// A broker that takes one send at a time, and holds it until a slave has its message.
+async fn one_send_at_a_time() -> Cluster {
+    let builder = Cluster::builder().set("brokerRole", "SYNC_MASTER").set("inSyncReplicas", "2");
+    let builder = builder.set("slaveTimeout", "120000").set("sendThreadPoolQueueCapacity", "1");
+    builder.start().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_busy_broker_does_not_take_goes_elsewhere_or_fails_as_busy() {
+    let (busy, free) = (one_send_at_a_time().await, Cluster::start().await.unwrap());
+    let (at_busy, at_free) = (Peer::new(busy.broker_addr()), Peer::new(free.broker_addr()));
+    at_busy.create_topic("Lonely", 1).await;
+    for peer in [&at_busy, &at_free] {
+        peer.create_topic(TOPIC, TopicConfig::default().write_queue_nums).await;
+    }
+    let registrar = Peer::new(busy.namesrv_addr());
+    registrar.ok(registration(free.broker_addr(), TOPIC)).await;
+    let producer = builder(&busy).await.start().await.unwrap();
+    let careful = builder(&busy).await.latency_faults().start().await.unwrap();
+
+    let header = send_header("p", "Lonely");
+    let held = at_busy.begin(&Request::new(RequestCode::SEND_MESSAGE_V2).header(&header).body("held")).await;
+    until("the broker has a send", async || runtime_info(&at_busy, "sendThreadPoolQueueSize").await == "1").await;
+    // Another broker takes what this one refuses …
+    let other = vec!["other".to_owned(); 24];
+    assert_eq!(brokers_of(&producer, 24).await, other);
+    assert_eq!(brokers_of(&careful, 24).await, other);
+    // … also many at once …
+    let mut acks = Vec::new();
+    for number in 0..200 {
+        acks.push(producer.enqueue(numbered(TOPIC, number)).await.unwrap());
+    }
+    for ack in acks {
+        assert_eq!(ack.await.unwrap().queue.broker_name, "other");
+    }
+    // … and where there is no other one, or the queue is given, the error says what it is.
+    let queue = MessageQueue { topic: TOPIC.to_owned(), broker_name: busy.broker_name().to_owned(), queue_id: 0 };
+    let bound = producer.send(numbered(TOPIC, 0)).to_queue(queue).await.unwrap_err();
+    let alone = producer.send(numbered("Lonely", 0)).await.unwrap_err();
+    for error in [&bound, &alone] {
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Busy, Some(ResponseCode::SYSTEM_BUSY)), "{error}");
+        assert!(error.to_string().contains("[OVERLOAD]system busy"), "{error}");
+        assert!(error.is_retryable() && !error.outcome_unknown(), "{error}");
+    }
+    assert!(alone.to_string().starts_with("Send [3] times, still failed"), "{alone}");
+    // What was refused is not there.
+    assert_eq!(at_busy.max_offset("Lonely", 0).await, 1);
+    for queue_id in 0..TopicConfig::default().write_queue_nums {
+        assert_eq!(at_busy.max_offset(TOPIC, queue_id).await, 0);
+    }
+
+    // It takes messages again when the slave is there that it waits for.
+    let busy_name = busy.broker_name().to_owned();
+    let slave = busy.slave(1, &[]).await.unwrap();
+    assert_eq!(held.await.unwrap().code, ResponseCode::SUCCESS);
+    until("the broker takes messages", async || brokers_of(&producer, 2).await.contains(&busy_name)).await;
+    assert!(producer.send(numbered("Lonely", 1)).await.is_ok());
+    drop(slave);
+    busy.shutdown().await;
+    free.shutdown().await;
 }
