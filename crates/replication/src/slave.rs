@@ -191,6 +191,7 @@ async fn follow_one<H: Host>(host: &Arc<H>, master: &str) -> End {
         reported: -1,
         reported_at: Instant::now(),
         frames: FrameReader::default(),
+        joined: Vec::new(),
         has_taken: false,
     };
     match link.run(master).await {
@@ -209,6 +210,8 @@ struct Link<'a, H> {
     reported: i64,
     reported_at: Instant,
     frames: FrameReader,
+    /// Bytes of several frames; empty between two reads.
+    joined: Vec<u8>,
     /// Something of it was appended.
     has_taken: bool,
 }
@@ -248,19 +251,44 @@ impl<H: Host> Link<'_, H> {
         }
     }
 
-    /// Appends what came.
+    /// Appends what came. The bytes of frames that follow each other are put together before: a frame is small, and each
+    /// append a call of the system.
     fn take(&mut self, mut bytes: &[u8]) -> Result<(), End> {
-        let host = self.host;
-        while let Some(piece) = self.frames.next(&mut bytes).map_err(End::Frame)? {
-            match piece {
-                Piece::Begin(log_offset) => self.check_place(log_offset)?,
-                Piece::Bytes(log_offset, bytes) => {
-                    let mut arrived = |arrivals: &[raptormq_store::Arrival<'_>]| host.arrived(arrivals);
-                    host.store().append_copy(&mut self.copy, log_offset, bytes, &mut arrived)?;
+        let mut joined = std::mem::take(&mut self.joined);
+        let mut start = 0;
+        let end = loop {
+            match self.frames.next(&mut bytes) {
+                Ok(Some(Piece::Bytes(log_offset, piece))) => {
+                    if joined.is_empty() {
+                        start = log_offset;
+                    }
+                    joined.extend_from_slice(piece);
                 }
+                Ok(Some(Piece::Begin(log_offset))) => {
+                    let follows = !joined.is_empty() && start.saturating_add(joined.len() as i64) == log_offset;
+                    if !follows {
+                        self.append(start, &joined)?;
+                        joined.clear();
+                        self.check_place(log_offset)?;
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(len) => break Err(End::Frame(len)),
             }
+        };
+        self.append(start, &joined)?;
+        joined.clear();
+        self.joined = joined;
+        end
+    }
+
+    fn append(&mut self, log_offset: i64, bytes: &[u8]) -> Result<(), End> {
+        if bytes.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let host = self.host;
+        let mut arrived = |arrivals: &[raptormq_store::Arrival<'_>]| host.arrived(arrivals);
+        Ok(host.store().append_copy(&mut self.copy, log_offset, bytes, &mut arrived)?)
     }
 
     /// A frame without bytes says where the master is, too.

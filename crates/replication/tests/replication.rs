@@ -269,6 +269,51 @@ async fn who_says_that_it_is_there_and_never_reads_is_closed() {
     assert_eq!(master.slaves.status(end).len(), 1);
 }
 
+/// Memory of this process that is nobody's file, in KiB.
+fn own_memory_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn slow_slaves_cost_no_memory() {
+    let count = 16;
+    let master = Arc::new(node(None, |options| {
+        options.connections_max = count;
+        options.housekeeping_interval = Duration::from_secs(600);
+    }));
+    put(&master.store, 1, 100);
+    let address = start_serving(&master);
+    let mut slow = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&0_i64.to_be_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    until("all are served", || master.slaves.status(0).len() == count).await;
+    let before = own_memory_kib();
+    put(&master.store, 320, 50_000);
+    let end = master.store.log_max_offset();
+    assert!(end > 16_000_000);
+    until("they are sent what goes into their sockets", || {
+        master.slaves.status(end).iter().all(|slave| slave.sent > 1000)
+    })
+    .await;
+    let after = own_memory_kib();
+    // For each of them the log would be 16 MiB, 256 together.
+    assert!(after < before + (32 << 10), "{before} KiB before, {after} after");
+    // And one that reads after all gets everything.
+    let mut stream = slow.swap_remove(0);
+    let mut buffer = vec![0; 1 << 20];
+    let mut left = usize::try_from(end).unwrap();
+    while left > 0 {
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await.unwrap().unwrap();
+        assert!(read > 0);
+        left = left.saturating_sub(read);
+    }
+}
+
 #[tokio::test]
 async fn those_that_say_nothing_keep_no_slave_out() {
     let master = Arc::new(node(None, |options| {

@@ -128,6 +128,7 @@ impl Store {
         }
         copy.next = copy.next.saturating_add(bytes.len() as i64);
         let bytes = shared.pass_blank(copy, log_offset, bytes)?;
+        let bytes = shared.complete(copy, bytes, arrived)?;
         if bytes.is_empty() {
             return Ok(());
         }
@@ -211,6 +212,26 @@ impl Shared {
         let len = usize::try_from(copy.blank_end - log_offset).unwrap_or(usize::MAX).min(bytes.len());
         self.log.fill_blank(log_offset, &bytes[..len])?;
         Ok(&bytes[len..])
+    }
+
+    /// Completes the record that was cut, so that what follows can be appended from where it stands; returns that.
+    fn complete<'a>(
+        &self,
+        copy: &mut LogCopy,
+        bytes: &'a [u8],
+        arrived: &mut dyn FnMut(&[Arrival<'_>]),
+    ) -> Result<&'a [u8], CopyError> {
+        let RecordHead::Record(size) = RecordHead::read(&copy.rest) else { return Ok(bytes) };
+        let missing = size.checked_sub(copy.rest.len()).filter(|missing| *missing < bytes.len());
+        let Some(missing) = missing else { return Ok(bytes) };
+        let (end, behind) = bytes.split_at(missing);
+        copy.rest.extend_from_slice(end);
+        let held = std::mem::take(&mut copy.rest);
+        let used = self.copy_runs(copy, &held, arrived)?;
+        copy.rest = held;
+        copy.rest.drain(..used);
+        copy.rest.shrink_to(KEPT_BYTES);
+        Ok(behind)
     }
 
     /// Appends all whole records; returns how many bytes that were.
