@@ -3,12 +3,15 @@
 //! `store/CommitLog.java` (`handleDiskFlushAndHA`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use raptormq_config::{BrokerRole, BrokerSettings, FlushDiskType};
+use raptormq_protocol::body::KVTable;
 use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::header::ViewMessageRequestHeader;
+use raptormq_protocol::json;
 use raptormq_remoting::{Client, Request};
 use raptormq_replication::{self as replication, Following, Host, Options, Slaves};
 use raptormq_store::{Arrival, Store};
@@ -217,9 +220,34 @@ impl Host for Replica {
             Ok(theirs) if theirs.is_success() && theirs.body != own => {
                 Err(format!("at log offset {log_offset} it has another message than this slave"))
             }
-            // It may have deleted what this slave still has, or be of a kind that does not answer.
+            Ok(theirs) if theirs.code == ResponseCode::SYSTEM_ERROR => {
+                self.lacks(&master, log_offset..log_offset + own.len() as i64).await
+            }
+            // It is busy, or of a kind that does not answer.
             Ok(_) | Err(_) => Ok(()),
         }
+    }
+}
+
+impl Replica {
+    /// Why a master has no message where this slave has its last one. That is no other past only if the master has deleted
+    /// what was there.
+    async fn lacks(&self, master: &str, own: Range<i64>) -> Result<(), String> {
+        let request = Request::new(RequestCode::GET_BROKER_RUNTIME_INFO);
+        let Ok(answer) = self.client.call(master, request, ASK_TIMEOUT).await else { return Ok(()) };
+        let Ok(info) = json::from_slice::<KVTable>(&answer.body) else { return Ok(()) };
+        let value = |key| info.table.get(key).and_then(|value: &String| value.parse::<i64>().ok());
+        let (Some(min), Some(max)) = (value("commitLogMinOffset"), value("commitLogMaxOffset")) else { return Ok(()) };
+        if own.end > max {
+            return Err(format!(
+                "it ends at log offset {max}, and this slave's at {}: it may have lost messages",
+                own.end
+            ));
+        }
+        if own.start >= min {
+            return Err(format!("at log offset {} it has no message, and this slave has", own.start));
+        }
+        Ok(())
     }
 }
 
@@ -236,7 +264,10 @@ pub(crate) fn run(broker: Arc<Broker>, client: Client, listeners: Vec<TcpListene
         let replica = Arc::new(Replica { broker: Arc::clone(&broker), client: client.clone() });
         let serving = tokio::spawn(replication::serve(Arc::clone(&replica), listeners));
         let following = broker.is_slave().then(|| {
-            [tokio::spawn(replication::follow(replica)), tokio::spawn(slave::run(Arc::clone(&broker), client))]
+            [
+                tokio::spawn(replication::follow(replica)),
+                tokio::spawn(slave::run(Arc::clone(&broker), client)),
+            ]
         });
         // The sender is dropped to stop.
         let _ = stop.await;

@@ -6,6 +6,7 @@ mod command_line;
 mod common;
 mod deployment;
 mod producers;
+mod replicas;
 mod roles;
 mod scripts;
 mod tools;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use raptormq_protocol::body::HARuntimeInfo;
+use raptormq_protocol::body::{HARuntimeInfo, KVTable};
 use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::header::UpdateConsumerOffsetRequestHeader;
 use raptormq_protocol::json;
@@ -187,4 +187,70 @@ async fn with_in_sync_replicas_the_rule_is_that_of_5() {
     let _two = cluster.slave(2, READS).await.unwrap();
     in_sync(&master, 2).await;
     assert_eq!(send_code(&master, "T", "m").await, ResponseCode::SUCCESS);
+}
+
+/// Where more was stored meanwhile than the machine keeps in memory: here anything.
+#[tokio::test]
+async fn a_reader_that_is_far_behind_is_sent_to_the_slave() {
+    for (reads, suggested) in [("true", 1), ("false", 0)] {
+        let builder = Cluster::builder().set("slaveReadEnable", reads).set("accessMessageInMemoryMaxRatio", "0");
+        let cluster = builder.start().await.unwrap();
+        let master = Peer::new(cluster.broker_addr());
+        master.create_topic("T", 1).await;
+        master.send("T", 0, "first").await;
+        let pulled = master.pull("T", 0, 0).await;
+        assert_eq!((pulled.texts().len(), pulled.header.suggest_which_broker_id), (1, suggested), "{reads}");
+        // There is nothing that it could read from there.
+        assert_eq!(master.pull("T", 0, 1).await.header.suggest_which_broker_id, 0, "{reads}");
+    }
+    let cluster = Cluster::builder().set("slaveReadEnable", "true").start().await.unwrap();
+    let master = Peer::new(cluster.broker_addr());
+    master.create_topic("T", 1).await;
+    master.send("T", 0, "first").await;
+    assert_eq!(master.pull("T", 0, 0).await.header.suggest_which_broker_id, 0, "it is in memory");
+}
+
+/// Messages that brokers have given to consumers.
+async fn given_out(peer: &Peer) -> u64 {
+    let answer = peer.ok(Request::new(RequestCode::GET_BROKER_RUNTIME_INFO)).await;
+    let info: KVTable = json::from_slice(&answer.body).unwrap();
+    info.table["msgGetTotalTodayNow"].parse().unwrap()
+}
+
+#[tokio::test]
+async fn groups_read_on_at_the_slave_and_tell_the_master_when_it_is_back() {
+    let mut cluster = Cluster::start().await.unwrap();
+    let master = Peer::new(cluster.broker_addr());
+    master.create_topic("T", 2).await;
+    let slave = cluster.slave(1, READS).await.unwrap();
+    let peer = Peer::new(slave.addr());
+    let client = client(&cluster).await;
+    let mut inbox = Inbox::new();
+    let consumer = inbox.consume(&client, "readers", "T").await;
+    let first = send_numbered(&client, "T", 0..10).await;
+    assert_eq!(ids_received(&inbox.take(10).await), ids_sent(&first));
+    consumer.suspend();
+    let second = send_numbered(&client, "T", 10..30).await;
+    in_step(&master, &peer).await;
+    until("the topic is known", async || peer.pull("T", 0, 0).await.code == ResponseCode::SUCCESS).await;
+
+    cluster.stop_broker().await;
+    consumer.resume();
+    assert_eq!(ids_received(&inbox.take(20).await), ids_sent(&second));
+    // One that begins now gets everything there.
+    let before = given_out(&peer).await;
+    let mut late = Inbox::new();
+    let later = late.consume(&client, "late", "T").await;
+    assert_eq!(ids_received(&late.take(30).await), ids_sent(&[first, second].concat()));
+    assert!(given_out(&peer).await >= before + 30);
+
+    cluster.restart_broker().await.unwrap();
+    let third = send_numbered(&client, "T", 30..40).await;
+    assert_eq!(ids_received(&inbox.take(10).await), ids_sent(&third));
+    assert_eq!(ids_received(&late.take(10).await), ids_sent(&third));
+    consumer.shutdown().await;
+    later.shutdown().await;
+    assert_eq!((inbox.rest(), late.rest()), (Vec::new(), Vec::new()), "nothing came again");
+    assert_consumed(&cluster, "readers", "T", 2).await;
+    assert_consumed(&cluster, "late", "T", 2).await;
 }
