@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::start::{StartError, parse_address};
-use crate::{hold, slave};
+use crate::{escape, hold, slave};
 
 /// How long the master may take to show a record of its log.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -266,7 +266,8 @@ pub(crate) fn run(broker: Arc<Broker>, client: Client, listeners: Vec<TcpListene
         let following = broker.is_slave().then(|| {
             [
                 tokio::spawn(replication::follow(replica)),
-                tokio::spawn(slave::run(Arc::clone(&broker), client)),
+                tokio::spawn(slave::run(Arc::clone(&broker), client.clone())),
+                tokio::spawn(escape::run(Arc::clone(&broker), client)),
             ]
         });
         // The sender is dropped to stop.

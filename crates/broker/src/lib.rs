@@ -21,6 +21,7 @@ mod clients;
 mod configure;
 mod deliver;
 mod dispatch;
+mod escape;
 mod failure;
 mod filter;
 mod groups;

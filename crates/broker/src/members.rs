@@ -92,6 +92,11 @@ impl Members {
         let _ = online.wait_for(|is_online| *is_online).await;
     }
 
+    /// Whether this is a slave that stands in for its master.
+    pub(crate) fn acts(&self) -> bool {
+        self.is_used && self.is_slave() && self.is_online() && self.smallest.lock().0 == self.own_id
+    }
+
     fn is_slave(&self) -> bool {
         self.own_id != MASTER_ID
     }
@@ -319,10 +324,13 @@ mod tests {
         let slave = members(1, |_| ());
         assert_eq!(slave.note_smallest(0, "a:0"), None, "it is assumed that there is one");
         let gone = Change { gone: Some("a:0".to_owned()), master: None };
+        assert!(!slave.acts());
         assert_eq!(slave.note_smallest(1, "a:1"), Some(gone));
+        assert!(slave.acts());
         assert_eq!(slave.note_smallest(1, "a:1"), None);
         let back = Change { gone: None, master: Some("a:0".to_owned()) };
         assert_eq!(slave.note_smallest(0, "a:0"), Some(back));
+        assert!(!slave.acts());
         assert_eq!(members(0, |_| ()).note_smallest(1, "a:1"), None, "a master does not care");
         let off = members(1, |settings| settings.broker.enable_slave_acting_master = false);
         assert_eq!(off.note_smallest(1, "a:1"), None);

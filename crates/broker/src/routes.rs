@@ -155,22 +155,31 @@ async fn answer_all(broker: &Arc<Broker>, client: &Client) {
     }
 }
 
-/// What the first name server that answers says.
+/// The queues that the first name server that answers says.
 async fn read(broker: &Broker, client: &Client, topic: &str) -> Said {
+    match route_of(broker, client, topic).await {
+        Some(Some(route)) => Said::Queues(readable(topic, &route)),
+        Some(None) => Said::Nothing,
+        None => Said::Silence,
+    }
+}
+
+/// What the first name server that answers says of a topic, if it knows it; `None` when none answers.
+pub(crate) async fn route_of(broker: &Broker, client: &Client, topic: &str) -> Option<Option<TopicRouteData>> {
     for name_server in broker.outer.names() {
         let header = GetRouteInfoRequestHeader { topic, accept_standard_json_only: Some(true) };
         let request = Request::new(RequestCode::GET_ROUTEINFO_BY_TOPIC).header(&header);
         match client.call(&name_server, request, TIMEOUT).await {
             Ok(response) if response.is_success() => match json::from_slice::<TopicRouteData>(&response.body) {
-                Ok(route) => return Said::Queues(readable(topic, &route)),
+                Ok(route) => return Some(Some(route)),
                 Err(error) => tracing::warn!(name_server, topic, %error, "a route cannot be read"),
             },
-            Ok(response) if response.code == ResponseCode::TOPIC_NOT_EXIST => return Said::Nothing,
+            Ok(response) if response.code == ResponseCode::TOPIC_NOT_EXIST => return Some(None),
             Ok(response) => tracing::warn!(name_server, topic, code = %response.code, "no route is said"),
             Err(error) => tracing::debug!(name_server, topic, %error, "a name server does not say a route"),
         }
     }
-    Said::Silence
+    None
 }
 
 /// The queues that may be read. Java: `MQClientInstance.topicRouteData2TopicSubscribeInfo`.

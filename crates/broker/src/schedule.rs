@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use raptormq_config::BrokerSettings;
 use raptormq_protocol::body::{DataVersion, DelayOffsetSerializeWrapper};
@@ -52,6 +53,22 @@ struct Level {
     safe: Mutex<Safe>,
     /// Whether the file says how far it is: the original writes a level from its first message on.
     is_kept: AtomicBool,
+}
+
+impl Level {
+    /// When a message is due that is not yet. A time that is farther than the delay is wrong, because the clock was.
+    fn waits_until(&self, unit: &Unit, now_ms: i64) -> Option<i64> {
+        let waits = unit.tags_code > now_ms && unit.tags_code <= now_ms.saturating_add(self.delay_ms);
+        waits.then_some(unit.tags_code)
+    }
+}
+
+/// A message that is due.
+pub(crate) struct Due {
+    pub(crate) level: i32,
+    offset: i64,
+    /// `None` when there is nothing to deliver.
+    pub(crate) record: Option<Bytes>,
 }
 
 /// How far a level may say that it is: not farther than what it delivered is on disk, or a power cut would lose it.
@@ -202,6 +219,42 @@ impl Schedule {
         }
     }
 
+    /// Some of what is due and was not delivered, level by level. Waits for the disk.
+    pub(crate) fn due(&self, store: &Store, now_ms: i64) -> Vec<Due> {
+        let mut due = Vec::new();
+        for level in &self.levels {
+            let from = level.offset.load(Ordering::Acquire).max(level.queue.min_offset());
+            let units = match store.units(&level.queue, from, STEP_COUNT_MAX) {
+                Ok(units) => units,
+                Err(error) => {
+                    tracing::error!(level = level.number, %error, "the queue of a delay level cannot be read");
+                    continue;
+                }
+            };
+            for (offset, unit) in (from..).zip(units) {
+                if level.waits_until(&unit, now_ms).is_some() {
+                    break;
+                }
+                let record = match store.record(unit.log_offset) {
+                    _ if unit.is_blank() => None,
+                    Ok(record) => Some(record),
+                    Err(ReadError::Io(_)) => break,
+                    // It is not there any more.
+                    Err(_) => None,
+                };
+                due.push(Due { level: level.number, offset, record });
+            }
+        }
+        due
+    }
+
+    /// Notes that what was due has gone to another broker: nothing of it depends on the log here.
+    pub(crate) fn sent(&self, due: &Due, now_ms: i64) {
+        if let Some(level) = self.levels.iter().find(|level| level.number == due.level) {
+            self.move_to(level, due.offset + 1, 0, now_ms);
+        }
+    }
+
     /// Notes that a level has delivered what lies before `offset`; the log ended at `log_end` then.
     fn move_to(&self, level: &Level, offset: i64, log_end: i64, now_ms: i64) {
         let is_moved = level.offset.swap(offset, Ordering::AcqRel) != offset;
@@ -260,9 +313,8 @@ impl Deliverer {
         let mut staged: Vec<(i64, Slot)> = Vec::with_capacity(units.len());
         let (mut end, mut next_ms) = (from, now_ms);
         for unit in &units {
-            // A time that is farther than the delay is wrong, because the clock was.
-            if unit.tags_code > now_ms && unit.tags_code <= now_ms.saturating_add(level.delay_ms) {
-                next_ms = unit.tags_code;
+            if let Some(due_ms) = level.waits_until(unit, now_ms) {
+                next_ms = due_ms;
                 break;
             }
             match self.stage(broker, unit) {

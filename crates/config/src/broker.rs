@@ -291,8 +291,8 @@ config! {
         pub forward_timeout: u64 = "forwardTimeout" => 3000, dynamic, no_effect;
         /// Let a slave serve as master while there is none.
         pub enable_slave_acting_master: bool = "enableSlaveActingMaster" => false;
-        /// Let an acting master send messages on to other brokers.
-        pub enable_remote_escape: bool = "enableRemoteEscape" => false, no_effect;
+        /// Let an acting master send delayed messages that are due to brokers of other names.
+        pub enable_remote_escape: bool = "enableRemoteEscape" => false;
         /// Skip the catching-up before a broker comes on line.
         pub skip_pre_online: bool = "skipPreOnline" => false;
         /// Answer sends from another thread; RaptorMQ never blocks a thread on them.

@@ -1,8 +1,11 @@
 //! A group whose slave may stand in for its master: what name servers show, what the slave is told meanwhile, and what a
 //! master does that comes back. And what a synchronous master says when too few replicas live.
 
+use std::collections::BTreeSet;
+
+use raptormq_protocol::body::KVTable;
 use raptormq_protocol::code::{RequestCode, ResponseCode};
-use raptormq_protocol::header::UpdateConsumerOffsetRequestHeader;
+use raptormq_protocol::header::{SendMessageRequestHeaderV2, UpdateConsumerOffsetRequestHeader};
 use raptormq_protocol::json;
 use raptormq_protocol::route::TopicRouteData;
 use raptormq_remoting::Request;
@@ -142,4 +145,62 @@ async fn a_slave_signs_what_it_asks_of_a_master_with_access_control() {
     Peer::new(cluster.broker_addr()).ok(request).await;
     until("the topic is copied", async || topics(&slave).await).await;
     assert!(!topics(&silent).await, "who does not sign gets nothing");
+}
+
+/// What is due while the master is away goes to a broker of another name, and the master does not deliver it again. The
+/// slave is told a shorter delay, so that all of it is due there and nothing at the master.
+#[tokio::test]
+async fn an_acting_master_sends_delayed_messages_on_to_other_brokers() {
+    let mut cluster = builder().set("messageDelayLevel", "1s 1h").start().await.unwrap();
+    let other = Cluster::builder().set("brokerName", "broker-b").start().await.unwrap();
+    let names = format!("{};{}", cluster.namesrv_addr(), other.namesrv_addr());
+    let (master, elsewhere) = (Peer::new(cluster.broker_addr()), Peer::new(other.broker_addr()));
+    elsewhere.ok(Request::new(RequestCode::UPDATE_BROKER_CONFIG).body(format!("namesrvAddr={names}"))).await;
+    for peer in [&master, &elsewhere] {
+        peer.create_topic("T", 1).await;
+    }
+    let own = [("enableRemoteEscape", "true"), ("messageDelayLevel", "1s 1s")];
+    let slave = cluster.slave(1, &[ACTING, &own].concat()).await.unwrap();
+    let peer = Peer::new(slave.addr());
+    let delayed = async |level: i32, numbers: std::ops::Range<i32>| {
+        for number in numbers {
+            let properties = format!("KEYS\u{1}k{number}\u{2}TAGS\u{1}A\u{2}DELAY\u{1}{level}\u{2}");
+            let properties = Some(&*properties);
+            let header = SendMessageRequestHeaderV2 { properties, flag: number, ..send_header("producers", "T") };
+            let request = Request::new(RequestCode::SEND_MESSAGE_V2).header(&header);
+            master.ok(request.body(format!("delayed {number}"))).await;
+        }
+    };
+    delayed(1, 0..3).await;
+    until("the master delivers", async || master.max_offset("T", 0).await == 3).await;
+    delayed(2, 3..103).await;
+    until("the slave has them, and knows what was delivered", async || {
+        peer.max_offset("SCHEDULE_TOPIC_XXXX", 1).await == 100 && delivered(&peer, 1).await.as_deref() == Some("3,3")
+    })
+    .await;
+    cluster.stop_broker().await;
+
+    until("they come elsewhere", async || delivered(&peer, 2).await.as_deref() == Some("100,100")).await;
+    let mut seen = Vec::new();
+    let end = elsewhere.max_offset("T", 0).await;
+    while (seen.len() as i64) < end {
+        seen.extend(elsewhere.pull("T", 0, seen.len() as i64).await.messages);
+    }
+    let numbers: BTreeSet<i32> = seen.iter().map(|message| message.flag).collect();
+    assert_eq!(numbers, (3..103).collect(), "all of them, and nothing that was delivered before");
+    for message in &seen {
+        let number = message.flag;
+        assert_eq!(message.body, format!("delayed {number}"));
+        assert_eq!(message.property("KEYS"), Some(&*format!("k{number}")));
+        assert_eq!((message.property("TAGS"), message.property("DELAY")), (Some("A"), None));
+    }
+    cluster.restart_broker().await.unwrap();
+    assert_eq!(delivered(&Peer::new(cluster.broker_addr()), 2).await.as_deref(), Some("100,100"), "it was taken over");
+}
+
+/// How far a delay level is: the first message that is not delivered, and the end.
+async fn delivered(peer: &Peer, level: i32) -> Option<String> {
+    let answer = peer.ok(Request::new(RequestCode::GET_BROKER_RUNTIME_INFO)).await;
+    let info: KVTable = json::from_slice(&answer.body).unwrap();
+    info.table.get(&format!("scheduleMessageOffset_{level}")).cloned()
 }
