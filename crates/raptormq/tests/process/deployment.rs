@@ -190,7 +190,9 @@ fn scripts_for_the_machine_say_what_they_would_do() {
     installation(home.path());
     let ended = finish(script(home.path(), "bin/os.sh", &["-n"]));
     assert_eq!(ended.status, Some(0), "{ended:?}");
-    for key in ["vm.overcommit_memory = 1 ", "vm.max_map_count = 655360 ", "vm.swappiness = 1 ", "nofile 655350 "] {
+    let settings =
+        ["vm.overcommit_memory = 1 ", "vm.max_map_count = 655360 ", "vm.swappiness = 1 ", "vm.dirty_ratio = 50 "];
+    for key in settings.into_iter().chain(["nofile 655350 "]) {
         assert!(ended.stdout.contains(key), "{key} in {ended:?}");
     }
     let ended = finish(script(home.path(), "bin/setcache.sh", &[]));

@@ -9,4 +9,5 @@ mod producers;
 mod replicas;
 mod roles;
 mod scripts;
+mod shipped;
 mod tools;
