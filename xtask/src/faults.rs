@@ -2,13 +2,14 @@
 //!
 //! First in the store's test, on a disk in memory, each call of it in turn (`crates/store/tests/faults.rs`). Then with the
 //! release binary on the real disk, where strace makes system calls fail under load: what was acknowledged must be read
-//! from the broker that goes on, and from one that is started after it was killed.
+//! from the broker that goes on, and from one that is started after it was killed. Last a sync hangs for six seconds.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -27,11 +28,18 @@ const INJECTIONS: [(&str, bool); 9] = [
     ("rename:error=EIO:when=1", false),
     ("openat:error=EIO:when=60..64", false),
 ];
+/// A sync that hangs, in an I/O thread as in any other that has synced so often: strace counts for each thread.
+const HANG: &str = "fdatasync:delay_enter=6000000:when=40";
+/// How long senders wait for a sync, in milliseconds.
+const SYNC_TIMEOUT_MS: u64 = 1_000;
+/// Without an answer for so long, the thread that should give it hangs.
+const HANGS_AFTER: Duration = Duration::from_millis(700);
 /// How long messages are sent to a broker whose disk fails.
 const LOAD: Duration = Duration::from_secs(3);
 /// How long a broker may take to listen, and to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 const SUCCESS: i64 = 0;
+const FLUSH_DISK_TIMEOUT: i64 = 10;
 const SERVICE_NOT_AVAILABLE: i64 = 14;
 const QUEUES: i32 = 4;
 
@@ -56,6 +64,10 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
             println!("{flush} {inject}: {said}");
         }
     }
+    let case =
+        Case { binary: target.join("release/raptormq"), folder: folder.clone(), flush: "SYNC_FLUSH", inject: HANG };
+    let said = case.hang().with_context(|| format!("{HANG}, folder {}", folder.display()))?;
+    println!("SYNC_FLUSH {HANG}: {said}");
     Ok(())
 }
 
@@ -98,6 +110,56 @@ impl Case {
         Ok(format!("{struck} calls failed, {} acknowledged and there, {} refused", load.accepted.len(), load.refused))
     }
 
+    /// The disk hangs in the sync of the only I/O thread: who comes then is served, and nothing acknowledged is missing.
+    fn hang(&self) -> anyhow::Result<String> {
+        if self.folder.exists() {
+            std::fs::remove_dir_all(&self.folder)?;
+        }
+        std::fs::create_dir_all(&self.folder)?;
+        let broker = self.start(true)?;
+        let answers = AtomicUsize::new(0);
+        let (load, said) = std::thread::scope(|scope| {
+            let load = scope.spawn(|| send_load_counted(broker.port, &answers));
+            let said = self.look_at_hanging(broker.port, &answers);
+            (load.join(), said)
+        });
+        let load = load.map_err(|_| anyhow::anyhow!("the load panicked"))??;
+        let said = said?;
+        ensure!(load.timed_out > 0, "who waited for the hanging sync was told that all is well");
+        load.check(broker.port).context("read from the broker whose disk hung")?;
+        drop(broker);
+        let broker = self.start(false)?;
+        load.check(broker.port).context("read after a kill and a start")?;
+        Ok(format!("{} accepted, {} timed out; {said}", load.accepted.len(), load.timed_out))
+    }
+
+    /// Waits until the load gets no answers any more, and asks on connections of its own.
+    fn look_at_hanging(&self, port: u16, answers: &AtomicUsize) -> anyhow::Result<String> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let before = answers.load(Ordering::Relaxed);
+            std::thread::sleep(HANGS_AFTER);
+            if before > 0 && answers.load(Ordering::Relaxed) == before {
+                break;
+            }
+            ensure!(Instant::now() < end, "nothing hung");
+        }
+        let begun = Instant::now();
+        let mut peer = Peer::connect(port)?;
+        peer.call(28, &json!({}), &[])?;
+        let asked = begun.elapsed();
+        let begun = Instant::now();
+        let (code, ..) = peer.call(310, &send_fields(0, 0), b"later")?;
+        let sent = begun.elapsed();
+        ensure!(code == FLUSH_DISK_TIMEOUT, "a send while the disk hung was answered {code}");
+        let limit = Duration::from_millis(SYNC_TIMEOUT_MS) + HANGS_AFTER;
+        ensure!(asked < HANGS_AFTER && sent < limit, "answered after {asked:?} and {sent:?}");
+        let (_, _, body) = peer.call(28, &json!({}), &[])?;
+        let told = String::from_utf8_lossy(&body).contains("storeSyncing");
+        ensure!(told, "brokerStatus does not say that the disk hangs");
+        Ok(format!("a newcomer was answered after {asked:.0?}, and told of the timeout after {sent:.0?}"))
+    }
+
     fn start(&self, faulty: bool) -> anyhow::Result<Broker> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let conf = self.folder.join("broker.conf");
@@ -105,7 +167,8 @@ impl Case {
         let lines = format!(
             "brokerName=faults\nlistenPort={port}\nbrokerIP1=127.0.0.1\nstorePathRootDir={0}\n\
              storePathCommitLog={0}/commitlog\nflushDiskType={1}\nmappedFileSizeCommitLog=1048576\n\
-             mappedFileSizeConsumeQueue=20000\nmaxHashSlotNum=1000\nmaxIndexNum=4000\n",
+             mappedFileSizeConsumeQueue=20000\nmaxHashSlotNum=1000\nmaxIndexNum=4000\n\
+             syncFlushTimeout={SYNC_TIMEOUT_MS}\nioThreads=1\n",
             store.display(),
             self.flush
         );
@@ -144,11 +207,24 @@ struct Load {
     /// Queue and offset of each that was accepted, with its number.
     accepted: BTreeMap<(i32, i64), u32>,
     refused: usize,
+    /// Those of them that were stored, but not in time.
+    timed_out: usize,
     /// Those that were accepted after one was refused because the store is not available.
     accepted_after_refusal: usize,
 }
 
 fn send_load(port: u16) -> anyhow::Result<Load> {
+    send_load_counted(port, &AtomicUsize::new(0))
+}
+
+/// What a send says of its message.
+fn send_fields(queue_id: i32, number: u32) -> Value {
+    json!({"a": "faults", "b": "Faults", "c": "TBW102", "d": QUEUES.to_string(), "e": queue_id.to_string(), "f": "0",
+        "g": "0", "h": "0", "i": format!("KEYS\u{1}k{number}\u{2}"), "j": "0", "k": "false", "m": "false"})
+}
+
+/// Sends, and counts the answers there as they come.
+fn send_load_counted(port: u16, answers: &AtomicUsize) -> anyhow::Result<Load> {
     let mut peer = Peer::connect(port)?;
     let mut load = Load::default();
     let mut was_unavailable = false;
@@ -157,10 +233,9 @@ fn send_load(port: u16) -> anyhow::Result<Load> {
     while Instant::now() < end {
         number += 1;
         let queue_id = (number % QUEUES as u32) as i32;
-        let fields = json!({"a": "faults", "b": "Faults", "c": "TBW102", "d": QUEUES.to_string(), "e": queue_id.to_string(),
-            "f": "0", "g": "0", "h": "0", "i": format!("KEYS\u{1}k{number}\u{2}"), "j": "0", "k": "false", "m": "false"});
         let body = [&number.to_be_bytes()[..], &[b'x'; 500]].concat();
-        let (code, fields, _) = peer.call(310, &fields, &body)?;
+        let (code, fields, _) = peer.call(310, &send_fields(queue_id, number), &body)?;
+        answers.fetch_add(1, Ordering::Relaxed);
         if code == SUCCESS {
             let offset = fields["queueOffset"].as_str().and_then(|text| text.parse().ok()).context("no queueOffset")?;
             let before = load.accepted.insert((queue_id, offset), number);
@@ -168,6 +243,7 @@ fn send_load(port: u16) -> anyhow::Result<Load> {
             load.accepted_after_refusal += usize::from(was_unavailable);
         } else {
             load.refused += 1;
+            load.timed_out += usize::from(code == FLUSH_DISK_TIMEOUT);
             was_unavailable |= code == SERVICE_NOT_AVAILABLE;
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use raptormq_protocol::command::Command;
-use raptormq_remoting::{Connection, Outcome, Output, Service};
+use raptormq_remoting::{Connection, IoThread, Outcome, Output, Service};
 use raptormq_store::Staging;
 
 use crate::broker::Broker;
@@ -23,6 +23,7 @@ use crate::transaction::End;
 /// The broker on one I/O thread.
 pub(crate) struct BrokerService {
     broker: Arc<Broker>,
+    thread: IoThread,
     turn: Turn,
 }
 
@@ -37,6 +38,8 @@ pub(crate) struct Turn {
     is_over: Cell<bool>,
     /// The answer to one of the messages waits until it is on disk.
     waits_for_flush: Cell<bool>,
+    /// The turn's messages are on disk, but later than a sender waits for that.
+    is_flushed_late: Cell<bool>,
     /// Sends whose messages are staged.
     staged: Cell<usize>,
     /// Sends of the turn that are answered later.
@@ -74,6 +77,7 @@ impl Turn {
             text: RefCell::default(),
             is_over: Cell::new(false),
             waits_for_flush: Cell::new(false),
+            is_flushed_late: Cell::new(false),
             staged: Cell::new(0),
             held: Held::default(),
             ends: RefCell::default(),
@@ -132,9 +136,9 @@ impl Turn {
 }
 
 impl BrokerService {
-    pub(crate) fn new(broker: Arc<Broker>, thread_index: usize) -> BrokerService {
-        let turn = Turn::new(broker.store.staging(), broker.store.staging(), thread_index + 1);
-        BrokerService { broker, turn }
+    pub(crate) fn new(broker: Arc<Broker>, thread: IoThread) -> BrokerService {
+        let turn = Turn::new(broker.store.staging(), broker.store.staging(), thread.index + 1);
+        BrokerService { broker, thread, turn }
     }
 }
 
@@ -151,6 +155,12 @@ impl BrokerService {
                 arrival.queue.puts.latency_ms.fetch_add(took_ms, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Has made durable what was appended by then, at once or soon. Returns whether that took longer than senders wait.
+    fn flush(&self, appended_at: Instant) -> bool {
+        self.thread.away(appended_at, || self.broker.store.flush_soon());
+        appended_at.elapsed() > Duration::from_millis(self.broker.settings().store.sync_flush_timeout)
     }
 
     /// Notes the transactions that the turn has ended.
@@ -186,17 +196,17 @@ impl Service for BrokerService {
         let mut staging = self.turn.staging.borrow_mut();
         let store = &self.broker.store;
         let begin = Instant::now();
-        let waits_for_flush = self.turn.waits_for_flush.take();
-        match waits_for_flush {
+        // The spare thread is there when the others wait for the disk.
+        let may_flush = self.turn.waits_for_flush.take() && !self.thread.is_spare;
+        match may_flush {
             true => store.append_unflushed(&mut staging),
             false => store.append(&mut staging),
         }
-        self.note_append(&staging, begin.elapsed());
+        let appended_at = Instant::now();
+        self.note_append(&staging, appended_at - begin);
         self.turn.is_over.set(true);
         self.note_ends(&staging);
-        if waits_for_flush {
-            store.flush_soon();
-        }
+        self.turn.is_flushed_late.set(may_flush && self.flush(appended_at));
         hold::wake(&self.broker, &staging);
         let due_ms = self.turn.delayed_until_ms.replace(i64::MAX);
         if due_ms < i64::MAX {
@@ -211,7 +221,9 @@ impl Service for BrokerService {
                 let keys = self.turn.keys.borrow();
                 let mut text = self.turn.text.borrow_mut();
                 let key = keys.get(ticket.key.clone()).unwrap_or_default();
-                let sent = Sent { ticket, key, staging: &staging, text: &mut text, held: &self.turn.held };
+                let is_flushed_late = self.turn.is_flushed_late.get();
+                let held = &self.turn.held;
+                let sent = Sent { ticket, key, staging: &staging, is_flushed_late, text: &mut text, held };
                 answer::finish(&self.broker, peer, sent, out);
             }
             Ticket::End(ticket) => end_transaction::finish(&self.broker, ticket, &staging, out),

@@ -144,7 +144,7 @@ pub fn start_with(
     let broker = Broker::new(settings, disk, clock)?;
     let server = {
         let broker = Arc::clone(&broker);
-        Server::start(options, move |thread_index| BrokerService::new(Arc::clone(&broker), thread_index))
+        Server::start(options, move |thread| BrokerService::new(Arc::clone(&broker), thread))
     };
     let server = server.inspect_err(|_| close_store(&broker))?;
     let slaves = match chosen {
@@ -336,7 +336,10 @@ fn server_options(settings: &BrokerSettings) -> Result<ServerOptions, StartError
         _ => {}
     }
     let tls = Some(settings.tls.clone());
-    Ok(ServerOptions { listen: ports, name: "broker-io".to_owned(), tls, ..ServerOptions::from(server) })
+    // I/O threads sync themselves, and a disk that was quick may hang all the same.
+    let has_spare_thread = settings.store.flush_disk_type == FlushDiskType::SyncFlush;
+    let name = "broker-io".to_owned();
+    Ok(ServerOptions { listen: ports, has_spare_thread, name, tls, ..ServerOptions::from(server) })
 }
 
 /// The store's settings as the store wants them.

@@ -7,19 +7,26 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raptormq_config::FlushDiskType;
+use raptormq_config::{BrokerSettings, FlushDiskType};
 use raptormq_protocol::code::{RequestCode, ResponseCode};
 use raptormq_protocol::header::*;
+use raptormq_remoting::Response;
 use raptormq_store::disk::Disk;
 use raptormq_store::disk::faulty::FaultyDisk;
 use raptormq_store::disk::memory::{Fate, Fault, MemoryDisk};
 use support::*;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 /// A broker on a disk whose syncs can be made to hang.
 fn hanging() -> (Rig, FaultyDisk, MemoryDisk) {
+    hanging_with(|_| ())
+}
+
+fn hanging_with(change: impl FnOnce(&mut BrokerSettings)) -> (Rig, FaultyDisk, MemoryDisk) {
     let folder = TempDir::new().unwrap();
     let mut settings = settings(&folder);
+    change(&mut settings);
     settings.store.flush_disk_type = FlushDiskType::SyncFlush;
     // No test waits for it.
     settings.store.flush_interval_commit_log = 3_600_000;
@@ -82,6 +89,119 @@ async fn a_held_pull_gets_its_message_when_that_is_on_disk_and_not_before() {
     // All that anybody saw survives.
     let crashed = memory.after_crash(|_, _| Fate::Lost);
     assert!(crashed.files().values().any(|file| file.windows(6).any(|bytes| bytes == b"n3west")));
+}
+
+/// Lets the disk hang in the first I/O thread's own sync, in whose turn the send is that is returned.
+async fn hang_inline(producer: &Arc<Peer>, disk: &FaultyDisk) -> JoinHandle<Response> {
+    loop {
+        // A disk in memory is quick, unless the machine is too busy for that.
+        for _ in 0..8 {
+            producer.send("T", "old").await;
+        }
+        disk.hang(true);
+        let sent = producer.clone();
+        let sent = tokio::spawn(async move { sent.send("T", "hung").await });
+        let hangs = |name: &str| disk.hanging().iter().any(|thread| thread == name);
+        while !hangs("broker-io-0") && !hangs("store-flush") {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        if hangs("broker-io-0") {
+            return sent;
+        }
+        disk.hang(false);
+        sent.await.unwrap();
+    }
+}
+
+/// A client that came while a thread hung, once one is served: what is dealt to a thread that has just begun to hang waits.
+async fn late_comer(rig: &Rig) -> Peer {
+    loop {
+        let peer = rig.peer();
+        if tokio::time::timeout(Duration::from_millis(200), peer.runtime()).await.is_ok() {
+            return peer;
+        }
+    }
+}
+
+/// Messages that can be read, and what of them was neither sent before the disk hung nor is "hung".
+async fn readable(peer: &Peer) -> (i64, Vec<String>) {
+    let end = max_offset(peer, "T").await;
+    let mut found = Vec::new();
+    while (found.len() as i64) < end {
+        found.extend(bodies(&peer.pull(Pull::new("T", found.len() as i64)).await));
+    }
+    found.retain(|body| body != "old");
+    (end, found)
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_in_the_only_io_threads_sync_leaves_newcomers_served() {
+    let (rig, disk, _) = hanging_with(|settings| {
+        settings.server.io_threads = 1;
+        settings.store.sync_flush_timeout = 300;
+    });
+    let producer = Arc::new(rig.peer());
+    let sent = hang_inline(&producer, &disk).await;
+    let peer = late_comer(&rig).await;
+    let (end, others) = readable(&peer).await;
+    assert!(end >= 8 && others.iter().all(|body| body == "hung"), "{others:?}");
+    assert_eq!(peer.send("T", "later").await.code, ResponseCode::FLUSH_DISK_TIMEOUT);
+    assert_refused(&peer.pull(Pull::new("T", end)).await, ResponseCode::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE");
+    // The broker says what the disk is at.
+    let syncing = loop {
+        if let Some(text) = peer.runtime().await.remove("storeSyncing") {
+            break text;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(syncing.contains("/commitlog/") && syncing.ends_with(" ms"), "{syncing}");
+    assert!(!disk.hanging().contains(&"broker-io-spare".to_owned()), "{:?}", disk.hanging());
+    assert!(!sent.is_finished());
+    disk.hang(false);
+    // It is on disk now, but later than the sender was to wait; as the original answers, though not when.
+    assert_eq!(sent.await.unwrap().code, ResponseCode::FLUSH_DISK_TIMEOUT);
+    while max_offset(&peer, "T").await < end + 2 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(readable(&peer).await.1.ends_with(&["hung".to_owned(), "later".to_owned()]));
+    assert_eq!(producer.send("T", "old").await.code, ResponseCode::SUCCESS);
+    assert!(!peer.runtime().await.contains_key("storeSyncing"));
+}
+
+#[tokio::test]
+async fn other_io_threads_do_not_wait_for_one_whose_sync_hangs() {
+    let (rig, disk, _) = hanging_with(|settings| {
+        settings.server.io_threads = 2;
+        settings.store.sync_flush_timeout = 300;
+    });
+    let (producer, other) = (Arc::new(rig.peer()), rig.peer());
+    // Connections are dealt in turn.
+    assert_eq!(producer.send("T", "old").await.code, ResponseCode::SUCCESS);
+    let (end, _) = readable(&other).await;
+    assert_eq!(end, 1);
+    let sent = hang_inline(&producer, &disk).await;
+    let end = max_offset(&other, "T").await;
+    // Senders are left to the flushed watermark, and everything else is answered meanwhile, on their connection, too.
+    for _ in 0..3 {
+        let (late, ()) = tokio::join!(other.send("T", "later"), async {
+            for _ in 0..20 {
+                assert_eq!(bodies(&other.pull(Pull::new("T", 0)).await)[0], "old");
+                let hastily = other.ask(hasty("T").request("hasty")).await;
+                assert_eq!(hastily.code, ResponseCode::SUCCESS);
+            }
+        });
+        assert_eq!(late.code, ResponseCode::FLUSH_DISK_TIMEOUT);
+    }
+    assert_eq!(max_offset(&other, "T").await, end);
+    let newcomer = late_comer(&rig).await;
+    assert_eq!(max_offset(&newcomer, "T").await, end);
+    assert!(!disk.hanging().contains(&"broker-io-1".to_owned()), "{:?}", disk.hanging());
+    disk.hang(false);
+    assert_eq!(sent.await.unwrap().code, ResponseCode::FLUSH_DISK_TIMEOUT);
+    while max_offset(&other, "T").await < end + 64 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(other.send("T", "old").await.code, ResponseCode::SUCCESS);
 }
 
 /// What was written before a sync that failed may be gone whatever later ones say.

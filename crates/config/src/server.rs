@@ -43,7 +43,8 @@ config! {
         pub shutdown_wait_time_seconds: u32 = "shutdownWaitTimeSeconds" => 30;
         /// Netty's native epoll; RaptorMQ always uses epoll on Linux.
         pub use_epoll_native_selector: bool = "useEpollNativeSelector" => false, no_effect;
-        /// I/O threads: each owns its connections from read to write, appends included.
+        /// I/O threads: each owns its connections from read to write, appends included. Under SYNC_FLUSH a broker has one
+        /// more, for connections that come while all of these wait for the disk.
         pub io_threads: u32 = "ioThreads" [1..=1024] (env) => (env.cores / 2).clamp(1, 8), own;
         /// Bytes of the longest frame that is taken, its length word included; a longer one closes its connection.
         pub frame_bytes_max: u32 = "frameBytesMax" [1024..=1073741824] => 16 * 1024 * 1024, own;

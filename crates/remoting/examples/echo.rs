@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::command::Command;
 use raptormq_protocol::header::{SendMessageRequestHeaderV2, SendMessageResponseHeader};
-use raptormq_remoting::{Connection, Exchange, Listen, Outcome, Output, Server, ServerOptions, Service};
+use raptormq_remoting::{Connection, Exchange, IoThread, Listen, Outcome, Output, Server, ServerOptions, Service};
 
 /// Bytes of the file, written over and over.
 const FILE_BYTES: usize = 256 << 20;
@@ -85,7 +85,7 @@ fn main() {
     let io_threads = args.next().map_or(1, |text| text.parse().expect("a number of threads"));
     let options =
         ServerOptions { listen: vec![Listen { address, key: "the address" }], io_threads, ..Default::default() };
-    let make = move |index| Echo::create(format!("{path}.{index}").into());
+    let make = move |thread: IoThread| Echo::create(format!("{path}.{}", thread.index).into());
     let server = match Server::start(options, make) {
         Ok(server) => server,
         Err(error) => {

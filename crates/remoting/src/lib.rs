@@ -27,5 +27,5 @@ pub use self::connection::{Connection, Responder};
 pub use self::error::{CallError, StartError};
 pub use self::message::{Exchange, OwnedFields, Request, Response};
 pub use self::output::Output;
-pub use self::server::{Listen, Outcome, Server, ServerOptions, Service};
+pub use self::server::{IoThread, Listen, Outcome, Server, ServerOptions, Service};
 pub use self::tls::{ClientTls, TlsError};

@@ -56,6 +56,62 @@ async fn one_turn_spans_all_connections_that_are_ready() {
 }
 
 #[tokio::test]
+async fn while_all_threads_are_away_a_spare_one_takes_the_connections_that_come() {
+    let (server, seen) = server(|options| options.has_spare_thread = true);
+    let mut away = Raw::served(&server).await;
+    away.send(&ask(BLOCK, 1)).await;
+    seen.gate.wait();
+    // A thread that has just gone may be back at once, and what is dealt to it waits.
+    let mut served = loop {
+        let raw = Raw::connect(&server).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if seen.threads.lock().contains(&1) {
+            break raw;
+        }
+    };
+    served.round_trip().await;
+    seen.gate.open();
+    assert_eq!(away.read().await.unwrap().opaque, 1);
+    away.round_trip().await;
+    served.round_trip().await;
+    // Then the others are there again for those that come, however many they have.
+    for _ in 0..3 {
+        Raw::served(&server).await;
+    }
+    assert_eq!(seen.threads.lock().iter().filter(|thread| **thread == 1).count(), 1);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn connections_that_come_are_not_dealt_to_a_thread_that_is_away() {
+    let (server, seen) = server(|options| {
+        options.io_threads = 2;
+        options.has_spare_thread = true;
+    });
+    let mut away = Raw::served(&server).await;
+    away.send(&ask(BLOCK, 1)).await;
+    seen.gate.wait();
+    let mut others = Vec::new();
+    while others.len() < 20 {
+        others.push(Raw::connect(&server).await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let last = others.last_mut().unwrap();
+    last.round_trip().await;
+    // By number of connections every other one would be the first thread's.
+    let (first, second) = {
+        let threads = seen.threads.lock();
+        let count = |wanted| threads.iter().filter(|thread| **thread == wanted).count();
+        assert_eq!(count(2), 0, "the spare one is not needed");
+        (count(0), count(1))
+    };
+    assert!(first == 1 && second >= 10, "{first} and {second}");
+    seen.gate.open();
+    assert_eq!(away.read().await.unwrap().opaque, 1);
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_turn_takes_a_bounded_share_of_a_busy_connection() {
     let (server, seen) = server(|options| options.turn_frames_max = 10);
     let mut blocker = Raw::served(&server).await;

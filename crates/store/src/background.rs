@@ -1,7 +1,7 @@
 //! The store's own work: flushing the log, writing out queues and index, the checkpoint, the next log file, deletion.
 //!
 //! All of it is in two steps, [`Shared::flush_step`] and [`Shared::keep_step`], that look at the time, do what is due and
-//! return. A thread each calls them in a loop; tests call [`Store::step`].
+//! return. A thread each calls them in a loop; tests call [`Store::step`]. A third thread looks whether a sync hangs.
 
 use std::io;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::commit_log::LogEnd;
 use crate::consume_queue::tails::LogEnds;
 use crate::consume_queue::{Queue, QueueType};
+use crate::disk::syncs;
 use crate::open::{DirtyQueue, Shared, Store};
 
 /// After the next log file could not be made, the next attempt comes so much later.
@@ -67,9 +68,10 @@ impl Signal {
 pub(crate) struct Signals {
     pub(crate) flusher: Signal,
     pub(crate) keeper: Signal,
+    watcher: Signal,
 }
 
-/// The two threads.
+/// The threads.
 pub(crate) struct Background {
     threads: Vec<JoinHandle<()>>,
 }
@@ -121,13 +123,19 @@ impl Background {
             let interval = shared.options.flush_queues_interval_ms.min(wait_ms.unwrap_or(i64::MAX)).max(1);
             shared.signals.keeper.wait(Duration::from_millis(interval as u64));
         })?;
-        Ok(Background { threads: vec![flusher, keeper] })
+        // Both may be in the sync that hangs.
+        let watcher = spawn("store-watch", |shared| {
+            shared.signals.watcher.wait(syncs::LONG);
+            shared.fuse.syncs.watch(Instant::now());
+        })?;
+        Ok(Background { threads: vec![flusher, keeper, watcher] })
     }
 
     /// Ends the threads; the caller has set `is_closed`.
     pub(crate) fn stop(self, signals: &Signals) {
         signals.flusher.wake();
         signals.keeper.wake();
+        signals.watcher.wake();
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a background thread of the store panicked");

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -260,6 +261,11 @@ impl Store {
     /// How the disk failed, if it did so that nothing is accepted until the store is opened again.
     pub fn failure(&self) -> Option<&str> {
         self.shared.fuse.reason()
+    }
+
+    /// What the disk has been syncing for a second or longer, and for how long; the longest of several.
+    pub fn long_sync(&self) -> Option<(Arc<Path>, Duration)> {
+        self.shared.fuse.syncs.longest(Instant::now())
     }
 }
 

@@ -49,7 +49,8 @@ impl Store {
     }
 
     /// Has everything made durable that was appended, with one sync for all of it. On a disk that is quick it is when this
-    /// returns, on a slower one the background does it: see [`Watermarks::flushed`](crate::Watermarks).
+    /// returns, on a slower one the background does it: see [`Watermarks::flushed`](crate::Watermarks). The caller waits
+    /// as long as a disk that was quick until then hangs in this sync, and for moments when it hangs in another one.
     pub fn flush_soon(&self) {
         match self.shared.log.flush_if_quick() {
             Some(Ok(end)) => self.shared.note_flushed(end),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::*;
+use raptormq_store::disk::faulty::FaultyDisk;
 use raptormq_store::disk::memory::{Fate, Fault, MemoryDisk};
 use raptormq_store::disk::real::RealDisk;
 use raptormq_store::{Boundary, CleanOptions, GetStatus, PutStatus, QueueType, Store, StoreOptions, SystemClock};
@@ -35,13 +36,82 @@ fn on_a_quick_disk_whoever_waits_flushes_for_himself() {
     store.flush_soon();
     assert!(flushed.value() < first.log_end, "nothing is known of this disk yet: the background is asked");
     // A disk in memory may be held up by the machine, so as often as it takes.
-    let is_flushed = (0..1_000).any(|_| {
+    make_quick(&store);
+}
+
+/// Has it that whoever waits on this disk flushes for himself, if the machine is not too busy.
+fn make_quick(store: &Store) {
+    let is_quick = (0..1_000).any(|_| {
+        store.step(START_MS);
+        let placed = put(store, "T", 0, &message(b"m", &[]));
+        store.flush_soon();
+        store.watermarks().flushed.value() >= placed.log_end
+    });
+    assert!(is_quick);
+}
+
+/// A store of which that is so, with files that do not fill, on a disk whose syncs can be made to hang.
+fn quick() -> (FaultyDisk, Store) {
+    let disk = FaultyDisk::new(MemoryDisk::default(), None);
+    let store = open_with(StoreOptions { segment_bytes: 16 << 20, ..sync_options() }, &disk, &clock());
+    make_quick(&store);
+    (disk, store)
+}
+
+#[test]
+fn nobody_waits_behind_a_sync_that_hangs_but_who_syncs() {
+    let (disk, store) = quick();
+    let flushed = store.watermarks().flushed;
+    std::thread::scope(|scope| {
+        disk.hang(true);
+        let syncing = scope.spawn(|| {
+            let placed = put(&store, "T", 0, &message(b"hung", &[]));
+            store.flush_soon();
+            placed.log_end
+        });
+        while disk.hanging().is_empty() {
+            std::thread::yield_now();
+        }
+        // The first notices, and the others need not.
+        for _ in 0..1_000 {
+            let placed = put(&store, "T", 0, &message(b"n", &[]));
+            store.flush_soon();
+            assert!(flushed.value() < placed.log_end);
+        }
+        assert!(!syncing.is_finished(), "all of that was while it hung");
+        assert_eq!(disk.hanging().len(), 1);
+        disk.hang(false);
+        let log_end = syncing.join().unwrap();
+        assert!(flushed.value() >= log_end);
+    });
+    store.step(START_MS);
+    assert_eq!(flushed.value(), store.log_max_offset());
+}
+
+#[test]
+fn a_disk_that_has_hung_is_left_to_the_background_for_a_while() {
+    let (disk, store) = quick();
+    assert_eq!(store.long_sync(), None);
+    std::thread::scope(|scope| {
+        put(&store, "T", 0, &message(b"hung", &[]));
+        disk.hang(true);
+        scope.spawn(|| store.step(START_MS));
+        let (path, took) = loop {
+            std::thread::yield_now();
+            if let Some(found) = store.long_sync() {
+                break found;
+            }
+        };
+        disk.hang(false);
+        assert!(path.to_str().unwrap().contains("/commitlog/") && took.as_secs() >= 1, "{path:?} {took:?}");
+    });
+    assert_eq!(store.long_sync(), None);
+    for _ in 0..100 {
         store.step(START_MS);
         let placed = put(&store, "T", 0, &message(b"m", &[]));
         store.flush_soon();
-        flushed.value() >= placed.log_end
-    });
-    assert!(is_flushed);
+        assert!(store.watermarks().flushed.value() < placed.log_end);
+    }
 }
 
 #[test]

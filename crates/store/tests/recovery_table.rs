@@ -398,6 +398,30 @@ fn damage_in_the_middle_of_the_log_costs_no_more_than_its_file() {
     assert_eq!(messages(&last)[0].body, body(COUNT - 1));
 }
 
+/// Whatever a crash leaves of the last index file, all keys are found: they are put in again from where it can be believed.
+#[test]
+fn a_torn_index() {
+    type Tear = fn(&mut Vec<u8>);
+    let tears: [(&str, Tear); 6] = [
+        ("no header", |bytes| bytes[..40].fill(0)),
+        ("no slots", |bytes| bytes[40..104].fill(0)),
+        ("slots of another file", |bytes| bytes[40..104].fill(1)),
+        ("no entries", |bytes| bytes[104..].fill(0)),
+        ("garbage for the last entries", |bytes| bytes[104 + 20 * 3..].fill(0xA5)),
+        ("nothing at all", |bytes| bytes.fill(0)),
+    ];
+    for (what, tear) in tears {
+        for stopped in [stopped, stopped_by_others] {
+            let store = stopped(false);
+            let files = store.disk.list(Path::new("/store/index")).unwrap();
+            let last = files.iter().map(|file| &file.name).max().unwrap();
+            store.disk.damage(&Path::new("/store/index").join(last), tear);
+            let recovered = store.holds(all);
+            assert_eq!((recovered.end, recovered.lost_count), ("the end after a crash", 0), "{what}");
+        }
+    }
+}
+
 #[test]
 fn files_that_do_not_fit_are_refused_in_a_line_and_nothing_is_changed() {
     type Damage = fn(&Stopped);

@@ -75,6 +75,9 @@ pub(crate) fn runtime_info(broker: &Broker, call: &mut Call<'_, '_>) -> Result<R
     if let Some(failure) = broker.store.failure() {
         put("storeFailure", format!("{failure}; nothing is accepted until the broker is restarted"));
     }
+    if let Some((path, took)) = broker.store.long_sync() {
+        put("storeSyncing", format!("{} for {} ms", path.display(), took.as_millis()));
+    }
     put("earliestMessageTimeStamp", figures.earliest_ms.to_string());
     put("pageCacheLockTimeMills", "0".to_owned());
     put("brokerActive", (!broker.is_slave()).to_string());

@@ -4,12 +4,13 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::Common;
+use super::absence::Absence;
 use super::thread::Control;
 use crate::connection::Ends;
 
@@ -20,7 +21,22 @@ const REST: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(super) struct Dealer {
     common: Arc<Common>,
-    threads: Arc<[(mpsc::UnboundedSender<Control>, Arc<AtomicUsize>)]>,
+    threads: Arc<[Place]>,
+}
+
+/// A thread that connections are dealt to.
+pub(super) struct Place {
+    control: mpsc::UnboundedSender<Control>,
+    /// How many it has.
+    load: Arc<AtomicUsize>,
+    absence: Absence,
+    is_spare: bool,
+}
+
+impl Place {
+    pub(super) fn new(control: mpsc::UnboundedSender<Control>, absence: Absence, is_spare: bool) -> Place {
+        Place { control, load: Arc::default(), absence, is_spare }
+    }
 }
 
 /// A connection on its way to its thread.
@@ -52,8 +68,8 @@ impl Drop for Seat {
 }
 
 impl Dealer {
-    pub(super) fn new(common: Arc<Common>, threads: impl Iterator<Item = mpsc::UnboundedSender<Control>>) -> Dealer {
-        Dealer { common, threads: threads.map(|control| (control, Arc::default())).collect() }
+    pub(super) fn new(common: Arc<Common>, threads: Vec<Place>) -> Dealer {
+        Dealer { common, threads: threads.into() }
     }
 
     /// Accepts on one listener until its task is dropped.
@@ -81,9 +97,9 @@ impl Dealer {
             }
             return;
         }
-        let Some((control, load)) = self.threads.iter().min_by_key(|(_, load)| load.load(Ordering::Relaxed)) else {
-            return;
-        };
+        let now = Instant::now();
+        let price = |place: &&Place| (place.absence.is_long(now), place.is_spare, place.load.load(Ordering::Relaxed));
+        let Some(Place { control, load, .. }) = self.threads.iter().min_by_key(price) else { return };
         // A connection that ends in between has nothing to be told.
         let Ok(local) = stream.local_addr() else { return };
         let Ok(stream) = stream.into_std() else { return };

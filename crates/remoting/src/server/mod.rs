@@ -1,8 +1,10 @@
 //! The server: ports, I/O threads, and what a request is handed to.
 //!
 //! [`accept`] takes connections and deals them to the threads. [`thread`] owns a thread's connections and ends its
-//! turns. [`serve`] is one connection: reading, handing over, writing. [`watch`] reads certificates again.
+//! turns. [`serve`] is one connection: reading, handing over, writing. [`watch`] reads certificates again, [`absence`] knows
+//! which threads are waiting for something.
 
+mod absence;
 mod accept;
 mod serve;
 mod thread;
@@ -21,6 +23,9 @@ use raptormq_protocol::frame::{FRAME_BYTES_MAX, Serialization};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, oneshot};
 
+use self::absence::Absence;
+pub use self::absence::IoThread;
+use self::accept::Place;
 use self::thread::Control;
 use crate::connection::Settings;
 use crate::tls::ServerTls;
@@ -75,6 +80,9 @@ pub struct ServerOptions {
     pub listen: Vec<Listen>,
     /// Threads that carry the connections; by default as many as there are processors.
     pub io_threads: usize,
+    /// Whether there is one more, which takes connections only while all others are [away](IoThread::away), and accepts
+    /// for all of them; by default not.
+    pub has_spare_thread: bool,
     /// Name of the threads, in front of their number.
     pub name: String,
     /// The form of header that is written.
@@ -116,6 +124,7 @@ impl Default for ServerOptions {
         ServerOptions {
             listen: Vec::new(),
             io_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            has_spare_thread: false,
             name: "io".to_owned(),
             serialization: Serialization::Json,
             language: Language::JAVA,
@@ -175,12 +184,12 @@ struct Thread {
 const BACKLOG: i32 = 1024;
 
 impl Server {
-    /// Listens and serves. `make_service` is called once on each thread, with the thread's number. When this returns an
-    /// error, nothing listens and no thread runs.
+    /// Listens and serves. `make_service` is called once on each thread. When this returns an error, nothing listens and no
+    /// thread runs.
     pub fn start<S, F>(options: ServerOptions, make_service: F) -> Result<Server, StartError>
     where
         S: Service,
-        F: Fn(usize) -> S + Send + Sync + 'static,
+        F: Fn(IoThread) -> S + Send + Sync + 'static,
     {
         let mut listeners = Vec::with_capacity(options.listen.len());
         let mut local_addrs = Vec::with_capacity(options.listen.len());
@@ -201,20 +210,28 @@ impl Server {
         });
         let mut server = Server { threads: Vec::new(), local_addrs, common: common.clone(), _watch: watch };
         let make_service = Arc::new(make_service);
-        for index in 0..common.options.io_threads.max(1) {
+        let io_threads = common.options.io_threads.max(1);
+        let mut places = Vec::new();
+        for index in 0..io_threads + usize::from(common.options.has_spare_thread) {
+            let is_spare = index == io_threads;
+            let absence = Absence::new();
             let (control, orders) = mpsc::unbounded_channel();
+            places.push(Place::new(control.clone(), absence.clone(), is_spare));
+            let own = IoThread::new(index, is_spare, absence);
+            let name = if is_spare { "spare".to_owned() } else { index.to_string() };
             let (common, make_service) = (common.clone(), make_service.clone());
             let (ready, started) = std::sync::mpsc::channel();
             let handle = std::thread::Builder::new()
-                .name(format!("{}-{index}", common.options.name))
-                .spawn(move || thread::run(common, || make_service(index), orders, &ready))
+                .name(format!("{}-{name}", common.options.name))
+                .spawn(move || thread::run(common, || make_service(own), orders, &ready))
                 .map_err(StartError::Thread)?;
             server.threads.push(Thread { control, handle: Mutex::new(Some(handle)) });
             let started = started.recv().unwrap_or_else(|_| Err(io::Error::other("it ended while it started")));
             started.map_err(StartError::Thread)?;
         }
-        let dealer = accept::Dealer::new(common, server.threads.iter().map(|thread| thread.control.clone()));
-        server.order(0, Control::Accept(listeners, dealer));
+        // The spare one, if there is one: it is never away.
+        let acceptor = if common.options.has_spare_thread { io_threads } else { 0 };
+        server.order(acceptor, Control::Accept(listeners, accept::Dealer::new(common, places)));
         Ok(server)
     }
 

@@ -6,14 +6,14 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use raptormq_protocol::code::ResponseCode;
 use raptormq_protocol::command::{Command, CommandWriter, Head};
 use raptormq_protocol::frame::{self, FRAME_BYTES_MAX, Serialization};
 use raptormq_remoting::{
-    Connection, Exchange, Listen, Outcome, Output, Responder, Response, Server, ServerOptions, Service,
+    Connection, Exchange, IoThread, Listen, Outcome, Output, Responder, Response, Server, ServerOptions, Service,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -87,7 +87,7 @@ pub struct Counting {
     seen: Arc<Seen>,
     put: RefCell<usize>,
     panics: Cell<bool>,
-    thread: usize,
+    thread: IoThread,
 }
 
 impl Service for Counting {
@@ -99,7 +99,7 @@ impl Service for Counting {
         match request.code {
             NOW | BLOCK => {
                 if request.code == BLOCK {
-                    self.seen.gate.pass();
+                    self.thread.away(Instant::now(), || self.seen.gate.pass());
                 }
                 if let Some(writer) = out.answer(request, ResponseCode::SUCCESS, None) {
                     writer.finish(request.body);
@@ -138,7 +138,7 @@ impl Service for Counting {
 
     fn opened(&self, peer: &Connection) {
         self.seen.opened.fetch_add(1, Ordering::SeqCst);
-        self.seen.threads.lock().push(self.thread);
+        self.seen.threads.lock().push(self.thread.index);
         self.seen.connections.lock().push(peer.clone());
     }
 

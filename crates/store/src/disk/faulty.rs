@@ -27,8 +27,15 @@ pub struct FaultyDisk {
 /// Whether syncs of files hang.
 #[derive(Default)]
 struct Hung {
-    is_hung: Mutex<bool>,
+    state: Mutex<HungState>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct HungState {
+    is_hung: bool,
+    /// Names of the threads whose syncs hang.
+    threads: Vec<String>,
 }
 
 /// Which calls fail, and how.
@@ -82,8 +89,13 @@ impl FaultyDisk {
 
     /// Lets syncs of files hang from now on, or go on. None hangs for longer than [`HANG_MAX`].
     pub fn hang(&self, is_hung: bool) {
-        *self.hung.is_hung.lock() = is_hung;
+        self.hung.state.lock().is_hung = is_hung;
         self.hung.changed.notify_all();
+    }
+
+    /// Names of the threads whose syncs hang now.
+    pub fn hanging(&self) -> Vec<String> {
+        self.hung.state.lock().threads.clone()
     }
 
     /// How many calls were made.
@@ -236,9 +248,15 @@ impl LogFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut is_hung = self.disk.hung.is_hung.lock();
-        self.disk.hung.changed.wait_while_for(&mut is_hung, |is_hung| *is_hung, HANG_MAX);
-        drop(is_hung);
+        let mut state = self.disk.hung.state.lock();
+        if state.is_hung {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            state.threads.push(name.clone());
+            self.disk.hung.changed.wait_while_for(&mut state, |state| state.is_hung, HANG_MAX);
+            let own = state.threads.iter().position(|thread| *thread == name);
+            own.map(|own| state.threads.swap_remove(own));
+        }
+        drop(state);
         self.disk.sync("sync", &self.path, || self.file.sync())
     }
 }

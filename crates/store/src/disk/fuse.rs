@@ -7,17 +7,20 @@
 //! really is.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::syncs::Syncs;
 use super::{Disk, Entry, LogFile, Space, Usage};
 
 /// Whether the disk failed in a way after which nothing can be promised, and how.
 #[derive(Debug, Default)]
 pub(crate) struct Fuse {
     reason: OnceLock<String>,
+    /// Those that are under way.
+    pub(crate) syncs: Syncs,
 }
 
 impl Fuse {
@@ -39,11 +42,11 @@ impl Fuse {
         }
     }
 
-    fn sync(&self, path: &Path, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    fn sync(&self, path: &Arc<Path>, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         if let Some(reason) = self.reason() {
             return Err(io::Error::other(format!("not synced, because {reason}")));
         }
-        sync().inspect_err(|error| {
+        self.syncs.run(path.clone(), sync).inspect_err(|error| {
             // Of what is not there nothing can be lost.
             if error.kind() != io::ErrorKind::NotFound {
                 self.blow(format!("a sync of {} failed: {error}", path.display()));
@@ -64,7 +67,7 @@ impl FusedDisk {
     }
 
     fn file(&self, path: &Path, file: Arc<dyn LogFile>) -> Arc<dyn LogFile> {
-        Arc::new(FusedFile { file, path: path.to_owned(), fuse: self.fuse.clone() })
+        Arc::new(FusedFile { file, path: path.into(), fuse: self.fuse.clone() })
     }
 }
 
@@ -103,11 +106,11 @@ impl Disk for FusedDisk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.fuse.sync(folder, || self.disk.sync_folder(folder))
+        self.fuse.sync(&folder.into(), || self.disk.sync_folder(folder))
     }
 
     fn sync_all(&self, folder: &Path) -> io::Result<()> {
-        self.fuse.sync(folder, || self.disk.sync_all(folder))
+        self.fuse.sync(&folder.into(), || self.disk.sync_all(folder))
     }
 
     fn modified_ms(&self, path: &Path) -> io::Result<i64> {
@@ -129,7 +132,7 @@ impl Disk for FusedDisk {
 
 struct FusedFile {
     file: Arc<dyn LogFile>,
-    path: PathBuf,
+    path: Arc<Path>,
     fuse: Arc<Fuse>,
 }
 

@@ -23,6 +23,7 @@ pub(crate) mod fuse;
 pub mod memory;
 pub mod read_only;
 pub mod real;
+pub(crate) mod syncs;
 
 /// Bytes that [`LogFile::load`] and [`LogFile::is_cached`] look at in one piece.
 const LOAD_BYTES: usize = 16 << 10;

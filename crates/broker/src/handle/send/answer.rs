@@ -10,7 +10,7 @@ use raptormq_protocol::message::properties::name;
 use raptormq_remoting::{Connection, Exchange, Output};
 use raptormq_store::{PutStatus, Slot, Staging};
 
-use super::later::{Held, Later};
+use super::later::{Flush, Held, Later};
 use crate::broker::Broker;
 use crate::dispatch;
 use crate::failure::Failure;
@@ -41,6 +41,8 @@ pub(crate) struct Sent<'a> {
     pub(crate) ticket: SendTicket,
     pub(crate) key: &'a str,
     pub(crate) staging: &'a Staging,
+    /// What is on disk got there later than its sender waits.
+    pub(crate) is_flushed_late: bool,
     /// Room to put the message ids together in.
     pub(crate) text: &'a mut String,
     /// The sends of the turn that are answered later.
@@ -49,7 +51,7 @@ pub(crate) struct Sent<'a> {
 
 /// Answers a send whose message is appended: now, or when what it waits for has happened.
 pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, out: &mut Output) {
-    let Sent { ticket, key, staging, text, held } = sent;
+    let Sent { ticket, key, staging, is_flushed_late, text, held } = sent;
     let placed = *staging.placed(ticket.slot);
     if let Err(failure) = put_outcome(broker, placed.status) {
         Counters::add(&broker.counters.sends_failed, 1);
@@ -77,7 +79,11 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
         batch_uniq_id: ticket.is_inner_batch.then_some(key),
         ..SendMessageResponseHeader::default()
     };
-    let waits_for_flush = ticket.waits_for_flush && broker.store.watermarks().flushed.value() < placed.log_end;
+    let flush = match ticket.waits_for_flush {
+        true if broker.store.watermarks().flushed.value() < placed.log_end => Flush::Waited,
+        true if is_flushed_late => Flush::Late,
+        _ => Flush::Done,
+    };
     let mut code = ResponseCode::SUCCESS;
     let slaves = ticket.waits_for_slaves.filter(|rule| match ha::waits_for_slaves(broker, *rule, placed.log_end) {
         Ok(waits) => waits,
@@ -86,7 +92,7 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
             false
         }
     });
-    if waits_for_flush || ticket.waits_for_topic || slaves.is_some() {
+    if flush == Flush::Waited || ticket.waits_for_topic || slaves.is_some() {
         let later = Later {
             responder: peer.responder(ticket.to),
             message_id: text.clone(),
@@ -96,7 +102,7 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
             queue_offset: placed.queue_offset,
             log_end: placed.log_end,
             code,
-            waits_for_flush,
+            flush,
             slaves,
             _place: broker.lanes.sends.wait(),
         };
@@ -105,7 +111,12 @@ pub(crate) fn finish(broker: &Arc<Broker>, peer: &Connection, sent: Sent<'_>, ou
         } else {
             held.push(broker, later);
         }
-    } else if let Some(writer) = out.answer(ticket.to, code, None) {
+        return;
+    }
+    if flush == Flush::Late && code == ResponseCode::SUCCESS {
+        code = ResponseCode::FLUSH_DISK_TIMEOUT;
+    }
+    if let Some(writer) = out.answer(ticket.to, code, None) {
         write_sent(broker, writer, &header);
     }
 }

@@ -32,9 +32,20 @@ pub(super) struct Later {
     pub(super) log_end: i64,
     /// What is answered when all goes well from here on.
     pub(super) code: ResponseCode,
-    pub(super) waits_for_flush: bool,
+    pub(super) flush: Flush,
     pub(super) slaves: Option<SyncRule>,
     pub(super) _place: Place,
+}
+
+/// Whether a message is on disk as its sender wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flush {
+    /// It is, or he does not want it.
+    Done,
+    /// It is, but took longer than `syncFlushTimeout`.
+    Late,
+    /// It is not yet.
+    Waited,
 }
 
 /// What the turn that is being finished holds back.
@@ -116,8 +127,10 @@ impl Later {
     /// it survives: what the original says then.
     async fn flushed(&self, broker: &Broker, deadline: Instant) -> Result<(), ResponseCode> {
         let flushed = &broker.store.watermarks().flushed;
-        if !self.waits_for_flush || flushed.value() >= self.log_end {
-            return Ok(());
+        match self.flush {
+            Flush::Late => return Err(ResponseCode::FLUSH_DISK_TIMEOUT),
+            Flush::Waited if flushed.value() < self.log_end => {}
+            Flush::Done | Flush::Waited => return Ok(()),
         }
         match tokio::time::timeout_at(deadline, flushed.reached(self.log_end)).await {
             Ok(Ok(())) => Ok(()),
