@@ -78,7 +78,7 @@ They may stand anywhere in the line. Without them everything is as in the origin
 | option | of which commands | |
 |---|---|---|
 | `--json` | that show or send something | a JSON object a line instead of columns, for `jq` and the like; names are RocketMQ's, times are milliseconds since 1970 |
-| `--watch SECONDS` | that show something | shows it again every so many seconds, until Ctrl-C; a terminal is emptied first |
+| `--watch SECONDS` | that show something | shows it again every so many seconds, until Ctrl-C; a terminal is emptied first: `consumerProgress -g GROUP --watch 5`. The original has `-i` for that with some commands, which works, too |
 | `--dry-run` | that change something | asks what must be asked and changes nothing; a line `would …` for each change |
 | `--strict-exit` | all | as `mqadmin`, too, exit with 1 when something failed |
 
@@ -120,6 +120,9 @@ fn mqadmin_page() -> String {
             page.push_str(&format!("| {whose} | {lines} | {why} |\n"));
         }
     }
+    page.push_str("\n## Commands that are not there yet\n\n");
+    page.push_str("They know their options, say in one line what is missing, and exit with 1 under both names.\n\n");
+    page.push_str(&raptormq_admin::absent_commands());
     page.push_str("\n## Commands\n\n");
     page.push_str(&raptormq_admin::reference(example));
     page.truncate(page.trim_end().len());

@@ -29,8 +29,8 @@ const USAGE: &str = "usage: cargo xtask CHORE
   faults         let each call to the disk fail in turn: nothing acknowledged may be missing; takes minutes
   crash [--images N] [--seed N]
                  open the store on N crash images (1,000,000), drawn from the seed on
-  mqadmin [ours|java|abroad ...]
-                 compare our mqadmin and Java's, on our cluster and on a Java cluster, with the recorded outputs (all three)
+  mqadmin [ours|java|java4|abroad ...]
+                 compare our mqadmin and Java's, on our cluster and on a Java cluster, with the recorded outputs (all four)
   crowd [--minutes N]
                  let consumers join and leave one group for N minutes (10), with the broker alone and with our client
   queues [--topics N]

@@ -158,14 +158,6 @@ pub(crate) const CLEAN_BROKER_METADATA: Command = Command {
     run: Run::Absent("RaptorMQ does not have the controller yet"),
 };
 
-pub(crate) const DUMP_COMPACTION_LOG: Command = Command {
-    name: "dumpCompactionLog",
-    about: "Print a file of a compacted topic",
-    kind: Kind::Shows,
-    options: &[Opt::value("f", "file", "The file")],
-    run: Run::Absent("RaptorMQ does not have compacted topics yet"),
-};
-
 pub(crate) const GET_COLD_DATA_FLOW_CTR_INFO: Command = Command {
     name: "getColdDataFlowCtrInfo",
     about: "Show how much groups read from disk",

@@ -205,6 +205,19 @@ impl Arguments {
             .transpose()
     }
 
+    /// As [`Arguments::number`], and it may not be less than `least`, which the original does not look at.
+    pub(crate) fn number_from<N>(&self, key: &str, least: N) -> Result<Option<N>>
+    where
+        N: std::str::FromStr + PartialOrd + std::fmt::Display,
+    {
+        match self.number(key)? {
+            Some(number) if number < least => {
+                Err(Failure::argument(format!("-{key} {number}: {least} or more is expected")))
+            }
+            number => Ok(number),
+        }
+    }
+
     /// Whether an option says `true`; `None` when it is not there.
     pub(crate) fn truth(&self, key: &str) -> Option<bool> {
         self.get(key).map(|text| text.eq_ignore_ascii_case("true"))

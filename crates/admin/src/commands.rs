@@ -2,7 +2,7 @@
 
 use crate::command::Command;
 use crate::{
-    absent, broker, cluster, connection, consumer_info, export, group, ha, lists, message, name_server, offset,
+    absent, broker, cluster, connection, consumer_info, dump, export, group, ha, lists, message, name_server, offset,
     print_messages, progress, send, stats, topic, trace,
 };
 
@@ -92,7 +92,7 @@ const COMMANDS: &[Command] = &[
     absent::UPDATE_CONTROLLER_CONFIG,
     absent::ELECT_MASTER,
     absent::CLEAN_BROKER_METADATA,
-    absent::DUMP_COMPACTION_LOG,
+    dump::COMMAND,
     absent::GET_COLD_DATA_FLOW_CTR_INFO,
     absent::UPDATE_COLD_DATA_FLOW_CTR_GROUP_CONFIG,
     absent::REMOVE_COLD_DATA_FLOW_CTR_GROUP_CONFIG,

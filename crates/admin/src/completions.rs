@@ -204,6 +204,37 @@ mod tests {
         Some(outcome.ok()?.success())
     }
 
+    /// What a shell's script says of one command.
+    fn part<'s>(script: &'s str, begin: &str, end: &str) -> &'s str {
+        let from = script.find(begin).unwrap_or_else(|| panic!("there is no {begin:?}"));
+        let part = &script[from..];
+        part.find(end).map_or(part, |to| &part[..to])
+    }
+
+    #[test]
+    fn every_command_and_every_option_is_in_each_script() {
+        let (bash, zsh, fish) = (bash(), zsh(), fish());
+        for command in commands::all() {
+            let name = command.name;
+            let in_bash = part(&bash, &format!("\n        {name}) options="), ";;");
+            let in_zsh = part(&zsh, &format!("\n        {name}) _arguments"), ";;");
+            let seen = format!("'__fish_seen_subcommand_from {name}'");
+            let in_fish: Vec<&str> = fish.lines().filter(|line| line.contains(&seen)).collect();
+            for choice in choices(command) {
+                for word in choice.words() {
+                    assert!(
+                        in_bash.contains(&format!("{word} ")) || in_bash.contains(&format!("{word}\"")),
+                        "{name} {word}"
+                    );
+                    assert!(in_zsh.contains(&format!("'{word}[")), "{name} {word}");
+                    let letters = word.trim_start_matches('-');
+                    let forms = ["-s", "-o", "-l"].map(|form| format!(" {form} {letters} "));
+                    assert!(in_fish.iter().any(|line| forms.iter().any(|form| line.contains(form))), "{name} {word}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn every_shell_can_read_its_script() {
         for (name, shell) in Shell::ALL {

@@ -12,18 +12,22 @@ use raptormq_protocol::header::RegisterBrokerRequestHeader;
 use raptormq_remoting::Request;
 use raptormq_testkit::{Cluster, Peer};
 
-use crate::command::{Command, DRY_RUN, Extra, JSON, NUMBER, Run, TIME};
+use crate::command::{Command, DRY_RUN, Extra, JSON, NUMBER, Run, TIME, WATCH};
 use crate::commands;
 use crate::commons_cli::{Known, Need};
 use crate::session::Streams;
-use crate::start::{Ending, Extras, Invocation, Style, run_with, status};
+use crate::start::{CLEAR, Ending, Extras, Invocation, Style, run_on, run_with, status};
 
 /// An address where nobody listens.
 const NOBODY: &str = "127.0.0.1:1";
+/// What begins an order to a terminal.
+const ESCAPE: char = '\u{1b}';
 /// Longest time that a command may take when nobody answers: a request's time-out, or that of a query, and a few more.
 const TIME_MAX: Duration = Duration::from_secs(25);
 /// Commands that go on until they are stopped, however it goes.
 const ENDLESS: &str = "startMonitoring";
+/// Commands that ask nobody.
+const OF_FILES: &[&str] = &["dumpCompactionLog"];
 /// Commands that ask name servers only, so that no broker is missed.
 const OF_NAME_SERVERS: &[&str] = &[
     "topicRoute",
@@ -119,13 +123,19 @@ impl Said {
         };
         let is_complaint = |line: &str| line.starts_with(&format!("mqadmin {name}: "));
         let is_right = self.took < TIME_MAX
+            && !self.has_colours()
             && self.errors.lines().count() == lines
             && self.errors.lines().all(is_complaint)
             && statuses == expected;
         (!is_right).then(|| format!("{self:?}"))
     }
 
-    /// The same, and it must have failed, with a line that says what it is about.
+    /// Whether there are colours, or anything else for terminals only.
+    fn has_colours(&self) -> bool {
+        self.out.contains(ESCAPE) || self.errors.contains(ESCAPE)
+    }
+
+    /// As [`Said::wrong`], and it must have failed, with a line that says what it is about.
     fn wrong_unless_failed(&self, about: &str) -> Option<String> {
         let is_right = self.ending == Ending::Failed && self.errors.contains(about);
         self.wrong().or_else(|| (!is_right).then(|| format!("{about} is not told: {self:?}")))
@@ -170,6 +180,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let list = r#"[{"topicName":"Orders","groupName":"readers"}]"#;
         std::fs::write(folder.path().join("list.json"), list).unwrap();
+        std::fs::write(folder.path().join("records"), crate::dump::tests::record()).unwrap();
         Place { namesrv: namesrv.to_owned(), broker: broker.to_owned(), folder }
     }
 
@@ -185,6 +196,7 @@ impl Place {
             (Names::Cluster, _) => "DefaultCluster",
             (Names::Nothing, "filename") => return in_folder("list.json"),
             (Names::Nothing, "filePath") => return in_folder("out"),
+            (Names::Nothing, "file") => return in_folder("records"),
             (Names::Nothing, "mode") => "PULL",
             (Names::Nothing, "method") => "get",
             (Names::Nothing, "timeoutMillis") => "1000",
@@ -193,6 +205,12 @@ impl Place {
             (Names::Nothing, _) => "1",
         };
         text.to_owned()
+    }
+
+    /// Carries out a command line, which must succeed.
+    fn prepare(&self, line: &str) {
+        let said = call(line.split(' ').chain(["-n", &self.namesrv]).map(str::to_owned).collect());
+        assert_eq!(said.ending, Ending::Done, "{said:?}");
     }
 
     /// A command line with all that must be given, and with one more option if it is named, with the value for it.
@@ -248,7 +266,8 @@ fn is_helpful(command: &Command, option: &Known) -> bool {
     let is_round = command.name == "clusterRT" && option.long == "interval";
     let is_offset = command.name == "resetMasterFlushOffset" && option.long == "offset";
     let is_export = command.name == "exportMetadata" && option.long == "filePath";
-    is_where || is_end || is_round || is_offset || is_export
+    let is_file = OF_FILES.contains(&command.name) && option.long == "file";
+    is_where || is_end || is_round || is_offset || is_export || is_file
 }
 
 /// Commands that do something.
@@ -262,6 +281,7 @@ fn nobody_answers_at_the_name_server_s_address() {
     let of_command = |command: &Command| {
         let said = call(place.line(command, None));
         match command.run {
+            Run::By(_) if OF_FILES.contains(&command.name) => said.wrong(),
             Run::By(_) => said.wrong_unless_failed(NOBODY),
             Run::Absent(reason) => {
                 let is_right = said.ending == Ending::Absent && said.errors.contains(reason);
@@ -328,7 +348,8 @@ fn registration(address: &str) -> Request {
 fn misses_broker(address: &str) {
     let registered = Registered::at(address);
     let place = Place::new(registered.cluster.namesrv_addr(), address);
-    let asking = working().filter(|command| command.name != ENDLESS && !OF_NAME_SERVERS.contains(&command.name));
+    let others = [OF_NAME_SERVERS, OF_FILES, &[ENDLESS]].concat();
+    let asking = working().filter(|command| !others.contains(&command.name));
     std::thread::scope(|scope| {
         let calls: Vec<_> = asking.map(|command| scope.spawn(|| call(place.line(command, None)))).collect();
         let said: Vec<Said> = calls.into_iter().map(|call| call.join().unwrap()).collect();
@@ -396,6 +417,9 @@ fn a_number_or_time_that_is_none_is_refused_with_its_option() {
     });
 }
 
+/// Commands that print more than one line of headings, and have nothing else to show here: there is no message, and no lag.
+const ONLY_HEADINGS: &[&str] = &["printMsg", "brokerConsumeStats"];
+
 #[test]
 fn what_has_json_prints_an_object_a_line() {
     with_cluster(|place| {
@@ -404,28 +428,138 @@ fn what_has_json_prints_an_object_a_line() {
             let said = call_with(place.line(command, None), &[JSON]);
             let is_record =
                 |line: &str| serde_json::from_str(line).is_ok_and(|record: serde_json::Value| record.is_object());
-            let is_right = said.out.lines().all(is_record);
-            said.wrong().or_else(|| (!is_right).then(|| format!("{said:?}")))
+            // Columns have a heading, and behind it what there is a record of.
+            let columns = call(place.line(command, None)).out.lines().count();
+            let is_told = !said.out.is_empty()
+                || columns <= 1
+                || said.ending == Ending::Failed
+                || ONLY_HEADINGS.contains(&command.name);
+            let is_right = is_told && said.out.lines().all(is_record);
+            said.wrong().or_else(|| (!is_right).then(|| format!("{columns} lines of columns: {said:?}")))
         };
         none(shown.filter_map(of_command));
     });
 }
 
-/// Commands of which a dry run says nothing, because there is nothing of what the lines here name.
-const NOTHING_TO_DO: &[&str] =
-    &["updateOrderConf", "deleteKvConfig", "updateBrokerConfig", "updateNamesrvConfig", "updateTopicPerm"];
+/// Values for what a command is to change, where those of other tests change nothing.
+const CHANGING: &[(&str, &str)] = &[
+    ("updateOrderConf", "-m delete"),
+    ("deleteKvConfig", "-s Places -k office"),
+    ("updateBrokerConfig", "-k waitTimeMillsInSendQueue -v 321"),
+    ("updateNamesrvConfig", "-k scanNotActiveBrokerInterval -v 6000"),
+];
+
+/// A command line that changes something.
+fn changing(place: &Place, command: &Command) -> Vec<String> {
+    let mut words = place.line(command, None);
+    let values = CHANGING.iter().find(|(name, _)| *name == command.name).map_or("", |(_, values)| values);
+    let values: Vec<&str> = values.split_whitespace().collect();
+    for value in values.chunks(2) {
+        let at = words.iter().position(|word| word == value[0]).expect("the option is among those that must be given");
+        words[at + 1] = value[1].to_owned();
+    }
+    words
+}
+
+/// All that command lines of these tests could have changed, as other commands show it.
+fn state(place: &Place) -> Vec<String> {
+    let broker = &place.broker;
+    [
+        "topicList",
+        "topicRoute -t Orders",
+        "topicStatus -t Orders",
+        "updateOrderConf -t Orders -m get",
+        // It is there to be deleted.
+        "deleteKvConfig -s Places -k office --dry-run",
+        "getConsumerConfig -g readers",
+        "getConsumerConfig -g heirs",
+        "consumerProgress -g readers",
+        "getNamesrvConfig",
+        &format!("getBrokerConfig -b {broker}"),
+        "printMsg -t Orders",
+    ]
+    .map(|line| {
+        let words = line.split(' ').chain(["-n", &place.namesrv]).map(str::to_owned).collect();
+        let invocation = Invocation { style: Style::Raptormq, words, system_properties: BTreeMap::new() };
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        run_on(invocation, &mut out, &mut errors);
+        String::from_utf8([out, errors].concat()).unwrap()
+    })
+    .into()
+}
 
 #[test]
-fn what_has_a_dry_run_says_what_it_would_do_and_nothing_else() {
+fn what_has_a_dry_run_says_what_it_would_do_and_does_not() {
     with_cluster(|place| {
-        let changing = working().filter(|command| command.kind.extras().contains(&DRY_RUN));
+        for line in
+            ["updateKvConfig -s Places -k office -v third-floor", "updateOrderConf -t Orders -m put -v broker-a:1"]
+        {
+            place.prepare(line);
+        }
+        let before = state(place);
+        let changing_ones = working().filter(|command| command.kind.extras().contains(&DRY_RUN));
         let of_command = |command: &Command| {
-            let said = call_with(place.line(command, None), &[DRY_RUN]);
-            let is_told = !said.out.is_empty() || NOTHING_TO_DO.contains(&command.name);
-            let is_right = is_told && said.out.lines().all(|line| line.starts_with("would "));
+            let said = call_with(changing(place, command), &[DRY_RUN]);
+            let is_right = !said.out.is_empty() && said.out.lines().all(|line| line.starts_with("would "));
             said.wrong().or_else(|| (!is_right).then(|| format!("{said:?}")))
         };
-        none(changing.filter_map(of_command));
+        none(changing_ones.filter_map(of_command));
+        assert_eq!(state(place), before);
+    });
+}
+
+/// Times that [`Rounds`] are shown.
+const ROUNDS: usize = 3;
+
+/// A terminal: somebody looks at it until it was emptied [`ROUNDS`] times and filled once more.
+#[derive(Default)]
+struct Rounds(Vec<u8>);
+
+impl Rounds {
+    fn count(&self) -> usize {
+        self.0.windows(CLEAR.len()).filter(|bytes| *bytes == CLEAR.as_bytes()).count()
+    }
+}
+
+impl Write for Rounds {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.count() < ROUNDS { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    }
+}
+
+/// What a command shows on a terminal with `--watch 1`.
+fn watched(words: Vec<String>) -> (Ending, String) {
+    let invocation = Invocation { style: Style::Raptormq, words, system_properties: BTreeMap::new() };
+    let (mut out, mut errors) = (Rounds::default(), Vec::new());
+    let mut streams =
+        Streams { out: &mut out, errors: &mut errors, is_terminal: true, has_colours: true, shows_progress: false };
+    let extras = Extras::take(&mut vec![WATCH.word.to_owned(), "1".to_owned()]).unwrap();
+    let ending = run_with(&invocation, &extras, &mut streams, false);
+    (ending, String::from_utf8(out.0).unwrap())
+}
+
+#[test]
+fn what_can_be_watched_is_shown_again_and_has_no_colours_even_on_a_terminal() {
+    with_cluster(|place| {
+        std::thread::scope(|scope| {
+            let shown = working().filter(|command| command.kind.extras().contains(&WATCH));
+            let calls: Vec<_> =
+                shown.map(|command| (command.name, scope.spawn(|| watched(place.line(command, None))))).collect();
+            for (name, call) in calls {
+                let (ending, out) = call.join().unwrap();
+                let rounds: Vec<&str> = out.split(CLEAR).skip(1).collect();
+                assert!(matches!(ending, Ending::Done | Ending::Failed), "{name}: {ending:?} {out}");
+                assert_eq!(rounds.len(), ROUNDS, "{name}: {out}");
+                let is_empty = rounds.iter().map(|round| round.is_empty());
+                assert!(is_empty.clone().all(|empty| empty) || !is_empty.clone().any(|empty| empty), "{name}: {out}");
+                assert!(!rounds.concat().contains(ESCAPE), "{name}: {out}");
+            }
+        });
     });
 }
 
@@ -434,14 +568,9 @@ fn with_cluster(test: impl FnOnce(&Place)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let cluster = runtime.block_on(Cluster::start()).unwrap();
     let place = Place::new(cluster.namesrv_addr(), cluster.broker_addr());
-    let offset = format!("resetOffsetByTime -g readers -t Orders -s 0 -b {} -q 0 -o 0", place.broker);
-    for line in
-        ["updateTopic -c DefaultCluster -t Orders -r 1 -w 1", "updateSubGroup -c DefaultCluster -g readers", &offset]
-    {
-        let words = line.split(' ').chain(["-n", &place.namesrv]).map(str::to_owned).collect();
-        let said = call(words);
-        assert_eq!(said.ending, Ending::Done, "{said:?}");
-    }
+    place.prepare("updateTopic -c DefaultCluster -t Orders -r 1 -w 1");
+    place.prepare("updateSubGroup -c DefaultCluster -g readers");
+    place.prepare(&format!("resetOffsetByTime -g readers -t Orders -s 0 -b {} -q 0 -o 0", place.broker));
     test(&place);
     runtime.block_on(cluster.shutdown());
 }

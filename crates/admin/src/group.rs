@@ -116,16 +116,19 @@ async fn update(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         consume_from_min_enable: arguments.truth("m").unwrap_or(false),
         consume_broadcast_enable: arguments.truth("d").unwrap_or(false),
         consume_message_orderly: arguments.truth("o").unwrap_or(false),
-        retry_queue_nums: arguments.number("q")?.unwrap_or(defaults.retry_queue_nums),
-        retry_max_times: arguments.number("r")?.unwrap_or(defaults.retry_max_times),
+        retry_queue_nums: arguments.number_from("q", 0)?.unwrap_or(defaults.retry_queue_nums),
+        retry_max_times: arguments.number_from("r", 0)?.unwrap_or(defaults.retry_max_times),
         group_retry_policy: policy.transpose()?.or(defaults.group_retry_policy),
-        broker_id: arguments.number("i")?.unwrap_or(defaults.broker_id),
-        which_broker_when_consume_slowly: arguments.number("w")?.unwrap_or(defaults.which_broker_when_consume_slowly),
+        broker_id: arguments.number_from("i", 0)?.unwrap_or(defaults.broker_id),
+        which_broker_when_consume_slowly: arguments
+            .number_from("w", 0)?
+            .unwrap_or(defaults.which_broker_when_consume_slowly),
         notify_consumer_ids_changed_enable: arguments.truth("a").unwrap_or(true),
         attributes: topic::attributes(arguments.get("attributes").unwrap_or_default())?,
         ..SubscriptionGroupConfig::default()
     };
     if let Some(address) = arguments.get("b") {
+        targets::check_master(session, address).await?;
         put(session, address, &group).await?;
         line!(session, "create subscription group to {address} success.");
     } else if let Some(cluster) = arguments.get("c") {
@@ -195,6 +198,7 @@ async fn delete(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let group = arguments.require("g")?;
     let clean_offset = arguments.truth("r").unwrap_or(false);
     if let Some(address) = arguments.get("b") {
+        targets::check_master(session, address).await?;
         check_known(session, std::slice::from_ref(&address.to_owned()), group).await?;
         remove(session, address, group, clean_offset).await?;
         line!(session, "delete subscription group [{group}] from broker [{address}] success.");

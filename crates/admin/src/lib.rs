@@ -20,6 +20,7 @@ mod completions;
 mod connection;
 mod consumer_info;
 mod credentials;
+mod dump;
 #[cfg(test)]
 mod every_command;
 mod export;
@@ -48,5 +49,5 @@ mod track;
 
 pub use self::completions::{Shell, completions};
 pub use self::manual::manual;
-pub use self::reference::{reference, working_commands};
+pub use self::reference::{absent_commands, reference, working_commands};
 pub use self::start::{Invocation, Style, run, run_on};

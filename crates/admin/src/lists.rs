@@ -5,8 +5,9 @@ use raptormq_protocol::json;
 use serde::de::DeserializeOwned;
 
 use crate::command::{Arguments, Command, Kind, Opt, Run};
+use crate::commons_cli;
 use crate::failure::{Failure, Result};
-use crate::session::{Session, line};
+use crate::session::{Session, line, print};
 use crate::targets;
 
 const BROKER: Opt = Opt::value("b", "brokerAddr", "Only this broker, host:port").one_of();
@@ -39,6 +40,10 @@ async fn topics(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
         session.change(what, session.admin.put_topics(&address, topics.clone())).await?;
         line!(session, "submit batch of topic config to {address} success, please check the result later.");
     }
+    if !arguments.has("b") {
+        // So does the original, of this command only.
+        print!(session, "{}", commons_cli::usage("mqadmin updateTopicList", &TOPICS.known()));
+    }
     Ok(())
 }
 
@@ -61,7 +66,7 @@ fn read<T: DeserializeOwned>(session: &Session<'_>, arguments: &Arguments) -> Re
         Ok(file) => file.len(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             line!(session, "the file path {path} does not exists");
-            return Ok(None);
+            return Err(failed(error));
         }
         Err(error) => return Err(failed(error)),
     };
@@ -76,7 +81,10 @@ fn read<T: DeserializeOwned>(session: &Session<'_>, arguments: &Arguments) -> Re
 
 async fn targets_of(session: &Session<'_>, arguments: &Arguments) -> Result<Vec<String>> {
     match arguments.get("b") {
-        Some(address) => Ok(vec![address.to_owned()]),
+        Some(address) => {
+            targets::check_master(session, address).await?;
+            Ok(vec![address.to_owned()])
+        }
         None => Ok(targets::masters(session, arguments.require("c")?).await?.into_iter().collect()),
     }
 }

@@ -114,7 +114,17 @@ mod tests {
         assert_eq!(page.matches(".SS ").count(), commands::all().count());
         assert!(page.contains(".SS topicRoute\nShow which brokers serve a topic.\n"), "{page}");
         assert!(page.contains(".TP\n\\fB\\-t\\fR \\fIVALUE\\fR, \\fB\\-\\-topic\\fR\nName of the topic. Required.\n"));
-        assert!(page.contains("\\fB\\-\\-dry\\-run\\fR"));
+        for command in commands::all() {
+            let from = page.find(&format!(".SS {}\n", command.name)).unwrap();
+            let part = page[from + 1..].split("\n.S").next().unwrap();
+            for option in command.known().iter().filter(|option| !matches!(option.key(), "h" | "n")) {
+                let long = format!("\\fB\\-\\-{}\\fR", escaped(option.long.trim_end()));
+                assert!(part.contains(&long), "{} {long}", command.name);
+            }
+            for extra in command.kind.extras() {
+                assert!(part.contains(&format!("\\fB{}\\fR", escaped(extra.word))), "{}: {}", command.name, extra.word);
+            }
+        }
         for line in page.lines().filter(|line| line.starts_with('.')) {
             let request = line.split(' ').next().unwrap();
             assert!([".TH", ".SH", ".SS", ".TP", ".B", ".BR", ".I", ".RI", ".br"].contains(&request), "{line}");

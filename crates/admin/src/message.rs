@@ -358,7 +358,9 @@ async fn consume_directly(session: &Session<'_>, (group, client): (&str, &str), 
     let info = session.admin.running_info(&address, group, client, false).await?;
     if !consumer_info::is_push(&info) {
         print!(session, "this {client} client is not push consumer ,not support direct push \n");
-        return Ok(());
+        return Err(Failure::argument(format!(
+            "{client} pulls itself; only a consumer that is pushed to can be told what to consume"
+        )));
     }
     let header = ConsumeMessageDirectlyResultRequestHeader {
         consumer_group: group,

@@ -245,24 +245,26 @@ async fn consume(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let offset: Option<i64> = arguments.number("o")?;
     let (begin_ms, end_ms) = (arguments.moment("s")?, arguments.moment("e")?);
     let now_ms = text::now_ms();
+    // What the original prints, and what to do about it.
     let refusal = if count <= 0 {
-        Some("Please input a positive messageNumber!")
+        Some(("Please input a positive messageNumber!", "-c must be 1 or more"))
     } else if queue_id.is_some() && !arguments.has("b") {
-        Some("Please set the brokerName before queueId!")
+        Some(("Please set the brokerName before queueId!", "-i needs -b with the name of the queue's broker, too"))
     } else if offset.is_some() && queue_id.is_none() {
-        Some("Please set queueId before offset!")
+        Some(("Please set queueId before offset!", "-o needs -i with the queue, too"))
     } else if begin_ms.is_some_and(|begin_ms| begin_ms > now_ms) {
-        Some("Please set the beginTimestamp before now!")
+        Some(("Please set the beginTimestamp before now!", "-s must not lie in the future"))
     } else if end_ms.is_some_and(|end_ms| end_ms > now_ms) {
-        Some("Please set the endTimestamp before now!")
+        Some(("Please set the endTimestamp before now!", "-e must not lie in the future"))
     } else if end_ms.is_some_and(|end_ms| begin_ms.unwrap_or(0) > end_ms) {
-        Some("Please make sure that the beginTimestamp is less than or equal to the endTimestamp")
+        let text = "Please make sure that the beginTimestamp is less than or equal to the endTimestamp";
+        Some((text, "-s must not be later than -e"))
     } else {
         None
     };
-    if let Some(refusal) = refusal {
-        print!(session, "{refusal}");
-        return Ok(());
+    if let Some((text, remedy)) = refusal {
+        print!(session, "{text}");
+        return Err(Failure::argument(remedy));
     }
     // A time of 0 is no time.
     let (begin_ms, end_ms) = (begin_ms.filter(|time| *time > 0), end_ms.filter(|time| *time > 0));

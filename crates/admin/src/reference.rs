@@ -32,6 +32,20 @@ pub fn reference(example: impl Fn(&str) -> Option<String>) -> String {
     page
 }
 
+/// The commands that only say what is missing, and what that is, in Markdown.
+pub fn absent_commands() -> String {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for command in commands::all() {
+        let Run::Absent(reason) = command.run else { continue };
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, names)) => names.push(command.name),
+            None => reasons.push((reason, vec![command.name])),
+        }
+    }
+    let rows = reasons.iter().map(|(reason, names)| format!("| {} | {reason} |\n", names.join(" ")));
+    format!("| commands | |\n|---|---|\n{}", rows.collect::<String>())
+}
+
 fn append_options(page: &mut String, command: &Command) {
     let own: Vec<Known> = command.known().into_iter().filter(|option| !matches!(option.key(), "h" | "n")).collect();
     if own.is_empty() {
@@ -64,5 +78,16 @@ mod tests {
         assert!(page.contains("### topicRoute\n\nShow which brokers serve a topic.\n\n| option | |"));
         assert!(page.contains("| `-t VALUE`, `--topic` **required** | Name of the topic |"));
         assert_eq!(page.matches("### ").count(), commands::all().count());
+    }
+
+    #[test]
+    fn what_is_not_there_is_listed_with_its_reason() {
+        let listed = absent_commands();
+        assert!(
+            listed.contains("| addBroker removeBroker | RaptorMQ does not have broker containers yet |\n"),
+            "{listed}"
+        );
+        let names = listed.lines().skip(2).flat_map(|row| row.split('|').nth(1).unwrap().split_whitespace());
+        assert_eq!(names.count() + working_commands().len(), commands::all().count());
     }
 }

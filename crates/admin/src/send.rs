@@ -86,7 +86,7 @@ async fn send(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let (queue, address) = match (arguments.get("b"), queue_id) {
         (None, Some(_)) => {
             print!(session, "Broker name must be set if the queue is chosen!");
-            return Ok(());
+            return Err(Failure::argument("-i needs -b with the name of the queue's broker, too"));
         }
         (Some(broker_name), Some(queue_id @ 0..)) => {
             let address = address_of(session, topic, broker_name).await?;

@@ -48,7 +48,7 @@ const NO_COLOUR_VARIABLE: &str = "NO_COLOR";
 /// Bytes of standard output that are kept back: a system call for each line would be most of a long command's work.
 const OUT_BYTES: usize = 64 << 10;
 /// What empties a terminal.
-const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
+pub(crate) const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 /// Letters by which a name may differ and still be meant.
 const TYPOS_MAX: usize = 4;
 

@@ -29,6 +29,18 @@ pub(crate) async fn masters(session: &Session<'_>, cluster: &str) -> Result<BTre
     Ok(masters)
 }
 
+/// Refuses a slave: what it has of topics and groups is its master's, and what is changed is gone when it looks there next. The
+/// original tells of a success. A broker that does not say what it is, as those of 4.x, is taken for a master.
+pub(crate) async fn check_master(session: &Session<'_>, address: &str) -> Result<()> {
+    match session.admin.ha_status(address).await {
+        Ok(state) if !state.master => Err(Failure::argument(format!(
+            "{address} is a slave and has its topics and groups from its master; name that one, clusterList shows it"
+        ))),
+        Err(error) if error.code().is_none() => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Addresses of a cluster's brokers, slaves too, sorted: as [`masters`].
 pub(crate) async fn members(session: &Session<'_>, cluster: &str) -> Result<BTreeSet<String>> {
     let groups = groups_of(session, cluster).await?;

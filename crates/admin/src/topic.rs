@@ -118,8 +118,8 @@ async fn update(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     let topic = TopicConfig {
         topic_name: arguments.require("t")?.to_owned(),
         attributes: attributes(arguments.get("a").unwrap_or_default())?,
-        read_queue_nums: arguments.number("r")?.unwrap_or(8),
-        write_queue_nums: arguments.number("w")?.unwrap_or(8),
+        read_queue_nums: arguments.number_from("r", 1)?.unwrap_or(8),
+        write_queue_nums: arguments.number_from("w", 1)?.unwrap_or(8),
         perm: arguments.number("p")?.unwrap_or(6),
         topic_sys_flag: i32::from(arguments.truth("u") == Some(true))
             | i32::from(arguments.truth("s") == Some(true)) << 1,
@@ -128,6 +128,7 @@ async fn update(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     };
     let (name, queues) = (&topic.topic_name, topic.write_queue_nums);
     if let Some(address) = arguments.get("b") {
+        targets::check_master(session, address).await?;
         put(session, address, &topic).await?;
         if is_order {
             let broker_name = broker_name(session, address).await?;
@@ -331,9 +332,21 @@ async fn status(session: &Session<'_>, arguments: &Arguments) -> Result<()> {
     // A cluster has a topic of its name on all of its brokers.
     let route = session.admin.topic_route(arguments.get("c").unwrap_or(topic)).await?;
     let mut all = TopicStatsTable::default();
+    let mut without = None;
     for (_, address) in targets::brokers(&route) {
-        let stats = session.admin.topic_stats(address, topic).await?;
-        all.offset_table.extend(stats.offset_table);
+        match session.admin.topic_stats(address, topic).await {
+            Ok(stats) => {
+                all.offset_table.extend(stats.offset_table);
+                // The original forgets it and always shows 0.0.
+                all.topic_put_tps += stats.topic_put_tps;
+            }
+            // Not every broker of a cluster need have it; the original fails.
+            Err(error) if error.code() == Some(ResponseCode::TOPIC_NOT_EXIST) => without = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let Some(error) = without.filter(|_| all.offset_table.is_empty()) {
+        return Err(error.into());
     }
     line!(
         session,

@@ -138,6 +138,18 @@ async fn groups_brokers_and_name_servers_are_administrated() {
         ("wipeWritePerm -b nobody".to_owned(), "there is no broker nobody"),
         ("deleteKvConfig -s N -k k".to_owned(), "there is no key k"),
         ("updateTopic -c DefaultCluster -t T -r four".to_owned(), "-r four: a whole number is expected"),
+        ("updateTopic -c DefaultCluster -t T -r 0".to_owned(), "-r 0: 1 or more is expected"),
+        ("updateTopic -c DefaultCluster -t T -w -3".to_owned(), "-w -3: 1 or more is expected"),
+        ("updateSubGroup -c DefaultCluster -g g -r -1".to_owned(), "-r -1: 0 or more is expected"),
+        // What the original says on standard output only.
+        ("consumeMessage -t Orders -i 0".to_owned(), "-i needs -b"),
+        ("consumeMessage -t Orders -c 0".to_owned(), "-c must be 1 or more"),
+        ("sendMessage -t Orders -p hello -i 0".to_owned(), "-i needs -b"),
+        ("updateTopicList -c DefaultCluster -f /no/such/file".to_owned(), "/no/such/file: No such file"),
+        ("updateSubGroupList -c DefaultCluster -f /no/such/file".to_owned(), "/no/such/file: No such file"),
+        ("dumpCompactionLog".to_owned(), "name it with -f"),
+        ("dumpCompactionLog -f /no/such/file".to_owned(), "/no/such/file: No such file"),
+        ("dumpCompactionLog -f /".to_owned(), "/: a file is expected"),
         ("resetOffsetByTime -g g -t Orders -s yesterday".to_owned(), "a time is expected"),
         (format!("sendMsgStatus -b nobody -n {server}"), "there is no broker nobody"),
     ] {
@@ -163,6 +175,30 @@ async fn groups_brokers_and_name_servers_are_administrated() {
     );
     assert_eq!(ok(&cluster, "cleanUnusedTopic").await, "success");
     assert!(ok(&cluster, "statsAll -t Orders").await.starts_with("#Topic "));
+    cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_slave_is_not_given_topics_and_groups_of_its_own() {
+    let cluster = Cluster::start().await.unwrap();
+    ok(&cluster, "updateTopic -c DefaultCluster -t Orders -r 1 -w 1").await;
+    ok(&cluster, "updateSubGroup -c DefaultCluster -g readers").await;
+    let mut slave = cluster.slave(1, &[]).await.unwrap();
+    let address = slave.addr();
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list.json").display().to_string();
+    std::fs::write(&list, r#"[{"topicName":"More","groupName":"more"}]"#).unwrap();
+    for line in [
+        "updateTopic -t More".to_owned(),
+        format!("updateTopicList -f {list}"),
+        "updateSubGroup -g more".to_owned(),
+        format!("updateSubGroupList -f {list}"),
+        "deleteSubGroup -g readers".to_owned(),
+    ] {
+        let said = refused(&cluster, &format!("{line} -b {address}")).await;
+        assert!(said.contains(&format!("{address} is a slave")), "{line}: {said}");
+    }
+    slave.stop().await;
     cluster.shutdown().await;
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use raptormq_admin::{Invocation, Style, run_on};
 use raptormq_client::{Client, Message};
+use raptormq_protocol::message::record::{self, Place, RecordParts};
 use raptormq_testkit::Cluster;
 
 /// Standard output of a command: it takes some lines, and then nobody reads any more. So commands end that go on for ever.
@@ -84,6 +85,7 @@ const SENT: &[Step] = &[
     all("printMsg -t Orders"),
     all("printMsgByQueue -t Orders -a broker-a -i 0 -f true"),
     all("consumeMessage -t Orders -b broker-a -i 0 -c 2"),
+    all("dumpCompactionLog -f {folder}/00000000000000000000"),
     all("sendMessage -t Orders -p hello -c TagA -k order-4 -b broker-a -i 1 -m true"),
     all("queryMsgTraceById -i {traced}"),
     all("sendMsgStatus -b broker-a -c 2"),
@@ -230,6 +232,34 @@ fn shortened(text: &str, kept: &[&str]) -> String {
     short.join("\n") + "\n"
 }
 
+/// A file of a compacted topic: the price of two things.
+fn compacted() -> Vec<u8> {
+    let mut file = Vec::new();
+    for (at, key) in ["bread", "milk"].into_iter().enumerate() {
+        let begin = file.len();
+        let properties = format!("KEYS\u{1}{key}\u{2}WAIT\u{1}true\u{2}");
+        let parts = RecordParts {
+            topic: "Prices",
+            queue_id: 0,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp_ms: 1_795_264_112_177,
+            born_host: ([127, 0, 0, 1], 36036).into(),
+            store_host: ([127, 0, 0, 1], 10911).into(),
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: b"7",
+            properties: &[&properties],
+        };
+        record::encode(&parts, &mut file).expect("it is short enough");
+        let (queue_offset, log_offset) = (at as i64, begin as i64);
+        record::patch(&mut file[begin..], &Place { queue_offset, log_offset, store_timestamp_ms: 1_795_264_112_662 });
+    }
+    // Brokers make such files longer than what is in them.
+    file.extend([0; 1000]);
+    file
+}
+
 #[tokio::test]
 async fn every_command_prints_what_it_printed() {
     let cluster = Cluster::builder().set("traceTopicEnable", "true").start().await.unwrap();
@@ -241,6 +271,7 @@ async fn every_command_prints_what_it_printed() {
     for (name, text) in lists {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
+    std::fs::write(folder.path().join("00000000000000000000"), compacted()).unwrap();
     let path = folder.path().to_str().unwrap().to_owned();
     let mut scenario = Scenario { cluster: &cluster, folder: path, names: BTreeMap::new(), seen: BTreeSet::new() };
     scenario.play(NEW).await;

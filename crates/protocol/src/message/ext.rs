@@ -96,22 +96,27 @@ impl MessageExt {
         if !view.crc_matches() {
             return Err(DecodeError::Crc { log_offset: view.log_offset });
         }
-        let mut flags = view.sys_flag;
-        let body = match Compression::of(flags)? {
+        let mut message = MessageExt::bare(view);
+        message.body = match Compression::of(view.sys_flag)? {
             Some(compression) => {
-                flags &= !sys_flag::COMPRESSED;
+                message.sys_flag &= !sys_flag::COMPRESSED;
                 Bytes::from(compress::decompress(compression, view.body, body_bytes_max)?)
             }
             None => Bytes::copy_from_slice(view.body),
         };
+        Ok(message)
+    }
+
+    /// The message of a parsed record, its body apart, which is not looked at.
+    pub fn bare(view: &RecordView<'_>) -> MessageExt {
         let id = OffsetMessageId { store_host: view.store_host, log_offset: view.log_offset };
-        Ok(MessageExt {
+        MessageExt {
             broker_name: String::new(),
             queue_id: view.queue_id,
             // A record's size is read from an i32.
             store_size: view.size as i32,
             queue_offset: view.queue_offset,
-            sys_flag: flags,
+            sys_flag: view.sys_flag,
             born_timestamp_ms: view.born_timestamp_ms,
             born_host: view.born_host,
             store_timestamp_ms: view.store_timestamp_ms,
@@ -124,9 +129,9 @@ impl MessageExt {
             topic: view.topic.to_owned(),
             flag: view.flag,
             properties: PropertyList::of(&view.properties()),
-            body,
+            body: Bytes::new(),
             transaction_id: None,
-        })
+        }
     }
 
     /// The value of a property.

@@ -1,11 +1,17 @@
 //! `mqadmin` as a process: its environment, its statuses, its terminal, what it holds in memory, and how it is stopped.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use raptormq_client::{Admin, Client, Message};
 use raptormq_protocol::body::{MessageQueue, SubscriptionGroupConfig, TopicConfig};
+use raptormq_protocol::heartbeat::{
+    ConsumeType, ConsumerData, EXPRESSION_TAG, HeartbeatData, MessageModel, SubscriptionData,
+};
+use raptormq_testkit::Peer;
+use raptormq_testkit::peer::heartbeat_request;
 
 use crate::common::{Ended, ended, memory, raptormq, script, standalone};
 
@@ -14,6 +20,13 @@ const MESSAGES: usize = 40_000;
 const MESSAGE_BYTES: usize = 1_000;
 /// Topics, each with a group that has its offset there, and as many groups with a retry topic.
 const TOPICS: usize = 3_000;
+/// Messages that a command sends one by one.
+const PROBES: usize = 10_000;
+/// Lines of `clusterRT`, and messages that are sent for each.
+const ROUNDS: usize = 1_000;
+const PROBES_A_ROUND: usize = 10;
+/// How long a command may take from its start to its end, in a debug build, too, and beside other tests: the fastest of some.
+const COMMAND_MAX: Duration = Duration::from_millis(250);
 /// What a command may take more when it has printed a half than when it has printed a fifth.
 const GROWTH_BYTES_MAX: usize = 3 << 20;
 /// What a command may take at all, in a debug build, too.
@@ -25,9 +38,8 @@ fn command(home: &Path, namesrv: &str, line: &str) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Runs a command and reads what it prints; after a fifth of that and after a half it must take about the same memory.
-fn holds_little(home: &Path, namesrv: &str, line: &str, lines_min: usize) {
-    let mut child = command(home, namesrv, line);
+/// Reads half of what a command prints; it must take about the same memory then as after a fifth.
+fn read_half(child: &mut Child, line: &str, lines_min: usize) -> Lines<BufReader<ChildStdout>> {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     // What is left then is more than a pipe and the command's own buffer hold, so that it still runs.
     let (fifth, half) = (lines_min / 5, lines_min / 2);
@@ -37,12 +49,36 @@ fn holds_little(home: &Path, namesrv: &str, line: &str, lines_min: usize) {
     };
     let before = peak(fifth, &mut lines);
     let after = peak(half - fifth, &mut lines);
-    let rest = lines.map(Result::unwrap).count();
-    println!("{line}: {} KiB, then {} KiB; {} lines", before >> 10, after >> 10, half + rest);
-    assert!(half + rest >= lines_min, "{line}: {half} and {rest} lines");
+    println!("{line}: {} KiB, then {} KiB after {half} lines", before >> 10, after >> 10);
     assert!(after < before + GROWTH_BYTES_MAX && after < BYTES_MAX, "{line}: {before} bytes, then {after}");
+    lines
+}
+
+/// Runs a command to its end; see [`read_half`].
+fn holds_little(home: &Path, namesrv: &str, line: &str, lines_min: usize) {
+    let mut child = command(home, namesrv, line);
+    let rest = read_half(&mut child, line, lines_min).map(Result::unwrap).count();
+    let half = lines_min / 2;
+    assert!(half + rest >= lines_min, "{line}: {half} and {rest} lines");
     let ended = ended(child);
     assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""), "{line}");
+}
+
+/// Runs a command that goes on for ever until it has printed half of so many lines; see [`read_half`].
+fn holds_little_for_ever(home: &Path, namesrv: &str, line: &str, lines_min: usize) {
+    let mut child = command(home, namesrv, line);
+    // Reports on standard error must not fill its pipe.
+    let mut errors = child.stderr.take().unwrap();
+    let reading = std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
+    let rest = read_half(&mut child, line, lines_min);
+    interrupt(&child);
+    drop(rest);
+    assert_eq!(ended(child).status, Some(130), "{line}");
+    reading.join().unwrap().unwrap();
+}
+
+fn interrupt(child: &Child) {
+    assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
 }
 
 /// Runs work of a client in a runtime of its own.
@@ -96,10 +132,41 @@ fn commands_that_read_queues_hold_one_answer_at_a_time() {
 }
 
 #[test]
+fn commands_that_send_messages_hold_one_at_a_time() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    holds_little(home.path(), &namesrv, &format!("checkMsgSendRT -t Probed -a {PROBES}"), PROBES);
+    holds_little_for_ever(home.path(), &namesrv, &format!("clusterRT -a {PROBES_A_ROUND} -i 0"), ROUNDS);
+}
+
+/// A client whose members are in all groups, and what runs it.
+fn on_line(broker: &str) -> (tokio::runtime::Runtime, Peer) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let member = |at| ConsumerData {
+        group_name: format!("g{at}"),
+        consume_type: ConsumeType::ConsumePassively,
+        message_model: MessageModel::Clustering,
+        subscription_data_set: vec![SubscriptionData::build(&format!("T{at}"), "*", EXPRESSION_TAG).unwrap()],
+        ..ConsumerData::default()
+    };
+    let data = HeartbeatData {
+        client_id: "everybody".to_owned(),
+        consumer_data_set: (0..TOPICS).map(member).collect(),
+        ..HeartbeatData::default()
+    };
+    let peer = runtime.block_on(async {
+        let peer = Peer::new(broker);
+        peer.ok(heartbeat_request(&data)).await;
+        peer
+    });
+    (runtime, peer)
+}
+
+#[test]
 fn commands_that_look_at_all_topics_and_groups_hold_one_at_a_time() {
     let home = tempfile::tempdir().unwrap();
     let (_serving, namesrv) = standalone(home.path());
-    with_client(&namesrv, async |client| {
+    let broker = with_client(&namesrv, async |client| {
         let admin = client.admin();
         let names = (0..TOPICS).flat_map(|at| [format!("T{at}"), format!("%RETRY%g{at}")]);
         let address = put_topics(&admin, names.map(|name| topic(&name)).collect()).await;
@@ -109,9 +176,28 @@ fn commands_that_look_at_all_topics_and_groups_hold_one_at_a_time() {
             let queue = MessageQueue { broker_name: "broker-a".to_owned(), queue_id: 0, topic: format!("T{at}") };
             admin.commit_offset(&address, &format!("g{at}"), &queue, 0).await.unwrap();
         }
+        address
     });
     for line in ["statsAll", "consumerProgress", "topicList -c"] {
         holds_little(home.path(), &namesrv, line, TOPICS);
+    }
+    let _members = on_line(&broker);
+    holds_little_for_ever(home.path(), &namesrv, "startMonitoring --json", TOPICS);
+}
+
+#[test]
+fn a_command_takes_no_time_to_speak_of() {
+    let home = tempfile::tempdir().unwrap();
+    let (_serving, namesrv) = standalone(home.path());
+    for line in ["topicList", "clusterList", "consumerProgress"] {
+        let took = (0..10).map(|_| {
+            let begun = Instant::now();
+            assert_eq!(ended(command(home.path(), &namesrv, line)).status, Some(0), "{line}");
+            begun.elapsed()
+        });
+        let fastest = took.min().unwrap();
+        println!("{line}: {fastest:?}");
+        assert!(fastest < COMMAND_MAX, "{line}: {fastest:?}");
     }
 }
 
@@ -197,7 +283,7 @@ fn watch_shows_it_again_and_again() {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let shown: Vec<String> = lines.filter(|line| line == "TBW102").take(3).collect();
     assert_eq!(shown.len(), 3);
-    assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
+    interrupt(&child);
     assert_eq!(ended(child).status, Some(130));
 }
 
@@ -219,7 +305,7 @@ fn ctrl_c_ends_what_goes_on_for_ever() {
         let mut first = String::new();
         if shows_errors { errors.read_line(&mut first) } else { out.read_line(&mut first) }.unwrap();
         assert!(!first.is_empty(), "{line}");
-        assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
+        interrupt(&child);
         let mut rest = String::new();
         out.read_to_string(&mut rest).unwrap();
         assert!(rest.is_empty() || rest.ends_with('\n'), "{line}: only whole lines");
