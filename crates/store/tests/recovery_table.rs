@@ -285,6 +285,14 @@ fn queues_missing_beside_the_log() {
         let recovered = store.holds(all);
         assert_eq!(in_order, recovered.case == "clean stop, queues missing or ahead of the log");
     }
+    // A checkpoint that vouches for all messages does not stand in for queues that are not there.
+    let store = stopped_by_others(false);
+    store.disk.remove_folder(Path::new("/store/consumequeue")).unwrap();
+    store.disk.remove_folder(Path::new("/store/index")).unwrap();
+    let later = (START_MS + 1_000_000).to_be_bytes();
+    store.disk.damage(Path::new("/store/checkpoint"), |bytes| bytes[..24].copy_from_slice(&later.repeat(3)));
+    let recovered = store.holds(all);
+    assert_eq!((recovered.case, recovered.walked_from), ("crash, checkpoint missing, torn or too old", 0));
 }
 
 #[test]

@@ -42,11 +42,12 @@ const WITH_ACCOUNT: (&str, &[&str]) = ("access_control", &["SendResult [sendStat
 /// Not examples of how to do something, but programs for tests.
 const PROGRAMS: &[&str] = &["cases"];
 
-/// Builds the examples, and says where they are.
+/// Builds the examples, and says where they are. With the whole workspace, whose tests have built them with the same
+/// features.
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let words = ["build", "--quiet", "-p", "raptormq-client", "--examples"];
+    let words = ["build", "--quiet", "--workspace", "--examples"];
     let built = Command::new(cargo).args(words).current_dir(&root).status().unwrap();
     assert!(built.success());
     // This test lies in deps, beside which the examples are.

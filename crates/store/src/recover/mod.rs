@@ -214,7 +214,9 @@ impl Shared {
     /// Walks the log; returns its end, and what is done there. Nothing when the queues are not what was written down.
     fn replay_log(&self, tails: Option<LogEnds>, recovered: &mut Recovered) -> io::Result<Option<Replayed>> {
         let stop = recovered.stop();
-        let until_ms = self.vouched_until_ms();
+        // Queues that somebody removed are not those that the checkpoint vouches for.
+        let has_queues = tails.is_some() || !self.queues.all().is_empty();
+        let until_ms = self.vouched_until_ms().filter(|_| has_queues);
         recovered.on_disk_until_ms = self.log_vouched_until_ms().unwrap_or(0);
         let starts = self.log.segment_starts_from_last();
         let is_vouched = |start: &i64| {
