@@ -40,7 +40,7 @@ pub(super) struct Later {
 /// Whether a message is on disk as its sender wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flush {
-    /// It is, or he does not want it.
+    /// It is, or nobody waits for that.
     Done,
     /// It is, but took longer than `syncFlushTimeout`.
     Late,
